@@ -1,0 +1,46 @@
+#ifndef CASEWORK_BASE_LOG_H
+#define CASEWORK_BASE_LOG_H
+
+/*
+ * One JSON object a line on standard error:
+ *   {"time":"…","level":"info","service":"case","msg":"request","rpc.method":"GetCase","duration_us":412}
+ * Field names follow OpenTelemetry's semantic conventions where there is one. Lines are written whole, by any thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
+
+struct log_field {
+    const char *key;  /* NULL ends a list */
+    const char *text; /* NULL: the field is `number` */
+    int64_t number;
+};
+
+#define LOG_TEXT(k, v) ((struct log_field){.key = (k), .text = (v)})
+#define LOG_NUMBER(k, v) ((struct log_field){.key = (k), .number = (v)})
+
+/* Once, before threads start. `service` is kept, not copied. */
+void log_init(const char *service, enum log_level level);
+
+/* "debug", "info", "warn", "error", "off"; false for another word. */
+bool log_level_parse(const char *text, enum log_level *ret_level);
+
+bool log_enabled(enum log_level level);
+
+/* `fields` ends with a field whose key is NULL. Use the macros. */
+void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+#define LOG_AT(level, message, ...)                                                                                    \
+    do {                                                                                                               \
+        if (log_enabled(level))                                                                                        \
+            log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}});               \
+    } while (0)
+
+#define log_debug(message, ...) LOG_AT(LOG_LEVEL_DEBUG, message, __VA_ARGS__)
+#define log_info(message, ...) LOG_AT(LOG_LEVEL_INFO, message, __VA_ARGS__)
+#define log_warn(message, ...) LOG_AT(LOG_LEVEL_WARN, message, __VA_ARGS__)
+#define log_error(message, ...) LOG_AT(LOG_LEVEL_ERROR, message, __VA_ARGS__)
+
+#endif

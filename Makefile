@@ -1,0 +1,51 @@
+# casework: targets for people. How things are compiled and linked is in mk/build.mk, which is called once
+# the packages it needs are known to be there.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := all
+
+BUILD := $(MAKE) -f mk/build.mk
+
+include mk/test.mk
+include mk/lint.mk
+include mk/bench.mk
+
+.PHONY: help
+help: ## list every target
+	@awk -f scripts/help.awk $(MAKEFILE_LIST)
+
+.PHONY: all
+all: deps-build ## build every library, service and tool into build/ (the default)
+	+@$(BUILD) programs
+
+.PHONY: run
+run: deps-run all ## build, then run everything on this machine; ARGS="…" goes to `casework up`
+	@test -x build/bin/casework || { echo "run: nothing in cli/ to build build/bin/casework from" >&2; exit 1; }
+	build/bin/casework up $(ARGS)
+
+.PHONY: image
+image: ## build the container image casework:latest (docker or podman)
+	@engine=$$(command -v docker || command -v podman) || { echo "image: neither docker nor podman here" >&2; exit 1; }; \
+	"$$engine" build -t casework:latest .
+
+.PHONY: deps
+deps: ## install every Debian package that build, run, tests, lint and benchmarks need
+	@scripts/install-deps build run test lint bench
+
+# One section each, checked before the targets that need it; a few milliseconds when nothing is missing.
+# A target's list is checked as a whole, one after the other: apt-get takes no second caller.
+.PHONY: deps-build deps-run deps-test deps-lint deps-bench
+deps-build:
+	@scripts/install-deps build
+deps-run: deps-build
+	@scripts/install-deps run
+deps-test: deps-run
+	@scripts/install-deps test
+deps-lint: deps-test
+	@scripts/install-deps lint
+deps-bench: deps-test
+	@scripts/install-deps bench
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build

@@ -1,0 +1,18 @@
+# Benchmarks: `make bench-NAME` runs bench/NAME.sh once everything it may need is built: the release binaries in
+# build/bin, bench/*.c and bench/*.cc as programs of the same name in build/bench/bin, and the release build of
+# the conformance server in build/bin/conformance-server. Results go to build/bench/NAME.json.
+
+BENCH_SCRIPTS := $(sort $(wildcard bench/*.sh))
+BENCH_TARGETS := $(patsubst bench/%.sh,bench-%,$(BENCH_SCRIPTS))
+
+.PHONY: bench
+bench: bench-programs ## every benchmark, one after the other, each beside its peers
+	@for script in $(BENCH_SCRIPTS); do CASEWORK_BIN=build/bin BENCH_BIN=build/bench/bin "$$script" || exit 1; done
+
+bench-%: bench/%.sh bench-programs ## one of them: bench/NAME.sh, such as bench-rpc and bench-write
+	@CASEWORK_BIN=build/bin BENCH_BIN=build/bench/bin $<
+
+.PHONY: bench-programs $(BENCH_TARGETS)
+bench-programs: deps-bench generated all
+	+@$(BUILD) conformance bench
+	@mkdir -p build/bench

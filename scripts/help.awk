@@ -1,0 +1,9 @@
+# Prints "target  what it does" for each "target: … ## what it does" line.
+/^[a-z][a-zA-Z0-9_%-]*:.* ## / {
+    target = $0
+    sub(/:.*/, "", target)
+    sub(/%/, "NAME", target)
+    text = $0
+    sub(/.* ## /, "", text)
+    printf "  %-14s %s\n", target, text
+}

@@ -94,13 +94,16 @@ FUZZ_NAMES       := $(notdir $(basename $(FUZZ_SOURCES)))
 REPLAY_BINS      := $(addprefix $(OUT)/bin/replay-,$(FUZZ_NAMES))
 FUZZ_BINS        := $(addprefix $(OUT)/bin/fuzz-,$(FUZZ_NAMES))
 
+# Criterion's own runner cannot work under ThreadSanitizer; tests/runner/fork_runner.c says why.
+RUNNER := $(if $(filter tsan,$(FLAVOUR)),$(OUT)/obj/tests/runner/fork_runner.o)
+
 $(call list_file,unit,$(UNIT_SOURCES))
 $(call list_file,integration,$(INTEGRATION_SOURCES))
 
-$(OUT)/bin/unit-tests: $(call objects,$(UNIT_SOURCES)) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) $(OUT)/obj/.list/unit
+$(OUT)/bin/unit-tests: $(call objects,$(UNIT_SOURCES)) $(RUNNER) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) $(OUT)/obj/.list/unit
 	$(call link,-lcriterion)
 
-$(OUT)/bin/integration-tests: $(call objects,$(INTEGRATION_SOURCES)) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) \
+$(OUT)/bin/integration-tests: $(call objects,$(INTEGRATION_SOURCES)) $(RUNNER) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) \
 		$(OUT)/obj/.list/integration
 	$(call link,-lcriterion)
 

@@ -9,7 +9,7 @@ BENCH_TARGETS := $(patsubst bench/%.sh,bench-%,$(BENCH_SCRIPTS))
 bench: bench-programs ## every benchmark, one after the other, each beside its peers
 	@for script in $(BENCH_SCRIPTS); do CASEWORK_BIN=build/bin BENCH_BIN=build/bench/bin "$$script" || exit 1; done
 
-bench-%: bench/%.sh bench-programs ## one of them: bench/NAME.sh, such as bench-rpc and bench-write
+$(BENCH_TARGETS): bench-%: bench/%.sh bench-programs ## one of them: bench/NAME.sh, such as bench-rpc and bench-write
 	@CASEWORK_BIN=build/bin BENCH_BIN=build/bench/bin $<
 
 .PHONY: bench-programs $(BENCH_TARGETS)

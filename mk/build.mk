@@ -152,10 +152,14 @@ $(call list_file,../.flags,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
 
 # --- goals -----------------------------------------------------------------------------------------------
 
-.PHONY: gen programs tests conformance fuzzers bench
+.PHONY: gen programs tests conformance fuzzers bench print-flags
 gen: $(GEN_ARCHIVE) $(CONFORMANCE_ARCHIVE) ; @:
 programs: $(GEN_ARCHIVE) $(LIB_ARCHIVES) $(SERVICE_ARCHIVES) $(SERVICE_BINS) $(CLI_BIN) ; @:
 conformance: $(CONFORMANCE_BIN) ; @:
 tests: programs conformance $(UNIT_BIN) $(INTEGRATION_BIN) $(REPLAY_BINS) ; @:
 fuzzers: $(FUZZ_BINS) ; @:
 bench: programs $(BENCH_BINS) ; @:
+
+# For scripts/flags.
+print-flags:
+	@echo $(CPPFLAGS) -std=gnu17

@@ -1,4 +1,5 @@
-# Prints "target  what it does" for each "target: … ## what it does" line.
+# Prints "target  what it does" for each "target: … ## what it does" line; of a static pattern rule, the pattern.
+/^\$\([A-Z_]+\): / { sub(/^[^ ]+ /, "") }
 /^[a-z][a-zA-Z0-9_%-]*:.* ## / {
     target = $0
     sub(/:.*/, "", target)

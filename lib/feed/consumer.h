@@ -2,34 +2,29 @@
 #define CASEWORK_FEED_CONSUMER_H
 
 /*
- * Consumer of the case service's event stream (EventService.StreamEvents): one thread that stays connected, reconnects with backoff,
- * and hands over events in order, partition by partition.
+ * Consumer of the case service's event stream (EventService.StreamEvents): one thread that stays connected,
+ * reconnects with backoff, and hands over events in order, partition by partition.
  *
- * Delivery is at least once; the effect is exactly once because the owner stores the positions together with its effect, in one
- * transaction or one structure, and tells them to the consumer at (re)start. The consumer itself stores nothing.
+ * Delivery is at least once; the effect is exactly once because the owner stores the positions together with
+ * its effect, in one transaction or one structure, and tells them to the consumer at (re)start. The consumer
+ * itself stores nothing.
  */
 
 #include "base/error.h"
 #include "casework/cases/v1/event_service.pb-c.h"
+#include "feed/partition.h"
 #include "rpc/client.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FEED_PARTITIONS = 64 };
-
-struct feed_positions {
-    char epoch[64]; /* "" when nothing has been read yet */
-    int64_t at[FEED_PARTITIONS];
-};
-
 struct feed_consumer_handlers {
     /* Called before each (re)connection: where to go on. */
     bool (*load)(void *context, struct feed_positions *ret_positions, error *err);
     /*
-     * Events of one response, in order, each above the position of its partition that load or an earlier apply gave; `heads`: the
-     * positions up to which the reader is complete after this (also where no event fell). False: the connection
-     * is dropped and everything since the last stored position is read again.
+     * Events of one response, in order, each above the position of its partition that load or an earlier
+     * apply gave; `heads`: the positions up to which the reader is complete after this (also where no event
+     * fell). False: the connection is dropped and everything since the last stored position is read again.
      */
     bool (*apply)(void *context, Casework__Cases__V1__Event *const *events, size_t count,
                   const struct feed_positions *heads, error *err);
@@ -50,13 +45,10 @@ bool feed_consumer_caught_up(const feed_consumer *consumer);
 /* Up to where the effects are complete, per partition (what apply last confirmed). */
 int64_t feed_consumer_position(const feed_consumer *consumer, int partition);
 
-/* The partition of an account id; the same hash as in the case service (xxh64, seed 0, mod 64). */
-int feed_partition(const char *account_id);
-
 /*
- * Waits without holding a thread: `wake` runs once, on the consumer's thread, when the partition's position reaches
- * `position`, or at the monotonic deadline (reached = false). At most 10,000 wait; false (RESOURCE_EXHAUSTED) beyond.
- * Runs before returning when the position is reached already.
+ * Waits without holding a thread: `wake` runs once, on the consumer's thread, when the partition's position
+ * reaches `position`, or at the monotonic deadline (reached = false). At most 10,000 wait; false
+ * (RESOURCE_EXHAUSTED) beyond. Runs before returning when the position is reached already.
  */
 bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t position, int64_t deadline_us,
                          void (*wake)(void *argument, bool reached), void *argument, error *err);

@@ -1,0 +1,149 @@
+#ifndef CASEWORK_PG_LANE_H
+#define CASEWORK_PG_LANE_H
+
+/*
+ * Lanes: durable writes, many commands a transaction, one partition at a time.
+ *
+ * A lane is a thread with one connection in pipeline mode. Partition p belongs to lane p % lanes. A lane
+ * takes what has queued up for one partition as its next batch; a batch is one transaction in two round
+ * trips:
+ *
+ *   (1)  BEGIN, the partition's row locked, the transaction's id, the reads that `read` queued  → one flush
+ *        `decide` gets the results, runs the rules command after command, queues set-based writes
+ *   (2)  those writes, COMMIT                                                                  → one flush
+ *
+ * Every statement of (1) after the lock sees what all earlier holders of the partition committed, on any
+ * replica: READ COMMITTED takes a new snapshot per statement. Nothing is acknowledged before COMMIT has come
+ * back.
+ *
+ * What can go wrong, and what becomes of the commands (`outcome`):
+ *
+ *   refused by the rules             decide sets command->outcome; told after the batch's commit
+ *   deadline passed while queued     DEADLINE_EXCEEDED, never run
+ *   SQL error, several commands      rolled back, each is run again alone: only the guilty one gets the error
+ *   serialization failure, deadlock  run again, three times at the most, then ABORTED
+ *   partition not locked in time     UNAVAILABLE
+ *   connection lost before COMMIT    surely not committed: run again once on a new connection, then
+ * UNAVAILABLE connection lost at COMMIT        pg_xact_status on a new connection tells. Committed: as if
+ * nothing had happened. Aborted: run again. Cannot be found out in time, or a standby was promoted: UNKNOWN
+ *
+ * So `read` and `decide` may run several times for a command, in different batches: each run starts from
+ * nothing but the command. Only the last run counts. A command is never applied twice.
+ */
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "pg/pg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A command, embedded by the caller in a struct of its own (as first member, or found by offsetof). The
+ * caller owns it; from submit until `done` it belongs to the lane.
+ */
+struct pg_command {
+    struct pg_command *next; /* the lane's */
+    unsigned partition;
+    int64_t deadline_us; /* monotonic clock; 0: none */
+    /* Once, on the lane's thread, when the outcome is certain; must not block. May free the command. */
+    void (*done)(struct pg_command *command);
+    error outcome; /* code STATUS_OK: committed (or nothing to write) */
+};
+
+/* One transaction's worth of commands, all of one partition, in the order submitted. Valid from `read` to
+ * `finish`. */
+typedef struct pg_batch pg_batch;
+
+unsigned pg_batch_partition(const pg_batch *batch);
+size_t pg_batch_count(const pg_batch *batch);
+struct pg_command *pg_batch_command(const pg_batch *batch, size_t index);
+
+/* Memory of this run of the batch, cleared after `finish` and the commands' `done`. */
+arena *pg_batch_memory(const pg_batch *batch);
+
+/* A pointer of the service's own, NULL at `read`, kept until `finish`. */
+void pg_batch_set_state(pg_batch *batch, void *state);
+void *pg_batch_state(const pg_batch *batch);
+
+/*
+ * Queues a read. Its result is there in `decide` under the index handed out: 0, 1, 2 … in the order queued.
+ * Parameters may be forgotten afterwards. In `decide` it queues a further read that needs pg_batch_fetch.
+ */
+bool pg_batch_read(pg_batch *batch, const struct pg_statement *statement, const pg_params *params,
+                   size_t *ret_index, error *err) __attribute__((warn_unused_result));
+
+/* In `decide` only, before the first write: one more round trip for the reads queued since. For rare cases.
+ */
+bool pg_batch_fetch(pg_batch *batch, error *err) __attribute__((warn_unused_result));
+
+/* In `decide`: the row of the lock statement, and the result of a read. The batch owns them until after
+ * `done`. */
+const pg_result *pg_batch_lock(const pg_batch *batch);
+const pg_result *pg_batch_result(const pg_batch *batch, size_t index);
+
+/* In `decide`: queues a write; its result, should it have one, is not looked at. */
+bool pg_batch_write(pg_batch *batch, const struct pg_statement *statement, const pg_params *params,
+                    error *err) __attribute__((warn_unused_result));
+
+/* What a service gives the lanes. All run on a lane's thread; `context` is shared by all lanes. */
+struct pg_lane_ops {
+    /*
+     * Locks the partition's row; $1::int2 is the partition. Any columns: the service's `decide` reads them.
+     * No row: INTERNAL. For instance: SELECT head, CASE WHEN … THEN manual_time ELSE
+     * greatest(clock_timestamp(), last_time) END FROM partitions … WHERE partition = $1::int2 FOR UPDATE OF
+     * partitions
+     */
+    const struct pg_statement *lock;
+
+    /* Queues what the batch's commands need to know. False: the batch failed like by an SQL error. */
+    bool (*read)(void *context, pg_batch *batch, error *err);
+
+    /*
+     * Runs the rules and queues the writes. A refused command gets its outcome set (code, reason …) and takes
+     * no further part; it is told after the commit of the others. Leave outcomes that are OK alone. False:
+     * the batch failed like by an SQL error; nothing of it is kept. Without any write queued nothing is
+     * committed, and the commands are done at once.
+     */
+    bool (*decide)(void *context, pg_batch *batch, error *err);
+
+    /*
+     * Always comes, once, for each run whose `read` was called, when the run's fate is known, before the
+     * commands' `done`. committed: something was written and is durable: wake readers up. Otherwise only give
+     * up what the state holds. NULL: nothing to do.
+     */
+    void (*finish)(void *context, pg_batch *batch, bool committed);
+};
+
+struct pg_lane_options {
+    struct pg_options
+        connection;          /* statement_timeout_us bounds each statement, and the wait for the partition */
+    unsigned partitions;     /* 0: 64 */
+    unsigned lanes;          /* 0: 4 */
+    unsigned batch_max;      /* commands a batch, 0: 256 */
+    unsigned queue_max;      /* queued commands a lane, 0: 4096 */
+    size_t memory_max;       /* arena cap of a batch, 0: 256 MiB */
+    int64_t outcome_wait_us; /* how long to look for the fate of a lost commit, 0: 10 s */
+    int64_t drain_us;        /* pg_lanes_free runs what is queued for that long, 0: 10 s */
+};
+
+typedef struct pg_lanes pg_lanes;
+
+/* Starts the lanes; they connect by themselves, and again after a loss. `ops`, `context` and texts must
+ * outlive them. */
+bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_ops *ops, void *context,
+                  pg_lanes **ret_lanes, error *err) __attribute__((warn_unused_result));
+
+/* Accepts nothing more, runs what is queued (bounded; the rest gets UNAVAILABLE), joins. Takes NULL. */
+void pg_lanes_free(pg_lanes *lanes);
+
+/*
+ * Hands a command over, from any thread, without blocking. RESOURCE_EXHAUSTED at once when the lane's queue
+ * is full, UNAVAILABLE when the lanes are being freed; the command stays the caller's then, and `done` is not
+ * called.
+ */
+bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -18,14 +18,14 @@
  *
  * What can go wrong, and what becomes of the commands (`outcome`):
  *
- *   refused by the rules             decide sets command->outcome; told after the batch's commit
- *   deadline passed while queued     DEADLINE_EXCEEDED, never run
- *   SQL error, several commands      rolled back, each is run again alone: only the guilty one gets the error
- *   serialization failure, deadlock  run again, three times at the most, then ABORTED
- *   partition not locked in time     UNAVAILABLE
- *   connection lost before COMMIT    surely not committed: run again once on a new connection, then
- * UNAVAILABLE connection lost at COMMIT        pg_xact_status on a new connection tells. Committed: as if
- * nothing had happened. Aborted: run again. Cannot be found out in time, or a standby was promoted: UNKNOWN
+ *   refused by the rules            decide sets command->outcome; told after the batch's commit
+ *   deadline passed while queued    DEADLINE_EXCEEDED, never run
+ *   SQL error, several commands     rolled back, each is run again alone: only the guilty one gets it
+ *   serialization failure, deadlock run again, three times at the most, then ABORTED
+ *   partition not locked in time    UNAVAILABLE
+ *   lost before COMMIT              surely not committed: run again once, then UNAVAILABLE
+ *   lost at COMMIT                  pg_xact_status on a new connection tells: run again if aborted;
+ *                                   UNKNOWN if it cannot be found out, or a standby was promoted
  *
  * So `read` and `decide` may run several times for a command, in different batches: each run starts from
  * nothing but the command. Only the last run counts. A command is never applied twice.

@@ -10,8 +10,7 @@
  *
  *     static const struct pg_statement case_get = {
  *         .name = "case_get",
- *         .sql = "SELECT subject, owner, updated FROM cases WHERE partition = $1::int2 AND id =
- * ANY($2::int8[])",
+ *         .sql = "SELECT subject, owner FROM cases WHERE partition = $1::int2 AND id = ANY($2::int8[])",
  *     };
  *     pg_params p;
  *     pg_params_init(&p, memory);
@@ -25,10 +24,12 @@
  * Every wait has an end: a deadline of the monotonic clock (clock_monotonic_us) or, where that is 0, the
  * connection's statement timeout. Errors are:
  *
- *     UNAVAILABLE          no connection, connection lost, server starting or stopping, read-only after a
- * fail-over, disk full, a lock not got in time RESOURCE_EXHAUSTED   too many connections, arena full, pool
- * exhausted ABORTED              serialization failure or deadlock: the same transaction may work when tried
- * again DEADLINE_EXCEEDED    deadline or statement timeout INTERNAL             every other SQL error
+ *     UNAVAILABLE          no connection, connection lost, server starting or stopping, disk full,
+ *                          read-only after a fail-over, a lock not got in time
+ *     RESOURCE_EXHAUSTED   too many connections, arena full, pool exhausted
+ *     ABORTED              serialization failure or deadlock: trying again may help
+ *     DEADLINE_EXCEEDED    deadline or statement timeout
+ *     INTERNAL             every other SQL error
  *
  * The message is fit for clients; SQLSTATE, statement name and the server's text are in `detail` only.
  */

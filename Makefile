@@ -4,7 +4,8 @@
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := all
 
-BUILD := $(MAKE) -f mk/build.mk
+# One at a time: flavours share the generated code, and two terminals may share the folder.
+BUILD = mkdir -p build && flock --close build/.lock $(MAKE) -f mk/build.mk
 
 include mk/test.mk
 include mk/lint.mk

@@ -13,6 +13,6 @@ $(BENCH_TARGETS): bench-%: bench/%.sh bench-programs ## one of them: bench/NAME.
 	@CASEWORK_BIN=build/bin BENCH_BIN=build/bench/bin $<
 
 .PHONY: bench-programs $(BENCH_TARGETS)
-bench-programs: deps-bench generated all
+bench-programs: deps-bench
 	+@$(BUILD) conformance bench
 	@mkdir -p build/bench

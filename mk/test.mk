@@ -3,33 +3,28 @@
 FUZZ_SECONDS ?= 60
 T ?=
 
-# What several flavours share is made first, so that `make -j asan tsan` does not make it twice at once.
-.PHONY: generated
-generated: deps-test
-	+@$(BUILD) gen
-
 .PHONY: test
-test: generated ## unit tests, integration tests, replay of the fuzz corpora; T=suite/name picks some
+test: deps-test ## unit tests, integration tests, replay of the fuzz corpora; T=suite/name picks some
 	+@$(BUILD) FLAVOUR=test tests
 	@FLAVOUR=test FILTER='$(T)' scripts/run-tests
 
 .PHONY: asan
-asan: generated ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: deps-test ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	+@$(BUILD) FLAVOUR=asan tests
 	@FLAVOUR=asan FILTER='$(T)' scripts/run-tests
 
 .PHONY: tsan
-tsan: generated ## the same tests under ThreadSanitizer
+tsan: deps-test ## the same tests under ThreadSanitizer
 	+@$(BUILD) FLAVOUR=tsan tests
 	@FLAVOUR=tsan FILTER='$(T)' scripts/run-tests
 
 .PHONY: fuzz
-fuzz: generated deps-lint ## search for new inputs with libFuzzer; FUZZ_SECONDS=60 for each target, FUZZ=name picks one
+fuzz: deps-lint ## search for new inputs with libFuzzer; FUZZ_SECONDS=60 for each target, FUZZ=name picks one
 	+@$(BUILD) FLAVOUR=fuzz fuzzers
 	@scripts/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 .PHONY: conformance
-conformance: generated ## the gRPC interoperability suite against tests/conformance (needs go)
+conformance: deps-test ## the gRPC interoperability suite against tests/conformance (needs go)
 	+@$(BUILD) FLAVOUR=test conformance
 	@if [ -x tests/conformance/run.sh ]; then CASEWORK_BIN=build/test/bin tests/conformance/run.sh; \
 	else echo "conformance: no tests/conformance/run.sh"; fi

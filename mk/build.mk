@@ -13,7 +13,6 @@
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY:
 
 FLAVOUR ?= release
 OUT := $(if $(filter release,$(FLAVOUR)),build,build/$(FLAVOUR))
@@ -112,10 +111,10 @@ $(OUT)/bin/conformance-server: $(call objects,$(CONFORMANCE_SOURCES)) $(LIB_ARCH
 	$(call link)
 
 # A fuzz target twice: with libFuzzer to search, and with a plain main() to replay what the search has found.
-$(OUT)/bin/replay-%: $(OUT)/obj/tests/fuzz/%.o $(OUT)/obj/tests/fuzz/replay/main.o $(TEST_ARCHIVES)
+$(REPLAY_BINS): $(OUT)/bin/replay-%: $(OUT)/obj/tests/fuzz/%.o $(OUT)/obj/tests/fuzz/replay/main.o $(TEST_ARCHIVES)
 	$(call link)
 
-$(OUT)/bin/fuzz-%: $(OUT)/obj/tests/fuzz/%.o $(TEST_ARCHIVES)
+$(FUZZ_BINS): $(OUT)/bin/fuzz-%: $(OUT)/obj/tests/fuzz/%.o $(TEST_ARCHIVES)
 	$(call link,-fsanitize=fuzzer)
 
 # --- benchmarks ------------------------------------------------------------------------------------------

@@ -58,4 +58,4 @@ FLAVOUR_LDFLAGS  := $(FLAVOUR_LDFLAGS_$(FLAVOUR))
 # The C++ peers of the benchmarks.
 CPPFLAGS_CXX = -Ibuild/gen-cc
 CXXFLAGS     = -std=c++17 -O2 -g -Wall -Wextra -Werror -pthread
-LDLIBS_CXX   = -lgrpc++ -lgrpc -lgpr -lprotobuf
+LDLIBS_CXX   = $(shell $(PKG_CONFIG) --libs grpc++ protobuf)

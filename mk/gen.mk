@@ -35,8 +35,8 @@ $(GEN_ARCHIVE): $(GEN_SOURCES:.c=.o)
 	@rm -f $@
 	$(Q_AR)$(AR) rcs $@ $^
 
-$(GEN)/%.o: $(GEN)/%.c $(GEN_STAMP)
-	$(Q_CC)gcc $(GEN_CFLAGS) -I$(GEN) -c -o $@ $<
+$(GEN)/%.o: $(GEN)/%.c mk/gen.mk | $(GEN_STAMP)
+	$(Q_CC)gcc $(GEN_CFLAGS) -I$(GEN) -MMD -MP -c -o $@ $<
 
 # --- the conformance services, where grpc-proto is installed ----------------------------------------------
 
@@ -60,8 +60,8 @@ $(CONFORMANCE_ARCHIVE): $(CONFORMANCE_GEN_C:.c=.o)
 	@rm -f $@
 	$(Q_AR)$(AR) rcs $@ $^
 
-$(CONFORMANCE_GEN)/%.o: $(CONFORMANCE_GEN)/%.c $(CONFORMANCE_STAMP)
-	$(Q_CC)gcc $(GEN_CFLAGS) -I$(CONFORMANCE_GEN) -c -o $@ $<
+$(CONFORMANCE_GEN)/%.o: $(CONFORMANCE_GEN)/%.c mk/gen.mk | $(CONFORMANCE_STAMP)
+	$(Q_CC)gcc $(GEN_CFLAGS) -I$(CONFORMANCE_GEN) -MMD -MP -c -o $@ $<
 endif
 
 # --- C++ for the peers: health and the conformance services ----------------------------------------------
@@ -92,3 +92,5 @@ $(GEN_CC_ARCHIVE): $(GEN_CC_SOURCES:.cc=.o)
 $(CC_GEN)/%.o: $(CC_GEN)/%.cc $(GEN_CC_STAMP)
 	$(Q_CC)$(CXX) -std=c++17 -O2 -g -w -I$(CC_GEN) -c -o $@ $<
 endif
+
+-include $(GEN_SOURCES:.c=.d) $(CONFORMANCE_GEN_C:.c=.d)

@@ -60,11 +60,12 @@ CREATE TABLE contacts (
     display_name text NOT NULL,
     emails text[] NOT NULL,
     phones text[] NOT NULL,
+    handles text[] NOT NULL, -- network, address, network …
     note text NOT NULL,
-    erased boolean NOT NULL DEFAULT false,
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
+    erase_time timestamptz,
     PRIMARY KEY (partition, account, contact)
 );
 
@@ -90,7 +91,8 @@ CREATE TABLE channels (
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
-    PRIMARY KEY (partition, account, channel)
+    PRIMARY KEY (partition, account, channel),
+    UNIQUE (partition, account, network, address)
 );
 
 -- Statuses: 1 new, 2 open, 3 pending, 4 resolved, 5 closed, 6 deleted.
@@ -110,11 +112,12 @@ CREATE TABLE cases (
     first_open_message integer NOT NULL, -- none below it is in one of the three states; 0: none at all
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
-    open_time timestamptz,           -- first opened by an agent
-    customer_time timestamptz,       -- the customer's first message was sent
-    first_reply_time timestamptz,    -- the first agent reply after it was sent
-    last_reply_time timestamptz,
-    last_send_time timestamptz,      -- times by sending never run back within a case
+    status_time timestamptz NOT NULL, -- the present status began
+    open_time timestamptz,            -- first opened by an agent
+    customer_time timestamptz,        -- the customer's first message was sent
+    waiting_since timestamptz,        -- the oldest customer message without a reply was sent
+    first_reply_time timestamptz,     -- an agent first replied
+    last_send_time timestamptz,       -- times by sending never run back within a case
     resolve_time timestamptz,
     close_time timestamptz,
     delete_time timestamptz,
@@ -123,7 +126,6 @@ CREATE TABLE cases (
     version bigint NOT NULL,
     change_version bigint NOT NULL,
     activity_version bigint NOT NULL,
-    reply_count integer NOT NULL,
     merged_into bigint NOT NULL,
     lock_token bigint NOT NULL,
     lock_time timestamptz,
@@ -132,14 +134,11 @@ CREATE TABLE cases (
     owner text COLLATE "C" NOT NULL,
     contact text COLLATE "C" NOT NULL,
     channel text COLLATE "C" NOT NULL,
-    last_agent text COLLATE "C" NOT NULL, -- who replied last
     external_id text COLLATE "C" NOT NULL,
     involved text[] NOT NULL,
-    repliers text[] NOT NULL, -- the different agents who sent a reply
     labels text[] NOT NULL,
     classifications text[] NOT NULL, -- group, value, group, value …
     attributes text[] NOT NULL,      -- key, value, key, value … by key
-    nps_sent boolean NOT NULL,
     subject text NOT NULL,
     subject_key text COLLATE "C" NOT NULL, -- caseless, decomposed, cut: what subjects are sorted by
     PRIMARY KEY (partition, account, id)
@@ -189,7 +188,10 @@ CREATE TABLE messages (
     send_time timestamptz NOT NULL,
     create_time timestamptz NOT NULL,
     author text NOT NULL, -- resource name or address
+    third_party text NOT NULL,
     external_id text COLLATE "C" NOT NULL,
+    delivery_failure text NOT NULL,
+    merged_from bigint NOT NULL,
     body text NOT NULL,
     attachments text[] NOT NULL, -- file name, content type, size, uri, file name …
     PRIMARY KEY (partition, account, case_id, number)

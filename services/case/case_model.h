@@ -17,14 +17,26 @@
 #include <stdint.h>
 
 enum {
-    CASE_SUBJECT_MAX = 998,      /* bytes */
-    CASE_SUBJECT_KEY_MAX = 512,  /* bytes of the sort key that are kept: an index entry has to fit a page */
-    CASE_BODY_MAX = 1024 * 1024, /* bytes */
-    CASE_TEXT_MAX = 1024,        /* bytes of names, addresses, external ids, one label */
-    CASE_NOTE_MAX = 64 * 1024,   /* bytes of a contact's note */
-    CASE_ITEMS_MAX = 100,       /* labels, classifications, attributes, addresses, attachments of one thing */
-    CASE_REQUEST_ID_MAX = 128,  /* bytes */
-    CASE_FINGERPRINT_SIZE = 16, /* bytes */
+    CASE_SUBJECT_MAX = 998,     /* bytes */
+    CASE_SUBJECT_KEY_MAX = 512, /* bytes of the sort key that are kept: an index entry has to fit a page */
+    CASE_BODY_MAX = 1024 * 1024,
+    CASE_LABELS_MAX = 100,
+    CASE_LABEL_MAX = 256,
+    CASE_CLASSIFICATIONS_MAX = 200,
+    CASE_GROUP_MAX = 128,
+    CASE_VALUE_MAX = 256,
+    CASE_ATTRIBUTES_MAX = 64,
+    CASE_ATTRIBUTE_KEY_MAX = 128,
+    CASE_ATTRIBUTE_VALUE_MAX = 1024,
+    CASE_PRIORITY_MAX = 1000,
+    CASE_EXTERNAL_ID_MAX = 512,
+    CASE_REQUEST_ID_MAX = 128,
+    CASE_ATTACHMENTS_MAX = 100,
+    CASE_ADDRESSES_MAX = 50, /* of each sort, of one contact */
+    CASE_ADDRESS_MAX = 320,
+    CASE_NAME_MAX = 256,
+    CASE_NOTE_MAX = 64 * 1024,
+    CASE_FINGERPRINT_SIZE = 16,
 };
 
 enum case_status {
@@ -66,18 +78,20 @@ enum due_rule { DUE_RULE_NONE = 0, DUE_RULE_RESOLVED = 1, DUE_RULE_INACTIVE = 2 
 
 enum after_send { AFTER_SEND_NONE = 0, AFTER_SEND_MARK_PENDING = 1, AFTER_SEND_RESOLVE = 2 };
 
-/* On whose behalf something is done. */
+/* Who does something. */
 enum actor_kind {
-    ACTOR_NONE = 0,
-    ACTOR_AGENT,   /* id: the agent; admins, and services acting for an agent, too */
-    ACTOR_CONTACT, /* id: the contact: a connector handed in what the customer wrote */
-    ACTOR_SYSTEM,  /* a service or connector of its own accord; id: the caller's subject */
+    ACTOR_KIND_NONE = 0,
+    ACTOR_KIND_AGENT = 1,     /* id: the agent; admins, and services acting for an agent, too */
+    ACTOR_KIND_CONNECTOR = 2, /* id: the token's subject */
+    ACTOR_KIND_SERVICE = 3,   /* likewise */
+    ACTOR_KIND_SYSTEM = 4,    /* id: "" */
 };
 
 struct actor {
     enum actor_kind kind;
     const char *id;
-    const char *session; /* the agent's session that the call names; "" for none */
+    const char *via;     /* the subject of the service that acts for an agent */
+    const char *session; /* the agent's session that the call names */
 };
 
 struct text_list {
@@ -113,9 +127,9 @@ struct contact_record {
     const char *account, *id;
     const char *display_name, *note;
     struct text_list emails, phones; /* as given; found by their folded forms in contact_addresses */
-    bool erased;
+    struct text_list handles;        /* pairs network, address */
     int64_t version;
-    int64_t create_time, update_time;
+    int64_t create_time, update_time, erase_time;
 };
 
 struct channel_record {
@@ -132,7 +146,6 @@ struct case_record {
     enum case_status status;
     enum case_status status_before_delete; /* NONE unless deleted */
     bool need_reply;
-    bool nps_sent;
     int32_t priority;
     int32_t message_count; /* also the number of the last message */
 
@@ -141,30 +154,30 @@ struct case_record {
     int32_t first_open_message; /* no message below it is in one of these states; 0: none is */
 
     int64_t create_time, update_time;
+    int64_t status_time;      /* the present status began */
     int64_t open_time;        /* first opened by an agent */
-    int64_t customer_time;    /* when the customer's first message was sent */
-    int64_t first_reply_time; /* when the first agent reply after it was sent */
-    int64_t last_reply_time;
-    int64_t last_send_time; /* latest sent: effective times of messages never run back within a case */
-    int64_t resolve_time;   /* of the latest resolving; 0 once it is open again */
-    int64_t close_time;     /* of the closing; 0 once it is open again */
-    int64_t delete_time;    /* 0 unless deleted */
+    int64_t customer_time;    /* the customer's first message was sent */
+    int64_t waiting_since;    /* the oldest customer message that no agent has replied to was sent */
+    int64_t first_reply_time; /* an agent first replied */
+    int64_t last_send_time;   /* latest sent: effective times of messages never run back within a case */
+    int64_t resolve_time;     /* of the latest resolving; 0 once it is open again */
+    int64_t close_time;       /* of the closing; 0 once it is open again */
+    int64_t delete_time;      /* 0 unless deleted */
 
     int64_t version;                     /* grows with every event; the etag */
     int64_t change_version, change_time; /* basis of the resolved rule (spec: a change for the 72 hours) */
     int64_t activity_version,
         activity_time; /* basis of the inactivity rule (spec: activity for the 24 hours) */
 
-    int32_t reply_count;
     int64_t merged_into; /* case number; 0: not merged */
 
     int64_t lock_token, lock_time;
     const char *lock_agent, *lock_session; /* "" when nobody holds the lock */
 
     const char *owner, *contact, *channel;
-    const char *last_agent;  /* who replied last */
-    const char *external_id; /* of the imported conversation */
-    struct text_list involved, repliers, labels;
+    const char *network, *channel_address; /* of the channel, as it is now; not stored with the case */
+    const char *external_id;               /* of the imported conversation */
+    struct text_list involved, labels;
     struct text_list classifications; /* pairs group, value */
     struct text_list attributes;      /* pairs key, value, by key */
     const char *subject;
@@ -186,8 +199,11 @@ struct message_record {
     bool automatic;
     bool redacted;
     int64_t send_time, create_time;
-    const char *author; /* resource name of an agent or contact, or an address */
+    const char *author;      /* resource name of an agent or contact, or an address */
+    const char *third_party; /* address; of messages to and from third parties */
     const char *external_id;
+    const char *delivery_failure;
+    int64_t merged_from; /* case number; 0: not merged */
     const char *body;
     const struct attachment *attachments;
     size_t attachment_count;

@@ -1,0 +1,64 @@
+#ifndef CASEWORK_CASE_ROW_H
+#define CASEWORK_CASE_ROW_H
+
+/*
+ * Rows of the tables in db/case/ as records. A statement selects one of the column lists below as its first
+ * columns, under the alias that the list names, and gives the row to the reader of the same name.
+ *
+ * A case's network and channel_address are not stored with it: the reader leaves them "".
+ *
+ * Texts of a record point into the result and live as long as that; lists are in `memory`. The readers fail
+ * (RESOURCE_EXHAUSTED) only when that is full.
+ */
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "case/case_model.h"
+#include "pg/pg.h"
+
+#include <stdbool.h>
+
+#define ACCOUNT_COLUMNS                                                                            \
+    "a.partition, a.account, a.display_name, a.time_zone, a.reopen_resolved, a.report_lock_days, " \
+    "a.session_grace,"                                                                             \
+    " a.next_case, a.next_agent, a.next_contact, a.next_channel, a.version, a.create_time, a.update_time"
+
+#define AGENT_COLUMNS                                                                             \
+    "g.account, g.agent, g.display_name, g.email, g.role, g.disabled, g.version, g.create_time, " \
+    "g.update_time"
+
+#define CONTACT_COLUMNS                                                                                      \
+    "p.account, p.contact, p.display_name, p.emails, p.phones, p.handles, p.note, p.version, p.create_time," \
+    " p.update_time, p.erase_time"
+
+#define CHANNEL_COLUMNS "h.account, h.channel, h.network, h.address, h.version, h.create_time, h.update_time"
+
+#define CASE_COLUMNS                                                                                        \
+    "c.partition, c.account, c.id, c.status, c.status_before_delete, c.need_reply, c.priority, "            \
+    "c.message_count,"                                                                                      \
+    " c.messages_assigned, c.messages_in_progress, c.messages_responded, c.first_open_message, "            \
+    "c.create_time,"                                                                                        \
+    " c.update_time, c.status_time, c.open_time, c.customer_time, c.waiting_since, c.first_reply_time,"     \
+    " c.last_send_time, c.resolve_time, c.close_time, c.delete_time, c.change_time, c.activity_time, "      \
+    "c.version,"                                                                                            \
+    " c.change_version, c.activity_version, c.merged_into, c.lock_token, c.lock_time, c.lock_agent, "       \
+    "c.lock_session,"                                                                                       \
+    " c.owner, c.contact, c.channel, c.external_id, c.involved, c.labels, c.classifications, c.attributes," \
+    " c.subject, c.subject_key"
+
+#define MESSAGE_COLUMNS                                                                                  \
+    "m.account, m.case_id, m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time," \
+    " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
+    " m.attachments"
+
+void account_row_read(const pg_result *result, int row, struct account_record *ret_record);
+void agent_row_read(const pg_result *result, int row, struct agent_record *ret_record);
+void channel_row_read(const pg_result *result, int row, struct channel_record *ret_record);
+bool contact_row_read(const pg_result *result, int row, arena *memory, struct contact_record *ret_record,
+                      error *err) __attribute__((warn_unused_result));
+bool case_row_read(const pg_result *result, int row, arena *memory, struct case_record *ret_record,
+                   error *err) __attribute__((warn_unused_result));
+bool message_row_read(const pg_result *result, int row, arena *memory, struct message_record *ret_record,
+                      error *err) __attribute__((warn_unused_result));
+
+#endif

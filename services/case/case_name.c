@@ -1,0 +1,112 @@
+#include "case/case_name.h"
+
+#include "rpc/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool wrong_name(const char *field, const char *pattern, error *err)
+{
+    return error_bad_field(err, field, "must be %s", pattern);
+}
+
+/* Digits without leading zeros, 1 to `maximum`. */
+static bool number(const char *text, const char *field, int64_t maximum, int64_t *ret_number, error *err)
+{
+    int64_t value = 0;
+    bool good = *text >= '1' && *text <= '9';
+    for (const char *p = text; good && *p; p++) {
+        good = *p >= '0' && *p <= '9' && value <= (maximum - (*p - '0')) / 10;
+        if (good)
+            value = value * 10 + (*p - '0');
+    }
+    if (!good) {
+        error_bad_field(err, field, "cases and messages are named by a number");
+        snprintf(err->reason, sizeof err->reason, "NOT_A_NUMBER");
+        return false;
+    }
+    *ret_number = value;
+    return true;
+}
+
+bool case_name_accounts(arena *memory, const char *name, const char *field, const char **ret_account,
+                        error *err)
+{
+    const char *part;
+    if (!wire_name_parse(memory, "accounts/{}", name, &part, 1))
+        return wrong_name(field, "accounts/{account}", err);
+    *ret_account = strcmp(part, "-") == 0 ? "" : part;
+    return true;
+}
+
+bool case_name_account(arena *memory, const char *name, const char *field, const char **ret_account,
+                       error *err)
+{
+    const char *account;
+    if (!case_name_accounts(memory, name, field, &account, err))
+        return false;
+    if (!*account)
+        return wrong_name(field, "accounts/{account}", err);
+    *ret_account = account;
+    return true;
+}
+
+bool case_name_member(arena *memory, const char *collection, const char *name, const char *field,
+                      const char **ret_account, const char **ret_id, error *err)
+{
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "accounts/{}/%s/{}", collection);
+    const char *parts[2];
+    if (!wire_name_parse(memory, pattern, name, parts, 2) || strcmp(parts[0], "-") == 0 ||
+        strcmp(parts[1], "-") == 0) {
+        snprintf(pattern, sizeof pattern, "accounts/{account}/%s/{id}", collection);
+        return wrong_name(field, pattern, err);
+    }
+    *ret_account = parts[0];
+    *ret_id = parts[1];
+    return true;
+}
+
+bool case_name_member_of(arena *memory, const char *account, const char *collection, const char *name,
+                         const char *field, const char **ret_id, error *err)
+{
+    const char *its_account, *id;
+    if (!*name) {
+        *ret_id = "";
+        return true;
+    }
+    if (!case_name_member(memory, collection, name, field, &its_account, &id, err))
+        return false;
+    if (strcmp(its_account, account) != 0)
+        return error_bad_field(err, field, "is of another account");
+    *ret_id = id;
+    return true;
+}
+
+bool case_name_case(arena *memory, const char *name, const char *field, const char **ret_account,
+                    int64_t *ret_case, error *err)
+{
+    const char *account, *id;
+    if (!case_name_member(memory, "cases", name, field, &account, &id, err) ||
+        !number(id, field, INT64_MAX, ret_case, err))
+        return false;
+    *ret_account = account;
+    return true;
+}
+
+bool case_name_message(arena *memory, const char *name, const char *field, const char **ret_account,
+                       int64_t *ret_case, int32_t *ret_number, error *err)
+{
+    const char *parts[3];
+    int64_t case_id, message;
+    if (!wire_name_parse(memory, "accounts/{}/cases/{}/messages/{}", name, parts, 3) ||
+        strcmp(parts[0], "-") == 0)
+        return wrong_name(field, "accounts/{account}/cases/{case}/messages/{number}", err);
+    if (!number(parts[1], field, INT64_MAX, &case_id, err) ||
+        !number(parts[2], field, INT32_MAX, &message, err))
+        return false;
+    *ret_account = parts[0];
+    *ret_case = case_id;
+    *ret_number = (int32_t)message;
+    return true;
+}

@@ -1,0 +1,123 @@
+#include "case/case_page.h"
+
+#include "rpc/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The fixed part of a token's payload; the key's text follows. Only read back by the same program: host byte
+ * order. */
+struct token_head {
+    int64_t first, second, base;
+};
+
+static const ProtobufCFieldDescriptor *page_field(const ProtobufCMessage *request, const char *name)
+{
+    return protobuf_c_message_descriptor_get_field_by_name(request->descriptor, name);
+}
+
+static char *hex(arena *memory, const uint8_t *data, size_t length, const char *head, const char *tail)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t head_length = strlen(head), tail_length = strlen(tail);
+    char *text = arena_alloc(memory, head_length + 1 + 2 * length + 1 + tail_length + 1);
+    if (!text)
+        return NULL;
+    char *end = text;
+    memcpy(end, head, head_length);
+    end += head_length;
+    *end++ = ' ';
+    for (size_t i = 0; i < length; i++) {
+        *end++ = digits[data[i] >> 4];
+        *end++ = digits[data[i] & 15];
+    }
+    *end++ = ' ';
+    memcpy(end, tail, tail_length + 1);
+    return text;
+}
+
+/* Every argument but the page fields: type, wire form without them, and what the caller adds. NULL: the arena
+ * is full. */
+static char *page_binding(arena *memory, const ProtobufCMessage *request, const char *extra)
+{
+    ProtobufCMessage *bare = arena_memdup(memory, request, request->descriptor->sizeof_message);
+    if (!bare)
+        return NULL;
+    static const char none[] = "";
+    const char *no_text = none;
+    const int32_t no_size = 0;
+    memcpy((char *)bare + page_field(request, "page_token")->offset, &no_text, sizeof no_text);
+    memcpy((char *)bare + page_field(request, "page_size")->offset, &no_size, sizeof no_size);
+    size_t length = protobuf_c_message_get_packed_size(bare);
+    uint8_t *packed = arena_alloc(memory, length + 1);
+    if (!packed)
+        return NULL;
+    protobuf_c_message_pack(bare, packed);
+    return hex(memory, packed, length, request->descriptor->name, extra ? extra : "");
+}
+
+static bool no_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                     "the request needs too much memory");
+}
+
+static bool open_token(arena *memory, const char *token, const char *binding, struct case_page_key *ret_key,
+                       error *err)
+{
+    void *payload;
+    size_t length;
+    if (!wire_token_open(memory, token, binding, &payload, &length) || length < sizeof(struct token_head)) {
+        error_bad_field(err, "page_token", "no page token of this service for these arguments");
+        snprintf(err->reason, sizeof err->reason, "INVALID_PAGE_TOKEN");
+        return false;
+    }
+    struct token_head head;
+    memcpy(&head, payload, sizeof head);
+    char *text = arena_strndup(memory, (const char *)payload + sizeof head, length - sizeof head);
+    if (!text)
+        return no_memory(err);
+    *ret_key = (struct case_page_key){head.first, head.second, head.base, text};
+    return true;
+}
+
+const struct case_page_sizes case_page_sizes_usual = {.fallback = 50, .maximum = 1000};
+
+bool case_page_open(arena *memory, const ProtobufCMessage *request, const char *extra,
+                    const struct case_page_sizes *sizes, struct case_page *ret_page, error *err)
+{
+    int32_t size;
+    const char *token;
+    memcpy(&size, (const char *)request + page_field(request, "page_size")->offset, sizeof size);
+    memcpy(&token, (const char *)request + page_field(request, "page_token")->offset, sizeof token);
+    if (size < 0)
+        return error_bad_field(err, "page_size", "must not be negative");
+    struct case_page page = {.size = size ? size : sizes->fallback, .key = {.text = ""}};
+    if (page.size > sizes->maximum)
+        page.size = sizes->maximum;
+    if (token && *token) {
+        const char *binding = page_binding(memory, request, extra);
+        if (!binding)
+            return no_memory(err);
+        if (!open_token(memory, token, binding, &page.key, err))
+            return false;
+        page.after = true;
+    }
+    *ret_page = page;
+    return true;
+}
+
+char *case_page_seal(arena *memory, const ProtobufCMessage *request, const char *extra,
+                     const struct case_page_key *key)
+{
+    const char *binding = page_binding(memory, request, extra);
+    const char *text = key->text ? key->text : "";
+    size_t length = strlen(text);
+    uint8_t *payload = arena_alloc(memory, sizeof(struct token_head) + length);
+    if (!binding || !payload)
+        return NULL;
+    const struct token_head head = {key->first, key->second, key->base};
+    memcpy(payload, &head, sizeof head);
+    memcpy(payload + sizeof head, text, length);
+    return wire_token_seal(memory, payload, sizeof head + length, binding);
+}

@@ -1,0 +1,50 @@
+#ifndef CASEWORK_SEARCH_INDEX_H
+#define CASEWORK_SEARCH_INDEX_H
+
+/*
+ * The index: accounts, and the positions of the feed up to which it is complete. Thread-safe: any number of
+ * readers, one writer at a time in each account; a writer holds an account for one document only.
+ */
+
+#include "feed/partition.h"
+#include "services/search/search_query.h"
+
+typedef struct search_index search_index;
+
+bool search_index_new(search_index **ret_index, error *err) __attribute__((warn_unused_result));
+void search_index_free(search_index *index); /* takes NULL */
+
+/* Files a case in place of what was filed for it, unless that was of a later version. */
+bool search_index_put(search_index *index, const char *account, const struct search_document *document,
+                      error *err) __attribute__((warn_unused_result));
+
+void search_index_remove(search_index *index, const char *account, int64_t number);
+void search_index_drop(search_index *index, const char *account); /* all its cases */
+void search_index_clear(search_index *index);                     /* all accounts, positions too */
+
+/* The cases of a contact, in `memory`. */
+bool search_index_contact_cases(search_index *index, const char *account, const char *contact, arena *memory,
+                                int64_t **ret_numbers, size_t *ret_count, error *err)
+    __attribute__((warn_unused_result));
+
+/* See search_query_run. An account nobody has heard of has no cases. */
+bool search_index_query(search_index *index, const char *account, const struct search_query *query,
+                        arena *memory, struct search_answer *ret_answer, error *err)
+    __attribute__((warn_unused_result));
+
+/* Complete up to here: set once what the positions stand for is in. */
+void search_index_set_positions(search_index *index, const struct feed_positions *positions);
+void search_index_positions(search_index *index, struct feed_positions *ret_positions);
+int64_t search_index_position(search_index *index, int partition);
+
+struct search_account_status {
+    const char *account; /* in the arena */
+    uint64_t cases, words, bytes;
+};
+
+/* Accounts that have cases, in order of their ids; `account` NULL: all. In `memory`. */
+bool search_index_status(search_index *index, const char *account, arena *memory,
+                         struct search_account_status **ret_accounts, size_t *ret_count, error *err)
+    __attribute__((warn_unused_result));
+
+#endif

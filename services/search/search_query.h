@@ -1,0 +1,62 @@
+#ifndef CASEWORK_SEARCH_QUERY_H
+#define CASEWORK_SEARCH_QUERY_H
+
+/* What is asked of an account's index, and the answer. */
+
+#include "base/arena.h"
+#include "services/search/search_account.h"
+
+enum { SEARCH_QUERY_BYTES_MAX = 4096, SEARCH_QUERY_WORDS_MAX = 64 };
+
+enum search_order { SEARCH_ORDER_UPDATE_TIME, SEARCH_ORDER_SUBJECT, SEARCH_ORDER_STATUS };
+
+/* A place between two results: of the order's own values only the one that the order is by counts. */
+struct search_cursor {
+    int64_t update_time_us;
+    const char *subject_key;
+    int status;
+    int64_t number;
+};
+
+struct search_query {
+    const char *const *words; /* folded, each once; none finds nothing */
+    size_t word_count;
+    uint8_t fields;                      /* where the words may stand */
+    unsigned statuses;                   /* which ones are wanted */
+    const char *owner, *channel, *label; /* ids, a whole label; NULL: any */
+    int64_t start_time_us, end_time_us;  /* start inclusive, end exclusive */
+    enum search_order order;
+    bool descending;
+    size_t limit;                      /* results wanted, at least 1 */
+    const struct search_cursor *after; /* NULL: from the start */
+};
+
+struct search_result {
+    int64_t number;
+    int64_t update_time_us;
+    int status;
+    bool need_reply;
+    const char *subject, *owner;
+    const uint8_t *fields; /* of each word of the query: where it stands */
+};
+
+struct search_answer {
+    struct search_result *results;
+    size_t count;
+    uint64_t total; /* of all pages */
+    bool more;
+    struct search_cursor last; /* of the last result, when there are more */
+};
+
+/*
+ * Folds and takes apart the text of a query; every word once, in order. INVALID_ARGUMENT beyond 4 KiB or 64
+ * words. In `memory`.
+ */
+bool search_query_words(const char *text, arena *memory, const char *const **ret_words, size_t *ret_count,
+                        error *err) __attribute__((warn_unused_result));
+
+/* Everything in the answer is in `memory`. RESOURCE_EXHAUSTED when that is full. */
+bool search_query_run(const struct search_account *account, const struct search_query *query, arena *memory,
+                      struct search_answer *ret_answer, error *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,146 @@
+#include "services/search/search_words.h"
+
+#include "text/fold.h"
+#include "text/words.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+uint64_t search_word_hash(const char *word, size_t length)
+{
+    return XXH3_64bits(word, length);
+}
+
+void search_words_init(struct search_words *words)
+{
+    *words = (struct search_words){0};
+    bytes_init(&words->texts, UINT32_MAX);
+}
+
+void search_words_release(struct search_words *words)
+{
+    free(words->words);
+    free(words->slots);
+    bytes_release(&words->texts);
+    search_words_init(words);
+}
+
+static uint32_t *find_slot(const struct search_words *words, uint64_t hash, const char *text, size_t length)
+{
+    uint32_t at = (uint32_t)hash & (words->slot_count - 1);
+    for (; words->slots[at]; at = (at + 1) & (words->slot_count - 1)) {
+        const struct search_word *word = &words->words[words->slots[at] - 1];
+        if (word->hash == hash && word->length == length &&
+            memcmp(words->texts.data + word->offset, text, length) == 0)
+            break;
+    }
+    return &words->slots[at];
+}
+
+static bool grow(struct search_words *words)
+{
+    uint32_t size = words->size ? words->size * 2 : 256;
+    struct search_word *grown = reallocarray(words->words, size, sizeof *grown);
+    if (!grown)
+        return false;
+    words->words = grown;
+    words->size = size;
+    uint32_t *slots = calloc((size_t)size * 2, sizeof *slots);
+    if (!slots)
+        return false;
+    free(words->slots);
+    words->slots = slots;
+    words->slot_count = size * 2;
+    for (uint32_t i = 0; i < words->count; i++) {
+        uint32_t at = (uint32_t)grown[i].hash & (words->slot_count - 1);
+        while (slots[at])
+            at = (at + 1) & (words->slot_count - 1);
+        slots[at] = i + 1;
+    }
+    return true;
+}
+
+static bool add(struct search_words *words, const char *text, size_t length, uint8_t fields)
+{
+    if (words->count == words->size && !grow(words))
+        return false;
+    uint64_t hash = search_word_hash(text, length);
+    uint32_t *slot = find_slot(words, hash, text, length);
+    if (!*slot) {
+        size_t offset = words->texts.length;
+        if (!bytes_append(&words->texts, text, length))
+            return false;
+        words->words[words->count] = (struct search_word){hash, offset, length, 0};
+        *slot = ++words->count;
+    }
+    words->words[*slot - 1].fields |= fields;
+    return true;
+}
+
+static bool add_texts(struct search_words *words, const struct search_document *document)
+{
+    text_words walk;
+    text_words_init(&walk, "", 0);
+    bool done = true;
+    for (size_t i = 0; i < document->text_count && done; i++) {
+        const struct search_text *text = &document->texts[i];
+        const char *word;
+        size_t length;
+        text_words_again(&walk, text->text, strlen(text->text));
+        while (done && text_words_next(&walk, &word, &length))
+            done = add(words, word, length, SEARCH_FIELD_BIT(text->field));
+    }
+    done = done && !text_words_failed(&walk);
+    text_words_release(&walk);
+    return done;
+}
+
+bool search_key_append(bytes *out, enum search_key kind, const char *value)
+{
+    char prefix[2] = {'\0', (char)kind};
+    if (!bytes_append(out, prefix, sizeof prefix))
+        return false;
+    if (kind == SEARCH_KEY_LABEL)
+        return text_fold_append(out, value, strlen(value));
+    return bytes_append_text(out, value);
+}
+
+static bool add_keys(struct search_words *words, const struct search_document *document)
+{
+    const struct {
+        enum search_key kind;
+        const char *value;
+    } single[] = {
+        {SEARCH_KEY_OWNER, document->owner},
+        {SEARCH_KEY_CHANNEL, document->channel},
+        {SEARCH_KEY_CONTACT, document->contact},
+    };
+    bytes key;
+    bytes_init(&key, UINT32_MAX);
+    bool done = true;
+    for (size_t i = 0; i < sizeof single / sizeof *single && done; i++) {
+        bytes_clear(&key);
+        if (*single[i].value)
+            done = search_key_append(&key, single[i].kind, single[i].value) &&
+                   add(words, bytes_text(&key), key.length, SEARCH_FIELDS_ALL);
+    }
+    for (size_t i = 0; i < document->label_count && done; i++) {
+        bytes_clear(&key);
+        done = search_key_append(&key, SEARCH_KEY_LABEL, document->labels[i]) &&
+               add(words, bytes_text(&key), key.length, SEARCH_FIELDS_ALL);
+    }
+    bytes_release(&key);
+    return done;
+}
+
+bool search_words_collect(struct search_words *words, const struct search_document *document, error *err)
+{
+    words->count = 0;
+    bytes_clear(&words->texts);
+    if (words->slots)
+        memset(words->slots, 0, words->slot_count * sizeof *words->slots);
+    if (add_texts(words, document) && add_keys(words, document))
+        return true;
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the words of a case");
+}

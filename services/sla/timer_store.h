@@ -1,0 +1,195 @@
+#ifndef CASEWORK_SLA_TIMER_STORE_H
+#define CASEWORK_SLA_TIMER_STORE_H
+
+/*
+ * The schedule in Redis. One bucket a partition of the feed, all its keys under one hash tag:
+ *
+ *   casework:{b07}:timers          sorted set; score: deadline in microseconds, or the end of the lease while
+ * claimed acme/4711/r12              account / case / rule and basis version !position -(position + 1): up to
+ * where the feed's effect is complete; without it the bucket is lost !epoch/…  !policy/acme     the feed's
+ * epoch (score -inf); the newest version of a policy timers were armed under !rebuild/…                 while
+ * the bucket is being filled from the truth casework:{b07}:v:acme:147      hash, 32 cases in a listpack: slot
+ * → "r12", or "r12@deadline" while claimed casework:{b07}:rebuild         lock of whoever rebuilds
+ *
+ * What marks a bucket as whole lives in the sorted set itself: it cannot outlive the timers. Position and
+ * effect move in one script. The slots say which member a newer version replaces; a slot without its member
+ * means nothing.
+ *
+ * Thread-safe. Every function may be repeated. Errors are those of redis/client.h.
+ */
+
+#include "base/error.h"
+#include "redis/client.h"
+#include "sla/sla_rules.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TIMER_BUCKETS = 64, TIMER_ACCOUNT_SIZE = 64, TIMER_EPOCH_SIZE = 64 };
+
+typedef struct timer_store timer_store;
+
+struct timer {
+    char account[TIMER_ACCOUNT_SIZE];
+    int64_t case_id;
+    enum sla_rule rule;
+    int64_t version; /* of the basis */
+    int64_t due_us;
+};
+
+bool timer_store_new(const struct redis_options *options, timer_store **ret_store, error *err)
+    __attribute__((warn_unused_result));
+void timer_store_free(timer_store *store); /* takes NULL */
+
+/* --- the buckets' state
+ * --------------------------------------------------------------------------------------- */
+
+struct timer_bucket {
+    int64_t position;             /* -1: lost, or being rebuilt */
+    char epoch[TIMER_EPOCH_SIZE]; /* "" then */
+};
+
+bool timer_store_status(timer_store *store, struct timer_bucket ret_buckets[TIMER_BUCKETS], error *err)
+    __attribute__((warn_unused_result));
+
+/* Timers in all buckets; a handful of marks are counted too. */
+bool timer_store_count(timer_store *store, int64_t *ret_count, error *err)
+    __attribute__((warn_unused_result));
+
+enum timer_outcome {
+    TIMER_APPLIED, /* done, now or before */
+    TIMER_LOST,    /* the bucket has no position: rebuild it */
+    TIMER_BEHIND,  /* the bucket's position is below the caller's: it was restored from an older state */
+    TIMER_POLICY,  /* armed under an outdated policy: read it again */
+    TIMER_BUSY,    /* somebody else is rebuilding the bucket */
+};
+
+/* --- arming by the feed
+ * --------------------------------------------------------------------------------------- */
+
+/* What an event makes of a case's closing timer. */
+struct timer_change {
+    struct timer timer; /* without `armed` only account and case_id count */
+    bool armed;         /* false: no timer */
+    int64_t position;   /* the event's */
+};
+
+struct timer_policy_version {
+    const char *account;
+    int64_t version;
+};
+
+/* Changes of one bucket, in order. */
+struct timer_apply {
+    int bucket;
+    int64_t from, to; /* where the caller believes the bucket to be, and where it is afterwards */
+    const struct timer_policy_version *policies; /* under which the changes were worked out */
+    size_t policy_count;
+    const struct timer_change *changes;
+    size_t change_count;
+    enum timer_outcome outcome; /* set */
+};
+
+/* Each bucket as a whole or not at all. Changes at or below the bucket's own position are passed over. */
+bool timer_store_apply(timer_store *store, struct timer_apply *applies, size_t count, error *err)
+    __attribute__((warn_unused_result));
+
+/* --- firing
+ * --------------------------------------------------------------------------------------------------- */
+
+struct timer_claim {
+    int64_t position;     /* of the bucket; -1: lost or being rebuilt */
+    int64_t now_us;       /* by which the claim was made */
+    int64_t next_due_us;  /* the next deadline or end of a lease; INT64_MAX: none */
+    struct timer *timers; /* owned; release with timer_claim_release */
+    size_t count;
+};
+
+void timer_claim_release(struct timer_claim *claim);
+
+/*
+ * Takes up to `limit` due timers of each bucket in the set (bit b: bucket b) and holds them back from others
+ * for lease_us. now_us 0: by Redis' clock. lease_us 0: nothing is held back. ret_claims has an entry for
+ * every bucket; those not in the set are zero.
+ */
+bool timer_store_claim(timer_store *store, uint64_t buckets, int64_t now_us, int64_t lease_us, int limit,
+                       struct timer_claim ret_claims[TIMER_BUCKETS], error *err)
+    __attribute__((warn_unused_result));
+
+/* A claimed timer is done with (retry_us 0), or to be claimed again from retry_us on. */
+struct timer_settlement {
+    struct timer timer;
+    int64_t retry_us;
+};
+
+bool timer_store_settle(timer_store *store, const struct timer_settlement *settlements, size_t count,
+                        error *err) __attribute__((warn_unused_result));
+
+/* --- a changed policy
+ * ----------------------------------------------------------------------------------------- */
+
+/* From now on nothing is armed under an older version of the account's policy. */
+bool timer_store_fence(timer_store *store, const struct timer_policy_version *policy,
+                       enum timer_outcome *ret_outcome, error *err) __attribute__((warn_unused_result));
+
+/*
+ * New deadlines for timers of one account, read from the truth when the bucket was at `position`.
+ * ret_refused: timers that the bucket did not know and did not take because it has moved since: read them
+ * again.
+ */
+bool timer_store_rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
+                       const struct timer *timers, size_t count, enum timer_outcome *ret_outcome,
+                       size_t *ret_refused, error *err) __attribute__((warn_unused_result));
+
+/* Takes away the account's timers of every other rule. */
+bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
+                                  enum sla_rule keep, enum timer_outcome *ret_outcome, error *err)
+    __attribute__((warn_unused_result));
+
+/* Takes away everything of an account that is gone. */
+bool timer_store_drop_account(timer_store *store, const char *account, error *err)
+    __attribute__((warn_unused_result));
+
+/* --- rebuilding
+ * ----------------------------------------------------------------------------------------------- */
+
+/* Empties the buckets of the set that nobody else is rebuilding; *ret_begun: those. The token names the
+ * rebuilder. */
+bool timer_store_rebuild_begin(timer_store *store, uint64_t buckets, const char *token, uint64_t *ret_begun,
+                               error *err) __attribute__((warn_unused_result));
+
+/* Timers of any of the buckets begun. LOST: somebody else has begun anew, or Redis was emptied again. */
+bool timer_store_rebuild_insert(timer_store *store, const char *token, const struct timer *timers,
+                                size_t count, enum timer_outcome *ret_outcome, error *err)
+    __attribute__((warn_unused_result));
+
+/* The bucket is whole up to `position`. `policies`: those of the bucket's accounts. */
+bool timer_store_rebuild_finish(timer_store *store, int bucket, const char *token, const char *epoch,
+                                int64_t position, const struct timer_policy_version *policies,
+                                size_t policy_count, enum timer_outcome *ret_outcome, error *err)
+    __attribute__((warn_unused_result));
+
+/* --- looking
+ * -------------------------------------------------------------------------------------------------- */
+
+/* The closing timer of a case; *ret_found false: none. */
+bool timer_store_get(timer_store *store, const char *account, int64_t case_id, struct timer *ret_timer,
+                     bool *ret_found, error *err) __attribute__((warn_unused_result));
+
+/* A place in a bucket's order by deadline; all zero: before the first. */
+struct timer_cursor {
+    int64_t score_us;
+    char member[TIMER_ACCOUNT_SIZE + 48]; /* the last one read at that score */
+};
+
+/*
+ * The next timers of a bucket after the cursor with scores up to until_us, at most `limit`. Moves the cursor.
+ * A claimed timer stands at the end of its lease but has its own deadline. With `account` only those of that
+ * account. *ret_end: nothing comes after them.
+ */
+bool timer_store_page(timer_store *store, int bucket, const char *account, int64_t until_us,
+                      struct timer_cursor *cursor, struct timer *ret_timers, size_t limit, size_t *ret_count,
+                      bool *ret_end, error *err) __attribute__((warn_unused_result));
+
+#endif

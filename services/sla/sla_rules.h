@@ -31,7 +31,7 @@ enum sla_status {
 #define SLA_RESOLVED_DURATION (72 * CLOCK_HOUR)
 #define SLA_INACTIVE_DURATION (24 * CLOCK_HOUR)
 #define SLA_DURATION_LEAST CLOCK_SECOND
-#define SLA_DURATION_MOST (3653 * CLOCK_DAY)
+#define SLA_DURATION_MOST (3650 * CLOCK_DAY)
 
 struct sla_policy {
     enum sla_rule rule;

@@ -1,0 +1,214 @@
+#include "case/case_list.h"
+
+#include "case/case_row.h"
+
+#include <string.h>
+
+/*
+ * A statement is put together from constants: a source (what is read by which index), an order and a
+ * direction. All have the same parameters:
+ *
+ *   $1 partition  $2 account  $3 statuses  $4 rows at the most  $5, $6 the key to go on behind
+ *   $7 owner  $8 contact  $9 channel  $10 labels  $11, $12 classification  $13, $14 updated from, before
+ *   $15 only in need of a reply  $16 opened since  $17 involved agent
+ */
+#define FILTERS                                                                                            \
+    " AND ($7::text IS NULL OR c.owner = $7) AND ($8::text IS NULL OR c.contact = $8)"                     \
+    " AND ($9::text IS NULL OR c.channel = $9) AND c.labels @> $10::text[]"                                \
+    " AND ($11::text IS NULL OR EXISTS (SELECT 1 FROM generate_series(1, cardinality(c.classifications), " \
+    "2) AS t(i)"                                                                                           \
+    " WHERE c.classifications[t.i] = $11 AND ($12::text IS NULL OR c.classifications[t.i + 1] = $12)))"    \
+    " AND ($13::timestamptz IS NULL OR c.update_time >= $13) AND ($14::timestamptz IS NULL OR "            \
+    "c.update_time < $14)"                                                                                 \
+    " AND (NOT $15::bool OR c.need_reply) AND ($16::timestamptz IS NULL OR c.open_time >= $16)"            \
+    " AND ($17::text IS NULL OR c.involved @> ARRAY[$17])"
+
+/* Orders: the key's columns in a direction, and what is behind the key. */
+#define ORDER_update_asc "c.update_time, c.id"
+#define ORDER_update_desc "c.update_time DESC, c.id DESC"
+#define ORDER_subject_asc "c.subject_key, c.id"
+#define ORDER_subject_desc "c.subject_key DESC, c.id DESC"
+#define ORDER_status_asc "c.status, c.id"
+#define ORDER_status_desc "c.status DESC, c.id DESC"
+
+#define BEHIND_update_asc "(c.update_time, c.id) > ($5::timestamptz, $6::int8)"
+#define BEHIND_update_desc "(c.update_time, c.id) < ($5::timestamptz, $6::int8)"
+#define BEHIND_subject_asc "(c.subject_key, c.id) > ($5::text, $6::int8)"
+#define BEHIND_subject_desc "(c.subject_key, c.id) < ($5::text, $6::int8)"
+#define BEHIND_status_asc "(c.status, c.id) > ($5::int2, $6::int8)"
+#define BEHIND_status_desc "(c.status, c.id) < ($5::int2, $6::int8)"
+
+/* The same where the status is given, so that an index by (status, id) is read from the right id on. */
+#define MERGED_BEHIND_update_asc BEHIND_update_asc
+#define MERGED_BEHIND_update_desc BEHIND_update_desc
+#define MERGED_BEHIND_subject_asc BEHIND_subject_asc
+#define MERGED_BEHIND_subject_desc BEHIND_subject_desc
+#define MERGED_BEHIND_status_asc \
+    "s.status >= $5::int2 AND c.id > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END"
+#define MERGED_BEHIND_status_desc \
+    "s.status <= $5::int2 AND c.id < CASE WHEN s.status = $5 THEN $6::int8 ELSE 9223372036854775807 END"
+
+/* Status by status in order, then merged. */
+#define MERGED(condition, key)                                                                              \
+    "SELECT " CASE_COLUMNS " FROM unnest($3::int2[]) AS s(status) CROSS JOIN LATERAL (SELECT " CASE_COLUMNS \
+    " FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text AND c.status = s.status" condition \
+    " AND " MERGED_BEHIND_##key FILTERS " ORDER BY " ORDER_##key " LIMIT $4::int4) c ORDER BY " ORDER_##key \
+        " LIMIT $4"
+
+/* What an index finds, in order or sorted. */
+#define FOUND(join, condition, key)                                                                      \
+    "SELECT " CASE_COLUMNS " FROM cases c" join " WHERE c.partition = $1::int2 AND c.account = $2::text" \
+    " AND c.status = ANY($3::int2[])" condition " AND " BEHIND_##key FILTERS " ORDER BY " ORDER_##key    \
+        " LIMIT $4::int4"
+
+#define SOURCE_status(key) MERGED("", key)
+#define SOURCE_owner(key) MERGED(" AND c.owner = $7::text", key)
+/* Nothing is updated before it is opened: the second condition ends the walk by update. */
+#define SOURCE_recent(key) MERGED(" AND c.open_time >= $16::timestamptz AND c.update_time >= $16", key)
+#define SOURCE_need_reply(key) FOUND("", " AND c.need_reply AND c.status <= 4", key)
+#define SOURCE_involved(key)                                                                               \
+    FOUND(" JOIN involved_cases i ON i.partition = c.partition AND i.account = c.account AND i.case_id = " \
+          "c.id",                                                                                          \
+          " AND i.agent = $17::text", key)
+#define SOURCE_contact(key)                                                                                  \
+    FOUND(                                                                                                   \
+        " JOIN contact_cases k ON k.partition = c.partition AND k.account = c.account AND k.case_id = c.id", \
+        " AND k.contact = $8::text", key)
+
+enum source {
+    SOURCE_STATUS,
+    SOURCE_OWNER,
+    SOURCE_RECENT,
+    SOURCE_NEED_REPLY,
+    SOURCE_INVOLVED,
+    SOURCE_CONTACT,
+    SOURCES
+};
+
+#define STATEMENT(source, key)                                                \
+    {                                                                         \
+        .name = "case_list_" #source "_by_" #key, .sql = SOURCE_##source(key) \
+    }
+#define STATEMENTS(source)                                                     \
+    {                                                                          \
+        {STATEMENT(source, update_asc), STATEMENT(source, update_desc)},       \
+            {STATEMENT(source, subject_asc), STATEMENT(source, subject_desc)}, \
+        {                                                                      \
+            STATEMENT(source, status_asc), STATEMENT(source, status_desc)      \
+        }                                                                      \
+    }
+
+static const struct pg_statement statements[SOURCES][CASE_ORDERS][2] = {
+    [SOURCE_STATUS] = STATEMENTS(status),     [SOURCE_OWNER] = STATEMENTS(owner),
+    [SOURCE_RECENT] = STATEMENTS(recent),     [SOURCE_NEED_REPLY] = STATEMENTS(need_reply),
+    [SOURCE_INVOLVED] = STATEMENTS(involved), [SOURCE_CONTACT] = STATEMENTS(contact),
+};
+
+/* What a folder is made of: statuses from … to, and more. */
+struct folder {
+    int first_status, last_status;
+    enum source source;
+};
+
+static const struct folder folders[FOLDER_COUNT] = {
+    [FOLDER_ALL] = {1, 5, SOURCE_STATUS},
+    [FOLDER_NEW] = {1, 1, SOURCE_STATUS},
+    [FOLDER_OPEN] = {2, 2, SOURCE_STATUS},
+    [FOLDER_PENDING] = {3, 3, SOURCE_STATUS},
+    [FOLDER_RESOLVED] = {4, 4, SOURCE_STATUS},
+    [FOLDER_CLOSED] = {5, 5, SOURCE_STATUS},
+    [FOLDER_DELETED] = {6, 6, SOURCE_STATUS},
+    [FOLDER_MY_CASES] = {1, 3, SOURCE_OWNER},
+    [FOLDER_UNASSIGNED] = {1, 3, SOURCE_OWNER},
+    [FOLDER_RECENT] = {1, 5, SOURCE_RECENT},
+    [FOLDER_NEED_REPLY] = {1, 4, SOURCE_NEED_REPLY},
+    [FOLDER_INVOLVED] = {1, 4, SOURCE_INVOLVED},
+};
+
+bool case_order_parse(const char *text, enum case_order *ret_order, bool *ret_descending)
+{
+    static const char *const names[CASE_ORDERS] = {"update_time", "subject", "status"};
+    if (!*text)
+        text = "update_time desc";
+    for (int i = 0; i < CASE_ORDERS; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(text, names[i], length) != 0)
+            continue;
+        const char *rest = text + length;
+        if (*rest && strcmp(rest, " desc") != 0 && strcmp(rest, " asc") != 0)
+            return false;
+        *ret_order = (enum case_order)i;
+        *ret_descending = strcmp(rest, " desc") == 0;
+        return true;
+    }
+    return false;
+}
+
+bool case_folder_needs_agent(enum case_folder folder)
+{
+    return folder == FOLDER_MY_CASES || folder == FOLDER_INVOLVED;
+}
+
+/* Keys before everything: no stored time is as early or late, and no subject key is longer than 512 bytes. */
+static const int64_t before_all_times = INT64_C(-62135596800000001),
+                     behind_all_times = INT64_C(9000000000000000000);
+#define LAST_CHARACTER_8                                                                               \
+    "\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF" \
+    "\xF4\x8F\xBF\xBF\xF4\x8F\xBF\xBF"
+#define LAST_CHARACTER_64                                                                                 \
+    LAST_CHARACTER_8 LAST_CHARACTER_8 LAST_CHARACTER_8 LAST_CHARACTER_8 LAST_CHARACTER_8 LAST_CHARACTER_8 \
+        LAST_CHARACTER_8 LAST_CHARACTER_8
+static const char behind_all_subjects[] = LAST_CHARACTER_64 LAST_CHARACTER_64 LAST_CHARACTER_8;
+
+static void add_key(const struct case_list_query *query, const struct case_page *page, pg_params *params)
+{
+    bool from_end = query->descending && !page->after;
+    switch (query->order) {
+    case CASE_ORDER_SUBJECT:
+        pg_add_text(params, from_end ? behind_all_subjects : page->key.text);
+        break;
+    case CASE_ORDER_STATUS:
+        pg_add_int2(params, from_end ? INT16_MAX : page->key.first);
+        break;
+    default:
+        pg_add_time(params, page->after         ? page->key.first
+                            : query->descending ? behind_all_times
+                                                : before_all_times);
+    }
+    pg_add_int8(params, from_end ? INT64_MAX : page->key.second);
+}
+
+static enum source source_of(const struct case_list_query *query)
+{
+    if (query->contact)
+        return SOURCE_CONTACT;
+    enum source source = folders[query->folder].source;
+    if (query->owner && source != SOURCE_INVOLVED)
+        return SOURCE_OWNER;
+    return source;
+}
+
+const struct pg_statement *case_list_statement(const struct case_list_query *query,
+                                               const struct case_page *page, int partition, pg_params *params)
+{
+    const struct folder *folder = &folders[query->folder];
+    pg_add_int2(params, partition);
+    pg_add_text(params, query->account);
+    pg_array *statuses = pg_add_array(params, PG_INT2);
+    for (int status = folder->first_status; status <= folder->last_status; status++)
+        pg_put_int(statuses, status);
+    pg_add_int4(params, page->size + 1);
+    add_key(query, page, params);
+    pg_add_text(params, query->owner);
+    pg_add_text(params, query->contact);
+    pg_add_text(params, query->channel);
+    pg_add_text_array(params, query->labels, query->label_count);
+    pg_add_text(params, query->group);
+    pg_add_text(params, query->value);
+    pg_add_time(params, query->start_time);
+    pg_add_time(params, query->end_time);
+    pg_add_bool(params, query->folder == FOLDER_NEED_REPLY);
+    pg_add_time(params, query->opened_since);
+    pg_add_text(params, query->folder == FOLDER_INVOLVED ? query->agent : NULL);
+    return &statements[source_of(query)][query->order][query->descending];
+}

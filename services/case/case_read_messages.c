@@ -1,0 +1,181 @@
+/* GetMessage and ListMessages. */
+
+#include "case/case_model.h"
+#include "case/case_name.h"
+#include "case/case_read.h"
+#include "case/case_row.h"
+#include "case/case_wire.h"
+#include "casework/cases/v1/message_service.pb-c.h"
+
+#include <string.h>
+
+/* Bodies in one page: a client takes 4 MiB unless told otherwise, and one body can be 1 MiB. */
+enum { PAGE_BODY_BYTES = 2 * 1024 * 1024 };
+
+/* What a customer sees (case_model.h: message_kind_is_visible). $1 partition, $2 account, $3 case, $4
+ * customer's view */
+#define VISIBLE " AND (NOT $4::bool OR m.kind IN (1, 2, 7))"
+
+static const struct pg_statement message_get = {
+    .name = "message_get",
+    .sql = "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.partition = $1::int2 AND m.account = $2::text"
+           " AND m.case_id = $3::int8 AND m.number = $5::int4" VISIBLE,
+};
+
+/* A page ends early, but never empty, where its bodies would get too large: the row that goes beyond is the
+ * last. */
+static const struct pg_statement message_list = {
+    .name = "message_list",
+    .sql = "SELECT " MESSAGE_COLUMNS " FROM (SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.number)"
+           " - octet_length(l.body) AS bytes_before FROM (SELECT m.* FROM messages m WHERE m.partition = "
+           "$1::int2"
+           " AND m.account = $2::text AND m.case_id = $3::int8" VISIBLE
+           " AND m.number > $5::int4 ORDER BY m.number LIMIT $6::int4) l) m"
+           " WHERE m.bytes_before <= $7::int4 ORDER BY m.number",
+};
+
+static const struct pg_statement message_last = {
+    .name = "message_last",
+    .sql =
+        "SELECT message_count FROM cases WHERE partition = $1::int2 AND account = $2::text AND id = $3::int8",
+};
+
+static bool check_view(struct case_read *read, Casework__Cases__V1__MessageView view)
+{
+    if (view > CASEWORK__CASES__V1__MESSAGE_VIEW__MESSAGE_VIEW_CUSTOMER)
+        return error_bad_field(&read->err, "view", "is no view");
+    return true;
+}
+
+static bool is_customers(Casework__Cases__V1__MessageView view)
+{
+    return view == CASEWORK__CASES__V1__MESSAGE_VIEW__MESSAGE_VIEW_CUSTOMER;
+}
+
+static Casework__Cases__V1__Message *message_of(struct case_read *read, int row)
+{
+    struct message_record record;
+    if (!message_row_read(read->result, row, read->memory, &record, &read->err))
+        return NULL;
+    return message_wire(read->memory, &record);
+}
+
+static ProtobufCMessage *answer_get(struct case_read *read,
+                                    const Casework__Cases__V1__GetMessageRequest *request)
+{
+    const char *account;
+    int64_t case_id;
+    int32_t number;
+    if (!case_name_message(read->memory, request->name, "name", &account, &case_id, &number, &read->err) ||
+        !check_view(read, request->view))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, case_id);
+    pg_add_bool(&read->params, is_customers(request->view));
+    pg_add_int4(&read->params, number);
+    if (!case_read_run(read, &message_get))
+        return NULL;
+    if (pg_rows(read->result) == 0)
+        return case_read_not_found(read, request->name);
+    Casework__Cases__V1__GetMessageResponse *response = arena_alloc(read->memory, sizeof *response);
+    Casework__Cases__V1__Message *message = message_of(read, 0);
+    if (!response || !message)
+        return NULL;
+    casework__cases__v1__get_message_response__init(response);
+    response->message = message;
+    return &response->base;
+}
+
+static Casework__Cases__V1__ListMessagesResponse *page_of(struct case_read *read, size_t count)
+{
+    Casework__Cases__V1__ListMessagesResponse *response = arena_alloc(read->memory, sizeof *response);
+    if (!response)
+        return NULL;
+    casework__cases__v1__list_messages_response__init(response);
+    response->messages = arena_calloc(read->memory, count + 1, sizeof *response->messages);
+    if (!response->messages)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        response->messages[i] = message_of(read, (int)i);
+        if (!response->messages[i])
+            return NULL;
+    }
+    response->n_messages = count;
+    return response;
+}
+
+/* Nothing read: an empty page of a case that is there, or no such case. */
+static bool case_is_there(struct case_read *read, const char *account, int64_t case_id, const char *name)
+{
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, case_id);
+    if (!case_read_run(read, &message_last))
+        return false;
+    return pg_rows(read->result) > 0 || case_read_not_found(read, name);
+}
+
+static ProtobufCMessage *answer_list(struct case_read *read,
+                                     const Casework__Cases__V1__ListMessagesRequest *request)
+{
+    const char *account;
+    int64_t case_id;
+    struct case_page page;
+    if (!case_name_case(read->memory, request->parent, "parent", &account, &case_id, &read->err) ||
+        !check_view(read, request->view) ||
+        !case_page_open(read->memory, &request->base, NULL, &case_page_sizes_usual, &page, &read->err))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, case_id);
+    pg_add_bool(&read->params, is_customers(request->view));
+    pg_add_int4(&read->params, page.key.second);
+    pg_add_int4(&read->params, page.size + 1);
+    pg_add_int4(&read->params, PAGE_BODY_BYTES);
+    if (!case_read_run(read, &message_list))
+        return NULL;
+    int rows = pg_rows(read->result);
+    if (rows == 0 && !case_is_there(read, account, case_id, request->parent))
+        return NULL;
+    bool more;
+    size_t count = case_read_page_rows(read, &page, &more);
+    Casework__Cases__V1__ListMessagesResponse *response = page_of(read, rows ? count : 0);
+    if (!response)
+        return NULL;
+    int64_t bytes = 0;
+    for (size_t i = 0; i < response->n_messages; i++)
+        bytes += (int64_t)strlen(response->messages[i]->body);
+    if (more || bytes > PAGE_BODY_BYTES) {
+        const struct case_page_key key = {.second = response->messages[response->n_messages - 1]->number};
+        response->next_page_token = case_page_seal(read->memory, &request->base, NULL, &key);
+    }
+    return response->next_page_token ? &response->base : NULL;
+}
+
+static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_get(&read, (const void *)request));
+}
+
+static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_list(&read, (const void *)request));
+}
+
+const struct rpc_method case_read_message_methods[] = {
+    {.service = &casework__cases__v1__message_service__descriptor,
+     .name = "GetMessage",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "name",
+     .unary = handle_get},
+    {.service = &casework__cases__v1__message_service__descriptor,
+     .name = "ListMessages",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "parent",
+     .unary = handle_list},
+    {0},
+};

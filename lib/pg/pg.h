@@ -88,7 +88,7 @@ void pg_add_time(pg_params *params,
  * column; walk over the rows once and put each row's fields at the end of their columns:
  *
  *     pg_array *id = pg_add_array(&p, PG_INT8), *subject = pg_add_array(&p, PG_TEXT);
- *     for (…) { pg_put_int8(id, row->id); pg_put_text(subject, row->subject); }
+ *     for (…) { pg_put_int(id, row->id); pg_put_text(subject, row->subject); }
  *
  * The array belongs to the arena. NULL when the parameters have failed; pg_put_… take NULL and do nothing
  * then. Members must fit the array's type, else the parameters fail.

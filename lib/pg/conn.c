@@ -1,0 +1,563 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "pg/pg_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * Connections are in libpq's pipeline mode all their life; a single query is a pipeline of one. All waiting
+ * is done here with poll, so that every wait has its deadline.
+ */
+
+enum { PREPARED_START = 64, PENDING_START = 64 };
+
+#define CONNECT_TIMEOUT (5 * CLOCK_SECOND)
+#define STATEMENT_TIMEOUT (10 * CLOCK_SECOND)
+
+/* What the server is given beyond its own timeout to tell us about it. */
+#define ANSWER_GRACE CLOCK_SECOND
+
+const struct pg_statement pg_statement_begin = {.name = "begin", .sql = "BEGIN"};
+const struct pg_statement pg_statement_commit = {.name = "commit", .sql = "COMMIT"};
+const struct pg_statement pg_statement_rollback = {.name = "rollback", .sql = "ROLLBACK"};
+
+static const struct pg_statement set_setting = {
+    .name = "set_setting",
+    .sql = "SELECT set_config($1::text, $2::text, false)",
+};
+
+/* The timeline changes when a standby is promoted: transaction ids of before need not mean the same
+ * afterwards. */
+static const struct pg_statement get_origin = {
+    .name = "get_origin",
+    .sql = "SELECT (SELECT system_identifier FROM pg_control_system())::text"
+           " || CASE WHEN pg_is_in_recovery() THEN '' ELSE '/' || "
+           "left(pg_walfile_name(pg_current_wal_lsn()), 8) END",
+};
+
+bool pg_conn_lost(pg_conn *conn, const char *what, error *err)
+{
+    conn->lost = true;
+    error_set(err, STATUS_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database connection was lost");
+    error_add_detail(err, "%s: %s", what, PQerrorMessage(conn->pq));
+    return false;
+}
+
+void pg_conn_cut(pg_conn *conn)
+{
+    shutdown(PQsocket(conn->pq), SHUT_RDWR);
+}
+
+bool pg_conn_usable(const pg_conn *conn)
+{
+    return conn && !conn->lost;
+}
+
+/* --- prepared statements --- */
+
+static unsigned prepared_slot(const pg_conn *conn, const struct pg_statement *statement)
+{
+    uintptr_t hash = (uintptr_t)statement / sizeof(void *);
+    unsigned i = (unsigned)(hash * 0x9e3779b97f4a7c15u >> 40) & (conn->prepared_size - 1);
+    while (conn->prepared[i].statement && conn->prepared[i].statement != statement)
+        i = (i + 1) & (conn->prepared_size - 1);
+    return i;
+}
+
+/* Only while nothing is pending, since that refers to slots. */
+static bool prepared_grow(pg_conn *conn, unsigned size)
+{
+    struct pg_prepared *old = conn->prepared;
+    unsigned old_size = conn->prepared_size;
+    struct pg_prepared *grown = calloc(size, sizeof *grown);
+    if (!grown)
+        return false;
+    conn->prepared = grown;
+    conn->prepared_size = size;
+    for (unsigned i = 0; i < old_size; i++)
+        if (old[i].statement)
+            grown[prepared_slot(conn, old[i].statement)] = old[i];
+    free(old);
+    return true;
+}
+
+static bool prepared_find(pg_conn *conn, const struct pg_statement *statement, unsigned *ret_slot)
+{
+    if (conn->pending_count == 0 && conn->prepared_count * 2 > conn->prepared_size &&
+        !prepared_grow(conn, conn->prepared_size * 2))
+        return false;
+    unsigned slot = prepared_slot(conn, statement);
+    struct pg_prepared *p = &conn->prepared[slot];
+    if (!p->statement) {
+        if (conn->prepared_count + 1 == conn->prepared_size)
+            return false;
+        p->statement = statement;
+        snprintf(p->name, sizeof p->name, "%.40s_%u", statement->name, conn->prepared_count++);
+    }
+    *ret_slot = slot;
+    return true;
+}
+
+/* --- what is pending --- */
+
+static bool pending_add(pg_conn *conn, enum pg_pending_kind kind, unsigned prepared)
+{
+    if (conn->pending_count == conn->pending_size) {
+        unsigned size = conn->pending_size * 2;
+        struct pg_pending *grown = calloc(size, sizeof *grown);
+        if (!grown)
+            return false;
+        for (unsigned i = 0; i < conn->pending_count; i++)
+            grown[i] = conn->pending[(conn->pending_first + i) & (conn->pending_size - 1)];
+        free(conn->pending);
+        conn->pending = grown;
+        conn->pending_size = size;
+        conn->pending_first = 0;
+    }
+    unsigned at = (conn->pending_first + conn->pending_count++) & (conn->pending_size - 1);
+    conn->pending[at] = (struct pg_pending){.kind = kind, .prepared = prepared};
+    return true;
+}
+
+static struct pg_pending pending_take(pg_conn *conn)
+{
+    struct pg_pending p = conn->pending[conn->pending_first];
+    conn->pending_first = (conn->pending_first + 1) & (conn->pending_size - 1);
+    conn->pending_count--;
+    return p;
+}
+
+static const char *pending_name(const pg_conn *conn, struct pg_pending p)
+{
+    return p.kind == PG_PENDING_SYNC ? "sync" : conn->prepared[p.prepared].statement->name;
+}
+
+/* --- sending --- */
+
+bool pg_send(pg_conn *conn, const struct pg_statement *statement, const pg_params *params, error *err)
+{
+    struct pg_bound bound;
+    unsigned slot;
+    if (!pg_params_bind(params, &bound, err))
+        return false;
+    if (conn->lost)
+        return pg_conn_lost(conn, statement->name, err);
+    if (!prepared_find(conn, statement, &slot))
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    struct pg_prepared *p = &conn->prepared[slot];
+    if (!p->there) {
+        if (!pending_add(conn, PG_PENDING_PREPARE, slot) ||
+            !PQsendPrepare(conn->pq, p->name, statement->sql, 0, NULL))
+            return pg_conn_lost(conn, statement->name, err);
+        p->there = true;
+    }
+    if (!pending_add(conn, PG_PENDING_EXECUTE, slot) ||
+        !PQsendQueryPrepared(conn->pq, p->name, bound.count, bound.values, bound.lengths, bound.formats, 1))
+        return pg_conn_lost(conn, statement->name, err);
+    return true;
+}
+
+bool pg_conn_queue_sync(pg_conn *conn, error *err)
+{
+    if (conn->lost || !pending_add(conn, PG_PENDING_SYNC, 0) || !PQpipelineSync(conn->pq))
+        return pg_conn_lost(conn, "sync", err);
+    return true;
+}
+
+bool pg_conn_queue_flush(pg_conn *conn, error *err)
+{
+    if (conn->lost || !PQsendFlushRequest(conn->pq) || PQflush(conn->pq) < 0)
+        return pg_conn_lost(conn, "flush", err);
+    return true;
+}
+
+/* --- waiting and receiving --- */
+
+static bool wait_socket(pg_conn *conn, short events, int64_t deadline_us)
+{
+    struct pollfd p = {.fd = PQsocket(conn->pq), .events = events};
+    for (;;) {
+        int64_t left = deadline_us - clock_monotonic_us();
+        if (left <= 0)
+            return false;
+        int ready = poll(&p, 1, (int)((left + 999) / 1000));
+        if (ready > 0 || (ready < 0 && errno != EINTR))
+            return true; /* trouble shows when libpq reads */
+    }
+}
+
+bool pg_conn_wait_input(pg_conn *conn, int64_t deadline_us)
+{
+    return wait_socket(conn, POLLIN, deadline_us);
+}
+
+static bool too_late(pg_conn *conn, const char *what, error *err)
+{
+    conn->lost = true; /* the answer may still come: nobody could tell it from the next one's */
+    error_set(err, STATUS_DEADLINE_EXCEEDED, "DATABASE_SLOW", "the database took too long");
+    error_add_detail(err, "%s: no answer in time", what);
+    return false;
+}
+
+/* Sends what is queued and reads until PQgetResult would not block. */
+static bool await_result(pg_conn *conn, const char *what, int64_t deadline_us, error *err)
+{
+    int unsent = PQflush(conn->pq);
+    while (unsent >= 0 && PQisBusy(conn->pq)) {
+        if (!wait_socket(conn, unsent ? POLLIN | POLLOUT : POLLIN, deadline_us))
+            return too_late(conn, what, err);
+        if (!PQconsumeInput(conn->pq))
+            return pg_conn_lost(conn, what, err);
+        unsent = PQflush(conn->pq);
+    }
+    if (unsent < 0)
+        return pg_conn_lost(conn, what, err);
+    return true;
+}
+
+/* The one result of what is pending first; for a command also the NULL that ends it. */
+static bool take_result(pg_conn *conn, struct pg_pending p, int64_t deadline_us, PGresult **ret_result,
+                        error *err)
+{
+    const char *name = pending_name(conn, p);
+    PGresult *result = NULL;
+    for (int nulls = 0; !result && nulls < 2; nulls++) {
+        if (!await_result(conn, name, deadline_us, err))
+            return false;
+        result = PQgetResult(conn->pq);
+    }
+    if (!result)
+        return pg_conn_lost(conn, name, err);
+    *ret_result = result;
+    if (p.kind == PG_PENDING_SYNC)
+        return true;
+    if (!await_result(conn, name, deadline_us, err)) {
+        PQclear(result);
+        return false;
+    }
+    PQclear(PQgetResult(conn->pq));
+    return true;
+}
+
+static int64_t answer_deadline(const pg_conn *conn, int64_t deadline_us)
+{
+    return deadline_us ? deadline_us
+                       : clock_monotonic_us() + conn->options.statement_timeout_us + ANSWER_GRACE;
+}
+
+static void note_failure(pg_conn *conn, struct pg_pending p, const PGresult *result)
+{
+    if (p.kind == PG_PENDING_PREPARE)
+        conn->prepared[p.prepared].there = false;
+    if (PQresultStatus(result) == PGRES_PIPELINE_ABORTED)
+        return; /* follows from an earlier one */
+    pg_error_from_result(result, pending_name(conn, p), &conn->failure);
+    conn->failed = true;
+    if (pg_error_is_final(result))
+        conn->lost = true;
+}
+
+static bool is_good(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_PIPELINE_SYNC;
+}
+
+bool pg_conn_receive(pg_conn *conn, int64_t deadline_us, PGresult **ret_result, error *err)
+{
+    int64_t until = answer_deadline(conn, deadline_us);
+    for (;;) {
+        PGresult *result;
+        if (conn->lost || conn->pending_count == 0)
+            return pg_conn_lost(conn, "receive", err);
+        struct pg_pending p = pending_take(conn);
+        if (!take_result(conn, p, until, &result, err))
+            return false;
+        bool good = is_good(result);
+        if (!good)
+            note_failure(conn, p, result);
+        if (good && p.kind == PG_PENDING_EXECUTE) {
+            *ret_result = result;
+            return true;
+        }
+        PQclear(result);
+        if (!good && (conn->lost || p.kind == PG_PENDING_EXECUTE)) {
+            if (err)
+                *err = conn->failure;
+            return false;
+        }
+    }
+}
+
+bool pg_conn_receive_sync(pg_conn *conn, int64_t deadline_us, error *err)
+{
+    int64_t until = answer_deadline(conn, deadline_us);
+    for (;;) {
+        PGresult *result;
+        if (conn->lost || conn->pending_count == 0)
+            return pg_conn_lost(conn, "sync", err);
+        struct pg_pending p = pending_take(conn);
+        if (!take_result(conn, p, until, &result, err))
+            return false;
+        if (!is_good(result))
+            note_failure(conn, p, result);
+        PQclear(result);
+        if (p.kind == PG_PENDING_SYNC) {
+            conn->failed = false;
+            return !conn->lost || pg_conn_lost(conn, "sync", err);
+        }
+    }
+}
+
+static bool has_pending_sync(const pg_conn *conn)
+{
+    for (unsigned i = 0; i < conn->pending_count; i++)
+        if (conn->pending[(conn->pending_first + i) & (conn->pending_size - 1)].kind == PG_PENDING_SYNC)
+            return true;
+    return false;
+}
+
+bool pg_conn_reset(pg_conn *conn, error *err)
+{
+    while (conn->pending_count) {
+        if (!has_pending_sync(conn) && !pg_conn_queue_sync(conn, err))
+            return false;
+        if (!pg_conn_receive_sync(conn, 0, err))
+            return false;
+    }
+    if (PQtransactionStatus(conn->pq) == PQTRANS_IDLE)
+        return true;
+    return pg_send(conn, &pg_statement_rollback, NULL, err) && pg_conn_queue_sync(conn, err) &&
+           pg_conn_receive_sync(conn, 0, err);
+}
+
+/* --- queries --- */
+
+static void free_results(pg_result **results, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pg_result_free(results[i]);
+}
+
+bool pg_receive_all(pg_conn *conn, int64_t deadline_us, pg_result **ret_results, size_t count, error *err)
+{
+    pg_result *few[8];
+    pg_result **results = count <= 8 ? few : calloc(count, sizeof(pg_result *));
+    if (!results) {
+        conn->lost = true;
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    }
+    size_t got = 0;
+    bool good = pg_conn_queue_sync(conn, err);
+    while (good && got < count) {
+        PGresult *result;
+        good = pg_conn_receive(conn, deadline_us, &result, err);
+        if (good)
+            results[got++] = (pg_result *)result;
+    }
+    error ignored;
+    if (pg_conn_usable(conn) && !pg_conn_receive_sync(conn, deadline_us, good ? err : &ignored))
+        good = false;
+    if (good && ret_results)
+        memcpy(ret_results, results, count * sizeof *results);
+    else
+        free_results(results, got);
+    if (results != few)
+        free(results);
+    return good;
+}
+
+bool pg_query(pg_conn *conn, const struct pg_statement *statement, const pg_params *params,
+              int64_t deadline_us, pg_result **ret_result, error *err)
+{
+    return pg_send(conn, statement, params, err) && pg_receive_all(conn, deadline_us, ret_result, 1, err);
+}
+
+bool pg_begin(pg_conn *conn, int64_t deadline_us, error *err)
+{
+    return pg_query(conn, &pg_statement_begin, NULL, deadline_us, NULL, err);
+}
+
+bool pg_commit(pg_conn *conn, int64_t deadline_us, error *err)
+{
+    pg_result *result;
+    if (PQtransactionStatus(conn->pq) == PQTRANS_INERROR)
+        return error_set(err, STATUS_ABORTED, "TRANSACTION_FAILED", "the transaction had failed before");
+    if (!pg_query(conn, &pg_statement_commit, NULL, deadline_us, &result, err)) {
+        if (!pg_conn_usable(conn))
+            err->code = STATUS_UNKNOWN;
+        return false;
+    }
+    pg_result_free(result);
+    return true;
+}
+
+void pg_rollback(pg_conn *conn)
+{
+    error err;
+    if (pg_conn_usable(conn) && !pg_conn_reset(conn, &err))
+        conn->lost = true;
+}
+
+bool pg_run_script(pg_conn *conn, const char *sql, int64_t deadline_us, error *err)
+{
+    if (conn->lost || conn->pending_count || !PQexitPipelineMode(conn->pq) || !PQsendQuery(conn->pq, sql))
+        return pg_conn_lost(conn, "script", err);
+    bool good = true;
+    for (;;) {
+        if (!await_result(conn, "script", answer_deadline(conn, deadline_us), err))
+            return false;
+        PGresult *result = PQgetResult(conn->pq);
+        if (!result)
+            break;
+        if (good && !is_good(result)) {
+            pg_error_from_result(result, "script", err);
+            good = false;
+        }
+        conn->lost |= !is_good(result) && pg_error_is_final(result);
+        PQclear(result);
+    }
+    if (PQstatus(conn->pq) != CONNECTION_OK || !PQenterPipelineMode(conn->pq))
+        conn->lost = true;
+    return good && (!conn->lost || pg_conn_lost(conn, "script", err));
+}
+
+bool pg_conn_set(pg_conn *conn, const char *setting, const char *value, error *err)
+{
+    bool good = false;
+    arena *memory = arena_new(4096);
+    if (!memory)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    pg_params p;
+    pg_params_init(&p, memory);
+    pg_add_text(&p, setting);
+    pg_add_text(&p, value);
+    good = pg_query(conn, &set_setting, &p, 0, NULL, err);
+    arena_free(memory);
+    return good;
+}
+
+/* --- opening and closing --- */
+
+static unsigned host_count(const char *url)
+{
+    unsigned hosts = 1;
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    for (PQconninfoOption *o = options; o && o->keyword; o++)
+        if (strcmp(o->keyword, "host") == 0 && o->val)
+            for (const char *c = o->val; *c; c++)
+                hosts += *c == ',';
+    PQconninfoFree(options);
+    return hosts;
+}
+
+/* The settings of ours that the server is to know. Those of the URL's own `options` stay. */
+static bool set_up_session(pg_conn *conn, error *err)
+{
+    char statement_timeout[32], lock_timeout[32];
+    snprintf(statement_timeout, sizeof statement_timeout, "%lld",
+             (long long)(conn->options.statement_timeout_us / 1000));
+    snprintf(lock_timeout, sizeof lock_timeout, "%lld", (long long)(conn->options.lock_timeout_us / 1000));
+    const char *const settings[][2] = {
+        {"statement_timeout", statement_timeout},
+        {"lock_timeout", lock_timeout},
+        {"idle_in_transaction_session_timeout", "30s"},
+        {"jit", "off"},
+        {"default_transaction_read_only", conn->options.read_only ? "on" : "off"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (!pg_conn_set(conn, settings[i][0], settings[i][1], err))
+            return false;
+    pg_result *result;
+    if (!pg_query(conn, &get_origin, NULL, 0, &result, err))
+        return false;
+    snprintf(conn->origin, sizeof conn->origin, "%s", pg_get_text(result, 0, 0));
+    pg_result_free(result);
+    return true;
+}
+
+/* libpq's blocking connect is the one that knows how to go from host to host within a time. */
+static bool connect_server(pg_conn *conn, error *err)
+{
+    int64_t per_host = conn->options.connect_timeout_us / host_count(conn->options.url) / CLOCK_SECOND;
+    char connect_timeout[24], user_timeout[24];
+    snprintf(connect_timeout, sizeof connect_timeout, "%lld", (long long)(per_host < 2 ? 2 : per_host));
+    snprintf(user_timeout, sizeof user_timeout, "%lld",
+             (long long)(conn->options.statement_timeout_us + ANSWER_GRACE) / 1000);
+    const char *const keywords[] = {"connect_timeout",  "tcp_user_timeout",
+                                    "keepalives_idle",  "keepalives_interval",
+                                    "keepalives_count", "fallback_application_name",
+                                    "dbname",           "target_session_attrs",
+                                    "client_encoding",  NULL};
+    const char *const values[] = {connect_timeout,
+                                  user_timeout,
+                                  "5",
+                                  "2",
+                                  "3",
+                                  conn->options.application,
+                                  conn->options.url,
+                                  conn->options.read_only ? "any" : "read-write",
+                                  "UTF8",
+                                  NULL};
+    conn->pq = PQconnectdbParams(keywords, values, 1);
+    if (PQstatus(conn->pq) != CONNECTION_OK || PQsetnonblocking(conn->pq, 1) != 0 ||
+        !PQenterPipelineMode(conn->pq)) {
+        pg_conn_lost(conn, "connect", err);
+        error_set(err, STATUS_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
+        error_add_detail(err, "connect: %s", PQerrorMessage(conn->pq));
+        return false;
+    }
+    return true;
+}
+
+static void log_notice(void *context, const PGresult *result)
+{
+    (void)context;
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    log_debug("notice from the database", LOG_TEXT("text", text ? text : ""));
+}
+
+bool pg_conn_open(const struct pg_options *options, pg_conn **ret_conn, error *err)
+{
+    pg_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    conn->options = *options;
+    if (!conn->options.application)
+        conn->options.application = "casework";
+    if (!conn->options.connect_timeout_us)
+        conn->options.connect_timeout_us = CONNECT_TIMEOUT;
+    if (!conn->options.statement_timeout_us)
+        conn->options.statement_timeout_us = STATEMENT_TIMEOUT;
+    if (!conn->options.lock_timeout_us)
+        conn->options.lock_timeout_us = conn->options.statement_timeout_us;
+    conn->pending = calloc(PENDING_START, sizeof *conn->pending);
+    conn->pending_size = PENDING_START;
+    bool good = conn->pending && prepared_grow(conn, PREPARED_START);
+    if (!good)
+        error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    good = good && connect_server(conn, err);
+    if (good)
+        PQsetNoticeReceiver(conn->pq, log_notice, NULL);
+    if (!good || !set_up_session(conn, err)) {
+        pg_conn_close(conn);
+        return false;
+    }
+    *ret_conn = conn;
+    return true;
+}
+
+void pg_conn_close(pg_conn *conn)
+{
+    if (!conn)
+        return;
+    PQfinish(conn->pq);
+    free(conn->prepared);
+    free(conn->pending);
+    free(conn);
+}

@@ -208,7 +208,7 @@ static bool apply_missing(pg_conn *conn, const char *component, const struct mig
 bool pg_migrate(const struct pg_options *options, const char *component, const char *directory,
                 int *ret_applied, error *err)
 {
-    struct migrations all;
+    struct migrations all = {.count = 0};
     pg_conn *conn;
     struct pg_options patient = *options;
     patient.statement_timeout_us = MIGRATION_TIMEOUT;

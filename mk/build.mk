@@ -20,7 +20,7 @@ OUT := $(if $(filter release,$(FLAVOUR)),build,build/$(FLAVOUR))
 include mk/flags.mk
 include mk/gen.mk
 
-LIB_NAMES     := base rpc pg redis text feed embedded
+LIB_NAMES     := base rpc pg redis text calendar feed embedded
 SERVICE_NAMES := case search sla report
 
 sources = $(wildcard $(addsuffix /*.$(2),$(1)))

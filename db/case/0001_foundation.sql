@@ -39,6 +39,9 @@ CREATE TABLE accounts (
     PRIMARY KEY (partition, account)
 ) WITH (fillfactor = 50);
 
+-- For the list of all accounts.
+CREATE INDEX accounts_by_name ON accounts (account);
+
 CREATE TABLE agents (
     partition smallint NOT NULL,
     account text COLLATE "C" NOT NULL,
@@ -80,6 +83,7 @@ CREATE TABLE contact_addresses (
     PRIMARY KEY (partition, account, network, address)
 );
 
+CREATE INDEX contact_addresses_by_address ON contact_addresses (partition, account, address);
 CREATE INDEX contact_addresses_by_contact ON contact_addresses (partition, account, contact);
 
 CREATE TABLE channels (
@@ -147,7 +151,10 @@ CREATE TABLE cases (
 -- Lists: any folder is a merge of a few statuses, each read in order from one of these.
 CREATE INDEX cases_by_update ON cases (partition, account, status, update_time, id);
 CREATE INDEX cases_by_subject ON cases (partition, account, status, subject_key, id);
+CREATE INDEX cases_by_status ON cases (partition, account, status, id);
 CREATE INDEX cases_by_owner ON cases (partition, account, owner, status, update_time, id);
+CREATE INDEX cases_by_owner_subject ON cases (partition, account, owner, status, subject_key, id) WHERE status <= 3;
+CREATE INDEX cases_by_owner_status ON cases (partition, account, owner, status, id) WHERE status <= 3;
 CREATE INDEX cases_need_reply ON cases (partition, account, update_time, id) WHERE need_reply AND status <= 4;
 CREATE INDEX cases_recent ON cases (partition, account, open_time, id) WHERE open_time IS NOT NULL AND status <> 6;
 

@@ -62,6 +62,8 @@
         " LIMIT $4::int4"
 
 #define SOURCE_status(key) MERGED("", key)
+/* Partial indexes hold what is on somebody's desk, or on nobody's. */
+#define SOURCE_desk(key) MERGED(" AND c.owner = $7::text AND c.status <= 3", key)
 #define SOURCE_owner(key) MERGED(" AND c.owner = $7::text", key)
 /* Nothing is updated before it is opened: the second condition ends the walk by update. */
 #define SOURCE_recent(key) MERGED(" AND c.open_time >= $16::timestamptz AND c.update_time >= $16", key)
@@ -77,6 +79,7 @@
 
 enum source {
     SOURCE_STATUS,
+    SOURCE_DESK,
     SOURCE_OWNER,
     SOURCE_RECENT,
     SOURCE_NEED_REPLY,
@@ -99,9 +102,10 @@ enum source {
     }
 
 static const struct pg_statement statements[SOURCES][CASE_ORDERS][2] = {
-    [SOURCE_STATUS] = STATEMENTS(status),     [SOURCE_OWNER] = STATEMENTS(owner),
-    [SOURCE_RECENT] = STATEMENTS(recent),     [SOURCE_NEED_REPLY] = STATEMENTS(need_reply),
-    [SOURCE_INVOLVED] = STATEMENTS(involved), [SOURCE_CONTACT] = STATEMENTS(contact),
+    [SOURCE_STATUS] = STATEMENTS(status),         [SOURCE_DESK] = STATEMENTS(desk),
+    [SOURCE_OWNER] = STATEMENTS(owner),           [SOURCE_RECENT] = STATEMENTS(recent),
+    [SOURCE_NEED_REPLY] = STATEMENTS(need_reply), [SOURCE_INVOLVED] = STATEMENTS(involved),
+    [SOURCE_CONTACT] = STATEMENTS(contact),
 };
 
 /* What a folder is made of: statuses from … to, and more. */
@@ -118,8 +122,8 @@ static const struct folder folders[FOLDER_COUNT] = {
     [FOLDER_RESOLVED] = {4, 4, SOURCE_STATUS},
     [FOLDER_CLOSED] = {5, 5, SOURCE_STATUS},
     [FOLDER_DELETED] = {6, 6, SOURCE_STATUS},
-    [FOLDER_MY_CASES] = {1, 3, SOURCE_OWNER},
-    [FOLDER_UNASSIGNED] = {1, 3, SOURCE_OWNER},
+    [FOLDER_MY_CASES] = {1, 3, SOURCE_DESK},
+    [FOLDER_UNASSIGNED] = {1, 3, SOURCE_DESK},
     [FOLDER_RECENT] = {1, 5, SOURCE_RECENT},
     [FOLDER_NEED_REPLY] = {1, 4, SOURCE_NEED_REPLY},
     [FOLDER_INVOLVED] = {1, 4, SOURCE_INVOLVED},
@@ -183,7 +187,7 @@ static enum source source_of(const struct case_list_query *query)
     if (query->contact)
         return SOURCE_CONTACT;
     enum source source = folders[query->folder].source;
-    if (query->owner && source != SOURCE_INVOLVED)
+    if (query->owner && source == SOURCE_STATUS)
         return SOURCE_OWNER;
     return source;
 }

@@ -1,0 +1,270 @@
+/* ListCases and CountCases. */
+
+#include "base/clock.h"
+#include "case/case_list.h"
+#include "case/case_model.h"
+#include "case/case_name.h"
+#include "case/case_read.h"
+#include "case/case_row.h"
+#include "case/case_wire.h"
+#include "casework/cases/v1/case_service.pb-c.h"
+#include "feed/partition.h"
+#include "rpc/wire.h"
+
+#include <string.h>
+
+enum { LABELS_MAX = 10 };
+
+static const struct pg_statement business_time = {
+    .name = "business_time",
+    .sql = "SELECT coalesce(manual_time, clock_timestamp()) FROM suite",
+};
+
+/*
+ * All folders at one moment, in the order of the contract; $3: whose. The counts by status come from an index
+ * alone.
+ */
+static const struct pg_statement case_count = {
+    .name = "case_count",
+    .sql =
+        "WITH n AS MATERIALIZED (SELECT status, count(*) AS cases FROM cases WHERE partition = $1::int2"
+        " AND account = $2::text GROUP BY status)"
+        " SELECT (SELECT sum(cases) FROM n WHERE status <> 6)::int8, (SELECT cases FROM n WHERE status = 1),"
+        " (SELECT cases FROM n WHERE status = 2), (SELECT cases FROM n WHERE status = 3),"
+        " (SELECT cases FROM n WHERE status = 4), (SELECT cases FROM n WHERE status = 5),"
+        " (SELECT cases FROM n WHERE status = 6),"
+        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND owner = $3::text AND status "
+        "<= 3),"
+        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND owner = '' AND status <= 3),"
+        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND status <> 6 AND open_time >="
+        " (SELECT coalesce(manual_time, clock_timestamp()) - interval '24 hours' FROM suite)),"
+        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND need_reply AND status <= 4),"
+        " (SELECT count(*) FROM involved_cases i JOIN cases c ON c.partition = i.partition"
+        " AND c.account = i.account AND c.id = i.case_id WHERE i.partition = $1 AND i.account = $2"
+        " AND i.agent = $3 AND c.status <= 4 AND c.involved @> ARRAY[$3])",
+};
+
+/* Whose folders: the agent named, else the caller's. "" when there is none. */
+static bool agent_of(struct case_read *read, const char *account, const char *name, const char **ret_agent)
+{
+    if (!case_name_member_of(read->memory, account, "agents", name, "agent", ret_agent, &read->err))
+        return false;
+    if (!**ret_agent)
+        *ret_agent = rpc_call_caller(read->call)->agent;
+    return true;
+}
+
+static bool filter_name(struct case_read *read, const char *account, const char *collection, const char *name,
+                        const char *field, const char **ret_id)
+{
+    const char *id;
+    if (!case_name_member_of(read->memory, account, collection, name, field, &id, &read->err))
+        return false;
+    *ret_id = *id ? id : NULL;
+    return true;
+}
+
+static bool list_filters(struct case_read *read, const Casework__Cases__V1__ListCasesRequest *request,
+                         struct case_list_query *query)
+{
+    error *err = &read->err;
+    if (!filter_name(read, query->account, "agents", request->owner, "owner", &query->owner) ||
+        !filter_name(read, query->account, "contacts", request->contact, "contact", &query->contact) ||
+        !filter_name(read, query->account, "channels", request->channel, "channel", &query->channel))
+        return false;
+    if (!wire_time_us(request->start_time, &query->start_time))
+        return error_bad_field(err, "start_time", "is out of range");
+    if (!wire_time_us(request->end_time, &query->end_time))
+        return error_bad_field(err, "end_time", "is out of range");
+    if (request->n_labels > LABELS_MAX)
+        return error_bad_field(err, "labels", "at most %d", LABELS_MAX);
+    query->labels = (const char *const *)request->labels;
+    query->label_count = request->n_labels;
+    if (request->classification) {
+        if (!*request->classification->group)
+            return error_bad_field(err, "classification.group", "is required");
+        query->group = request->classification->group;
+        query->value = *request->classification->value ? request->classification->value : NULL;
+    }
+    return true;
+}
+
+static bool list_query(struct case_read *read, const Casework__Cases__V1__ListCasesRequest *request,
+                       struct case_list_query *query)
+{
+    error *err = &read->err;
+    *query =
+        (struct case_list_query){.folder = request->folder ? (enum case_folder)request->folder : FOLDER_ALL};
+    if (!case_name_account(read->memory, request->parent, "parent", &query->account, err))
+        return false;
+    if (query->folder >= FOLDER_COUNT)
+        return error_bad_field(err, "folder", "is no folder");
+    if (!case_order_parse(request->order_by, &query->order, &query->descending))
+        return error_bad_field(err, "order_by",
+                               "must be update_time, subject or status, with or without \" desc\"");
+    if (!agent_of(read, query->account, request->agent, &query->agent) || !list_filters(read, request, query))
+        return false;
+    if (case_folder_needs_agent(query->folder) && !*query->agent)
+        return error_bad_field(err, "agent", "is required: the folder is an agent's and the caller is none");
+    return true;
+}
+
+/* The folders that are an owner's: false when the owner asked for is another one, so that nothing can be in
+ * the list. */
+static bool settle_owner(struct case_list_query *query)
+{
+    const char *owner = query->folder == FOLDER_MY_CASES     ? query->agent
+                        : query->folder == FOLDER_UNASSIGNED ? ""
+                                                             : NULL;
+    if (!owner)
+        return true;
+    if (query->owner && strcmp(query->owner, owner) != 0)
+        return false;
+    query->owner = owner;
+    return true;
+}
+
+/* Recent means 24 hours before the walk began: no page of it forgets a case because time goes by. */
+static bool settle_recent(struct case_read *read, struct case_list_query *query, struct case_page *page)
+{
+    if (query->folder != FOLDER_RECENT)
+        return true;
+    if (!page->after) {
+        if (!case_read_run(read, &business_time))
+            return false;
+        page->key.base = pg_get_time(read->result, 0, 0) - CLOCK_DAY;
+    }
+    query->opened_since = page->key.base;
+    return true;
+}
+
+static struct case_page_key key_of(const struct case_list_query *query, const struct case_page *page,
+                                   const struct case_record *last)
+{
+    struct case_page_key key = {.second = last->id, .base = page->key.base, .text = ""};
+    if (query->order == CASE_ORDER_SUBJECT)
+        key.text = last->subject_key;
+    else
+        key.first = query->order == CASE_ORDER_STATUS ? (int64_t)last->status : last->update_time;
+    return key;
+}
+
+static Casework__Cases__V1__ListCasesResponse *list_response(struct case_read *read, size_t count,
+                                                             struct case_record *ret_last)
+{
+    Casework__Cases__V1__ListCasesResponse *response = arena_alloc(read->memory, sizeof *response);
+    if (!response)
+        return NULL;
+    casework__cases__v1__list_cases_response__init(response);
+    response->cases = arena_calloc(read->memory, count + 1, sizeof *response->cases);
+    if (!response->cases)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!case_row_read(read->result, (int)i, read->memory, ret_last, &read->err))
+            return NULL;
+        response->cases[i] = case_wire(read->memory, ret_last);
+        if (!response->cases[i])
+            return NULL;
+    }
+    response->n_cases = count;
+    return response;
+}
+
+static ProtobufCMessage *answer_list(struct case_read *read,
+                                     const Casework__Cases__V1__ListCasesRequest *request)
+{
+    struct case_list_query query;
+    struct case_page page;
+    struct case_record last;
+    if (!list_query(read, request, &query) ||
+        !case_page_open(read->memory, &request->base, query.agent, &case_page_sizes_usual, &page, &read->err))
+        return NULL;
+    if (!settle_owner(&query)) {
+        if (!case_read_check_account(read, query.account))
+            return NULL;
+        Casework__Cases__V1__ListCasesResponse *empty = list_response(read, 0, &last);
+        return empty ? &empty->base : NULL;
+    }
+    if (!settle_recent(read, &query, &page))
+        return NULL;
+    const struct pg_statement *statement =
+        case_list_statement(&query, &page, feed_partition(query.account), &read->params);
+    if (!case_read_run(read, statement))
+        return NULL;
+    bool more;
+    size_t count = case_read_page_rows(read, &page, &more);
+    Casework__Cases__V1__ListCasesResponse *response = list_response(read, count, &last);
+    if (!response || (count == 0 && !case_read_check_account(read, query.account)))
+        return NULL;
+    if (more) {
+        const struct case_page_key key = key_of(&query, &page, &last);
+        response->next_page_token = case_page_seal(read->memory, &request->base, query.agent, &key);
+    }
+    return response->next_page_token ? &response->base : NULL;
+}
+
+static Casework__Cases__V1__CountCasesResponse *count_response(struct case_read *read, bool with_agent)
+{
+    Casework__Cases__V1__CountCasesResponse *response = arena_alloc(read->memory, sizeof *response);
+    Casework__Cases__V1__FolderCount *counts = arena_calloc(read->memory, FOLDER_COUNT, sizeof *counts);
+    Casework__Cases__V1__FolderCount **list = arena_calloc(read->memory, FOLDER_COUNT, sizeof *list);
+    if (!response || !counts || !list)
+        return NULL;
+    casework__cases__v1__count_cases_response__init(response);
+    response->counts = list;
+    for (int folder = FOLDER_ALL; folder < FOLDER_COUNT; folder++) {
+        if (!with_agent && case_folder_needs_agent((enum case_folder)folder))
+            continue;
+        Casework__Cases__V1__FolderCount *count = &counts[response->n_counts];
+        casework__cases__v1__folder_count__init(count);
+        count->folder = (Casework__Cases__V1__Folder)folder;
+        count->count = pg_get_int(read->result, 0, folder - FOLDER_ALL);
+        list[response->n_counts++] = count;
+    }
+    return response;
+}
+
+static ProtobufCMessage *answer_count(struct case_read *read,
+                                      const Casework__Cases__V1__CountCasesRequest *request)
+{
+    const char *account, *agent;
+    if (!case_name_account(read->memory, request->parent, "parent", &account, &read->err) ||
+        !agent_of(read, account, request->agent, &agent) || !case_read_check_account(read, account))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_text(&read->params, agent);
+    if (!case_read_run(read, &case_count))
+        return NULL;
+    Casework__Cases__V1__CountCasesResponse *response = count_response(read, *agent != '\0');
+    return response ? &response->base : NULL;
+}
+
+static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_list(&read, (const void *)request));
+}
+
+static void handle_count(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_count(&read, (const void *)request));
+}
+
+const struct rpc_method case_list_methods[] = {
+    {.service = &casework__cases__v1__case_service__descriptor,
+     .name = "ListCases",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "parent",
+     .unary = handle_list},
+    {.service = &casework__cases__v1__case_service__descriptor,
+     .name = "CountCases",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "parent",
+     .unary = handle_count},
+    {0},
+};

@@ -1,4 +1,4 @@
-#include "services/search/search_account.h"
+#include "search/search_account.h"
 
 #include "text/fold.h"
 
@@ -80,7 +80,7 @@ static bool reserve_entry(struct search_account *account)
     if (account->count < account->size)
         return true;
     uint32_t size = account->size ? account->size * 2 : FIRST_SIZE;
-    struct search_entry **grown = reallocarray(account->entries, size, sizeof *grown);
+    struct search_entry **grown = reallocarray(account->entries, size, sizeof(struct search_entry *));
     if (!grown)
         return false;
     account->entries = grown;

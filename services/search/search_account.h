@@ -6,10 +6,10 @@
  * old one dies. Not thread-safe: search_index.c guards it.
  */
 
-#include "services/search/search_document.h"
-#include "services/search/search_map.h"
-#include "services/search/search_terms.h"
-#include "services/search/search_words.h"
+#include "search/search_document.h"
+#include "search/search_map.h"
+#include "search/search_terms.h"
+#include "search/search_words.h"
 
 /* One case. A single block of memory: `terms` and the texts stand behind the struct. */
 struct search_entry {

@@ -1,4 +1,4 @@
-#include "services/search/search_index.h"
+#include "search/search_index.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -99,7 +99,7 @@ static struct shelf *find_or_add(search_index *index, const char *account)
     pthread_rwlock_wrlock(&index->lock);
     if (index->count == index->size) {
         size_t size = index->size ? index->size * 2 : 16;
-        struct shelf **grown = reallocarray(index->shelves, size, sizeof *grown);
+        struct shelf **grown = reallocarray(index->shelves, size, sizeof(struct shelf *));
         if (!grown) {
             pthread_rwlock_unlock(&index->lock);
             pthread_rwlock_destroy(&shelf->lock);
@@ -110,7 +110,7 @@ static struct shelf *find_or_add(search_index *index, const char *account)
         index->size = size;
     }
     size_t at = place_of(index, account);
-    memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof *index->shelves);
+    memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof(struct shelf *));
     index->shelves[at] = shelf;
     index->count++;
     pthread_rwlock_unlock(&index->lock);

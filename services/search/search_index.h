@@ -7,7 +7,7 @@
  */
 
 #include "feed/partition.h"
-#include "services/search/search_query.h"
+#include "search/search_query.h"
 
 typedef struct search_index search_index;
 

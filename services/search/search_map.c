@@ -1,4 +1,4 @@
-#include "services/search/search_map.h"
+#include "search/search_map.h"
 
 #include <stdlib.h>
 

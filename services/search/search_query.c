@@ -1,4 +1,4 @@
-#include "services/search/search_query.h"
+#include "search/search_query.h"
 
 #include "text/words.h"
 

@@ -4,7 +4,7 @@
 /* What is asked of an account's index, and the answer. */
 
 #include "base/arena.h"
-#include "services/search/search_account.h"
+#include "search/search_account.h"
 
 enum { SEARCH_QUERY_BYTES_MAX = 4096, SEARCH_QUERY_WORDS_MAX = 64 };
 

@@ -1,4 +1,4 @@
-#include "services/search/search_terms.h"
+#include "search/search_terms.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
-#include "services/search/search_words.h"
+#include "search/search_words.h"
 
-#include "text/fold.h"
 #include "text/words.h"
 
 #include <stdlib.h>
@@ -41,14 +40,14 @@ static uint32_t *find_slot(const struct search_words *words, uint64_t hash, cons
 static bool grow(struct search_words *words)
 {
     uint32_t size = words->size ? words->size * 2 : 256;
-    struct search_word *grown = reallocarray(words->words, size, sizeof *grown);
-    if (!grown)
+    uint32_t *slots = calloc((size_t)size * 2, sizeof *slots);
+    struct search_word *grown = slots ? reallocarray(words->words, size, sizeof *grown) : NULL;
+    if (!grown) {
+        free(slots);
         return false;
+    }
     words->words = grown;
     words->size = size;
-    uint32_t *slots = calloc((size_t)size * 2, sizeof *slots);
-    if (!slots)
-        return false;
     free(words->slots);
     words->slots = slots;
     words->slot_count = size * 2;
@@ -63,7 +62,7 @@ static bool grow(struct search_words *words)
 
 static bool add(struct search_words *words, const char *text, size_t length, uint8_t fields)
 {
-    if (words->count == words->size && !grow(words))
+    if ((!words->slots || words->count == words->size) && !grow(words))
         return false;
     uint64_t hash = search_word_hash(text, length);
     uint32_t *slot = find_slot(words, hash, text, length);
@@ -99,11 +98,7 @@ static bool add_texts(struct search_words *words, const struct search_document *
 bool search_key_append(bytes *out, enum search_key kind, const char *value)
 {
     char prefix[2] = {'\0', (char)kind};
-    if (!bytes_append(out, prefix, sizeof prefix))
-        return false;
-    if (kind == SEARCH_KEY_LABEL)
-        return text_fold_append(out, value, strlen(value));
-    return bytes_append_text(out, value);
+    return bytes_append(out, prefix, sizeof prefix) && bytes_append_text(out, value);
 }
 
 static bool add_keys(struct search_words *words, const struct search_document *document)

@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "services/search/search_document.h"
+#include "search/search_document.h"
 
 struct search_word {
     uint64_t hash;
@@ -29,7 +29,7 @@ enum search_key {
     SEARCH_KEY_OWNER = 'o',
     SEARCH_KEY_CHANNEL = 'c',
     SEARCH_KEY_CONTACT = 'k',
-    SEARCH_KEY_LABEL = 'l', /* folded */
+    SEARCH_KEY_LABEL = 'l', /* the whole label, byte by byte */
 };
 
 void search_words_init(struct search_words *words);

@@ -25,7 +25,7 @@ struct plain_case {
     int64_t number, update_time_us;
     int status;
     char *subject, *owner, *channel; /* the subject folded */
-    char **labels;                   /* folded */
+    char **labels;
     size_t label_count;
     struct occurrence *words;
     size_t word_count;
@@ -63,9 +63,10 @@ static char *fold(const uint32_t *text, size_t length)
 
 static uint32_t *widen(const char *text, size_t *ret_length)
 {
-    *ret_length = 0;
-    uint32_t *wide = u8_to_u32((const uint8_t *)text, strlen(text), NULL, ret_length);
-    return wide ? wide : must(malloc(1));
+    *ret_length = u8_mbsnlen((const uint8_t *)text, strlen(text));
+    uint32_t *wide = must(calloc(*ret_length + 1, sizeof *wide));
+    must(u8_to_u32((const uint8_t *)text, strlen(text), wide, ret_length));
+    return wide;
 }
 
 static char *fold_text(const char *text)
@@ -150,7 +151,7 @@ void plain_reader_put(struct plain_reader *reader, const struct search_document 
                            .labels = must(calloc(document->label_count + 1, sizeof(char *))),
                            .label_count = document->label_count};
     for (size_t i = 0; i < c.label_count; i++)
-        c.labels[i] = fold_text(document->labels[i]);
+        c.labels[i] = must(strdup(document->labels[i]));
     for (size_t i = 0; i < document->text_count; i++)
         split(document->texts[i].text, (unsigned)document->texts[i].field, &c.words, &c.word_count);
     reader->cases = must(reallocarray(reader->cases, reader->count + 1, sizeof *reader->cases));
@@ -159,11 +160,9 @@ void plain_reader_put(struct plain_reader *reader, const struct search_document 
 
 static bool has_label(const struct plain_case *c, const char *label)
 {
-    char *folded = fold_text(label);
     bool found = false;
     for (size_t i = 0; i < c->label_count; i++)
-        found = found || strcmp(c->labels[i], folded) == 0;
-    free(folded);
+        found = found || strcmp(c->labels[i], label) == 0;
     return found;
 }
 

@@ -7,7 +7,7 @@
  * is out.
  */
 
-#include "services/search/search_document.h"
+#include "search/search_document.h"
 
 enum { PLAIN_WORDS_MAX = 64 };
 

@@ -1,5 +1,5 @@
-#include "services/search/search_account.h"
-#include "services/search/search_query.h"
+#include "search/search_account.h"
+#include "search/search_query.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

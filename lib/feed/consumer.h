@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "feed/partition.h"
+#include "feed/waiters.h"
 #include "rpc/client.h"
 
 #include <stdbool.h>
@@ -37,7 +38,11 @@ typedef struct feed_consumer feed_consumer;
 /* Starts the thread. `channel` and `context` must outlive the consumer. */
 bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers *handlers, void *context,
                        feed_consumer **ret_consumer, error *err) __attribute__((warn_unused_result));
-void feed_consumer_free(feed_consumer *consumer); /* stops and joins; takes NULL */
+
+/* Stops and joins; whoever waits is woken (reached = false), later ones are refused. Before the server
+ * drains. */
+void feed_consumer_stop(feed_consumer *consumer);
+void feed_consumer_free(feed_consumer *consumer); /* stops first; takes NULL */
 
 /* True once the first caught-up mark has come in since start: the service may say SERVING. */
 bool feed_consumer_caught_up(const feed_consumer *consumer);
@@ -46,11 +51,19 @@ bool feed_consumer_caught_up(const feed_consumer *consumer);
 int64_t feed_consumer_position(const feed_consumer *consumer, int partition);
 
 /*
- * Waits without holding a thread: `wake` runs once, on the consumer's thread, when the partition's position
- * reaches `position`, or at the monotonic deadline (reached = false). At most 10,000 wait; false
- * (RESOURCE_EXHAUSTED) beyond. Runs before returning when the position is reached already.
+ * Waits without holding a thread: `wake` runs once, on a thread of the consumer, when the partition's
+ * position reaches `position`, or at the monotonic deadline (reached = false). At most 10,000 wait; false
+ * (RESOURCE_EXHAUSTED, UNAVAILABLE once stopped) beyond: `wake` never runs then. Runs before returning when
+ * the position is reached already. It must not block: hand longer work over.
  */
 bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t position, int64_t deadline_us,
-                         void (*wake)(void *argument, bool reached), void *argument, error *err);
+                         feed_wake *wake, void *argument, error *err) __attribute__((warn_unused_result));
+
+/*
+ * Blocks the calling thread until every partition has reached its position in `heads` (the epoch does not
+ * matter). DEADLINE_EXCEEDED, or UNAVAILABLE when stopped. For those who settle the suite's clock.
+ */
+bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *heads, int64_t deadline_us,
+                        error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -1,0 +1,350 @@
+#include "feed/consumer.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAITERS_MAX = 10000, RESPONSE_BYTES_MAX = 256 << 20 };
+
+/* The case service sends a sign of life much more often than this. */
+#define SILENCE_MAX (60 * CLOCK_SECOND)
+#define BACKOFF_FIRST (50 * CLOCK_SECOND / 1000)
+#define BACKOFF_LAST (2 * CLOCK_SECOND)
+#define UNARY_TIMEOUT (10 * CLOCK_SECOND)
+
+struct feed_consumer {
+    rpc_channel *channel;
+    struct feed_consumer_handlers handlers;
+    void *context;
+    feed_waiters *waiters;
+    atomic_bool caught_up;
+    pthread_t thread;
+    /* The reading thread's own: */
+    struct feed_positions positions;
+    arena *memory;
+    /* Shared, for stopping: */
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    rpc_stream *stream;
+    bool stopping;
+};
+
+/* --- one response ------------------------------------------------------------------------------------- */
+
+static bool is_partition(int32_t partition)
+{
+    return partition >= 0 && partition < FEED_PARTITIONS;
+}
+
+/* What is new among the events; what has been applied before is left out. */
+static size_t pick_new(const Casework__Cases__V1__StreamEventsResponse *response,
+                       Casework__Cases__V1__Event **events, struct feed_positions *heads)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < response->n_events; i++) {
+        Casework__Cases__V1__Event *event = response->events[i];
+        if (!is_partition(event->partition) || event->position <= heads->at[event->partition])
+            continue;
+        heads->at[event->partition] = event->position;
+        events[count++] = event;
+    }
+    for (size_t i = 0; i < response->n_heads; i++) {
+        const Casework__Cases__V1__PartitionPosition *head = response->heads[i];
+        if (is_partition(head->partition) && head->position > heads->at[head->partition])
+            heads->at[head->partition] = head->position;
+    }
+    return count;
+}
+
+static bool start_anew(feed_consumer *consumer, const char *epoch, error *err)
+{
+    log_warn("feed epoch changed", LOG_TEXT("epoch", epoch));
+    if (!consumer->handlers.reset(consumer->context, epoch, err))
+        return false;
+    feed_waiters_reach(consumer->waiters, (const int64_t[FEED_PARTITIONS]){0});
+    return error_set(err, STATUS_ABORTED, "EPOCH_CHANGED", "the feed starts anew");
+}
+
+static bool apply(feed_consumer *consumer, const Casework__Cases__V1__StreamEventsResponse *response,
+                  error *err)
+{
+    const char *known = consumer->positions.epoch;
+    if (*known && strcmp(known, response->epoch) != 0)
+        return start_anew(consumer, response->epoch, err);
+    struct feed_positions heads = consumer->positions;
+    snprintf(heads.epoch, sizeof heads.epoch, "%s", response->epoch);
+    Casework__Cases__V1__Event **events =
+        arena_calloc(consumer->memory, response->n_events + 1, sizeof(Casework__Cases__V1__Event *));
+    if (!events)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for events");
+    size_t count = pick_new(response, events, &heads);
+    if (memcmp(&heads, &consumer->positions, sizeof heads) != 0 &&
+        !consumer->handlers.apply(consumer->context, events, count, &heads, err))
+        return false;
+    consumer->positions = heads;
+    feed_waiters_reach(consumer->waiters, heads.at);
+    if (response->caught_up)
+        atomic_store(&consumer->caught_up, true);
+    return true;
+}
+
+/* --- one connection ----------------------------------------------------------------------------------- */
+
+static bool is_stopping(feed_consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->lock);
+    bool stopping = consumer->stopping;
+    pthread_mutex_unlock(&consumer->lock);
+    return stopping;
+}
+
+/* From here on a stop reaches the stream. False when the stop was there first. */
+static bool publish_stream(feed_consumer *consumer, rpc_stream *stream)
+{
+    pthread_mutex_lock(&consumer->lock);
+    bool go = !consumer->stopping;
+    consumer->stream = go ? stream : NULL;
+    pthread_mutex_unlock(&consumer->lock);
+    return go;
+}
+
+static void drop_stream(feed_consumer *consumer, rpc_stream *stream)
+{
+    pthread_mutex_lock(&consumer->lock);
+    consumer->stream = NULL;
+    pthread_mutex_unlock(&consumer->lock);
+    rpc_stream_free(stream);
+}
+
+static bool send_request(const feed_consumer *consumer, rpc_stream *stream, error *err)
+{
+    Casework__Cases__V1__PartitionPosition after[FEED_PARTITIONS], *pointers[FEED_PARTITIONS];
+    for (int i = 0; i < FEED_PARTITIONS; i++) {
+        casework__cases__v1__partition_position__init(&after[i]);
+        after[i].partition = i;
+        after[i].position = consumer->positions.at[i];
+        pointers[i] = &after[i];
+    }
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    request.parent = "accounts/-";
+    request.epoch = (char *)consumer->positions.epoch;
+    request.after = pointers;
+    request.n_after = FEED_PARTITIONS;
+    if (!rpc_stream_write(stream, &request.base))
+        return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events cannot be opened");
+    rpc_stream_close_send(stream);
+    return true;
+}
+
+/* Reads until the stream ends. `ret_progress`: something was read, so that the next try may come at once. */
+static bool read_all(feed_consumer *consumer, rpc_stream *stream, bool *ret_progress, error *err)
+{
+    for (;;) {
+        ProtobufCMessage *message;
+        arena_clear(consumer->memory);
+        switch (rpc_stream_read(stream, SILENCE_MAX, consumer->memory, &message, err)) {
+        case RPC_READ_MESSAGE:
+            if (!apply(consumer, (const Casework__Cases__V1__StreamEventsResponse *)message, err))
+                return false;
+            *ret_progress = true;
+            break;
+        case RPC_READ_TIMEOUT:
+            return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has fallen silent");
+        case RPC_READ_END:
+            return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has ended");
+        case RPC_READ_FAILED:
+            return false;
+        }
+    }
+}
+
+static bool follow(feed_consumer *consumer, bool *ret_progress, error *err)
+{
+    struct feed_positions stored;
+    memset(&stored, 0, sizeof stored);
+    if (!consumer->handlers.load(consumer->context, &stored, err))
+        return false;
+    consumer->positions = stored;
+    feed_waiters_reach(consumer->waiters, stored.at);
+
+    rpc_stream *stream;
+    struct rpc_client_options options = {.timeout_us = INT64_MAX};
+    if (!rpc_stream_open(consumer->channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
+                         &options, &stream, err))
+        return false;
+    bool done = publish_stream(consumer, stream) && send_request(consumer, stream, err) &&
+                read_all(consumer, stream, ret_progress, err);
+    drop_stream(consumer, stream);
+    return done;
+}
+
+/* The case service refused our epoch: asks for the one that holds now. */
+static bool ask_epoch(feed_consumer *consumer, error *err)
+{
+    Casework__Cases__V1__GetPositionRequest request = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
+    request.parent = "accounts/-";
+    struct rpc_client_options options = {.timeout_us = UNARY_TIMEOUT};
+    ProtobufCMessage *response;
+    arena_clear(consumer->memory);
+    if (!rpc_client_call(consumer->channel, &casework__cases__v1__event_service__descriptor, "GetPosition",
+                         &request.base, &options, consumer->memory, &response, err))
+        return false;
+    return start_anew(consumer, ((Casework__Cases__V1__GetPositionResponse *)response)->epoch, err);
+}
+
+/* --- the thread --------------------------------------------------------------------------------------- */
+
+/* False: it is time to stop. */
+static bool pause_for(feed_consumer *consumer, int64_t duration_us)
+{
+    int64_t until_us = clock_monotonic_us() + duration_us;
+    struct timespec until = {.tv_sec = until_us / CLOCK_SECOND, .tv_nsec = until_us % CLOCK_SECOND * 1000};
+    pthread_mutex_lock(&consumer->lock);
+    while (!consumer->stopping && clock_monotonic_us() < until_us)
+        pthread_cond_timedwait(&consumer->stop, &consumer->lock, &until);
+    bool go = !consumer->stopping;
+    pthread_mutex_unlock(&consumer->lock);
+    return go;
+}
+
+static void *run(void *argument)
+{
+    feed_consumer *consumer = argument;
+    int64_t backoff_us = BACKOFF_FIRST;
+    do {
+        error err = {0};
+        bool progress = false;
+        (void)follow(consumer, &progress, &err);
+        if (strcmp(err.reason, "EPOCH_CHANGED") == 0 && err.code == STATUS_FAILED_PRECONDITION)
+            (void)ask_epoch(consumer, &err);
+        if (is_stopping(consumer))
+            break;
+        backoff_us = progress ? BACKOFF_FIRST : backoff_us * 2 < BACKOFF_LAST ? backoff_us * 2 : BACKOFF_LAST;
+        log_warn("feed interrupted", LOG_TEXT("rpc.grpc.status_code", status_code_name(err.code)),
+                 LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail),
+                 LOG_NUMBER("retry_us", backoff_us));
+    } while (pause_for(consumer, backoff_us));
+    return NULL;
+}
+
+/* --- the interface ------------------------------------------------------------------------------------ */
+
+static void release(feed_consumer *consumer)
+{
+    feed_waiters_free(consumer->waiters);
+    arena_free(consumer->memory);
+    pthread_cond_destroy(&consumer->stop);
+    pthread_mutex_destroy(&consumer->lock);
+    free(consumer);
+}
+
+bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers *handlers, void *context,
+                       feed_consumer **ret_consumer, error *err)
+{
+    feed_consumer *consumer = calloc(1, sizeof *consumer);
+    if (!consumer)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY",
+                         "no memory for the feed's consumer");
+    consumer->channel = channel;
+    consumer->handlers = *handlers;
+    consumer->context = context;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&consumer->stop, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&consumer->lock, NULL);
+    consumer->memory = arena_new(RESPONSE_BYTES_MAX);
+    bool done = consumer->memory ||
+                error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for events");
+    done = done && feed_waiters_new(WAITERS_MAX, &consumer->waiters, err);
+    if (done && pthread_create(&consumer->thread, NULL, run, consumer) != 0)
+        done = error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the feed's consumer");
+    if (!done) {
+        release(consumer);
+        return false;
+    }
+    *ret_consumer = consumer;
+    return true;
+}
+
+void feed_consumer_stop(feed_consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->lock);
+    bool first = !consumer->stopping;
+    consumer->stopping = true;
+    if (consumer->stream)
+        rpc_stream_cancel(consumer->stream);
+    pthread_cond_broadcast(&consumer->stop);
+    pthread_mutex_unlock(&consumer->lock);
+    if (first)
+        pthread_join(consumer->thread, NULL);
+    feed_waiters_stop(consumer->waiters);
+}
+
+void feed_consumer_free(feed_consumer *consumer)
+{
+    if (!consumer)
+        return;
+    feed_consumer_stop(consumer);
+    release(consumer);
+}
+
+bool feed_consumer_caught_up(const feed_consumer *consumer)
+{
+    return atomic_load(&consumer->caught_up);
+}
+
+int64_t feed_consumer_position(const feed_consumer *consumer, int partition)
+{
+    return feed_waiters_position(consumer->waiters, partition);
+}
+
+bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t position, int64_t deadline_us,
+                         feed_wake *wake, void *argument, error *err)
+{
+    return feed_waiters_add(consumer->waiters, partition, position, deadline_us, wake, argument, err);
+}
+
+struct blocked {
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    bool done, reached;
+};
+
+static void unblock(void *argument, bool reached)
+{
+    struct blocked *blocked = argument;
+    pthread_mutex_lock(&blocked->lock);
+    blocked->done = true;
+    blocked->reached = reached;
+    pthread_cond_signal(&blocked->woken);
+    pthread_mutex_unlock(&blocked->lock);
+}
+
+bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *heads, int64_t deadline_us,
+                        error *err)
+{
+    struct blocked blocked = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER, .reached = true};
+    bool done = true;
+    for (int i = 0; i < FEED_PARTITIONS && done && blocked.reached; i++) {
+        blocked.done = false;
+        done = feed_waiters_add(consumer->waiters, i, heads->at[i], deadline_us, unblock, &blocked, err);
+        pthread_mutex_lock(&blocked.lock);
+        while (done && !blocked.done)
+            pthread_cond_wait(&blocked.woken, &blocked.lock);
+        pthread_mutex_unlock(&blocked.lock);
+    }
+    pthread_cond_destroy(&blocked.woken);
+    pthread_mutex_destroy(&blocked.lock);
+    if (done && !blocked.reached)
+        done = error_set(err, STATUS_DEADLINE_EXCEEDED, "", "the feed has not come that far in time");
+    return done;
+}

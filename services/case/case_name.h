@@ -1,43 +1,15 @@
 #ifndef CASEWORK_CASE_NAME_H
 #define CASEWORK_CASE_NAME_H
 
-/*
- * Resource names of the case service taken apart. `field` is the path in the request that an error names.
- * Everything that is no name of the kind is INVALID_ARGUMENT; a case or message segment that is no number has
- * the reason NOT_A_NUMBER. Ids are in `memory`.
- */
+/* Resource names as all services take them apart, by the names that this one uses. */
 
-#include "base/arena.h"
-#include "base/error.h"
+#include "rpc/name.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
-/* "accounts/{account}" */
-bool case_name_account(arena *memory, const char *name, const char *field, const char **ret_account,
-                       error *err) __attribute__((warn_unused_result));
-
-/* The same, or "accounts/-" for all: *ret_account is "" then. */
-bool case_name_accounts(arena *memory, const char *name, const char *field, const char **ret_account,
-                        error *err) __attribute__((warn_unused_result));
-
-/* "accounts/{account}/{collection}/{id}"; collection is "agents", "contacts" or "channels". */
-bool case_name_member(arena *memory, const char *collection, const char *name, const char *field,
-                      const char **ret_account, const char **ret_id, error *err)
-    __attribute__((warn_unused_result));
-
-/* A member named in a request for `account`: of another account it is INVALID_ARGUMENT. "" gives "". */
-bool case_name_member_of(arena *memory, const char *account, const char *collection, const char *name,
-                         const char *field, const char **ret_id, error *err)
-    __attribute__((warn_unused_result));
-
-/* "accounts/{account}/cases/{number}" */
-bool case_name_case(arena *memory, const char *name, const char *field, const char **ret_account,
-                    int64_t *ret_case, error *err) __attribute__((warn_unused_result));
-
-/* "accounts/{account}/cases/{number}/messages/{number}" */
-bool case_name_message(arena *memory, const char *name, const char *field, const char **ret_account,
-                       int64_t *ret_case, int32_t *ret_number, error *err)
-    __attribute__((warn_unused_result));
+#define case_name_account rpc_name_account
+#define case_name_accounts rpc_name_accounts
+#define case_name_member rpc_name_member
+#define case_name_member_of rpc_name_member_of
+#define case_name_case rpc_name_case
+#define case_name_message rpc_name_message
 
 #endif

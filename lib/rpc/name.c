@@ -1,4 +1,4 @@
-#include "case/case_name.h"
+#include "rpc/name.h"
 
 #include "rpc/wire.h"
 
@@ -29,8 +29,8 @@ static bool number(const char *text, const char *field, int64_t maximum, int64_t
     return true;
 }
 
-bool case_name_accounts(arena *memory, const char *name, const char *field, const char **ret_account,
-                        error *err)
+bool rpc_name_accounts(arena *memory, const char *name, const char *field, const char **ret_account,
+                       error *err)
 {
     const char *part;
     if (!wire_name_parse(memory, "accounts/{}", name, &part, 1))
@@ -39,11 +39,11 @@ bool case_name_accounts(arena *memory, const char *name, const char *field, cons
     return true;
 }
 
-bool case_name_account(arena *memory, const char *name, const char *field, const char **ret_account,
-                       error *err)
+bool rpc_name_account(arena *memory, const char *name, const char *field, const char **ret_account,
+                      error *err)
 {
     const char *account;
-    if (!case_name_accounts(memory, name, field, &account, err))
+    if (!rpc_name_accounts(memory, name, field, &account, err))
         return false;
     if (!*account)
         return wrong_name(field, "accounts/{account}", err);
@@ -51,8 +51,8 @@ bool case_name_account(arena *memory, const char *name, const char *field, const
     return true;
 }
 
-bool case_name_member(arena *memory, const char *collection, const char *name, const char *field,
-                      const char **ret_account, const char **ret_id, error *err)
+bool rpc_name_member(arena *memory, const char *collection, const char *name, const char *field,
+                     const char **ret_account, const char **ret_id, error *err)
 {
     char pattern[64];
     snprintf(pattern, sizeof pattern, "accounts/{}/%s/{}", collection);
@@ -67,15 +67,15 @@ bool case_name_member(arena *memory, const char *collection, const char *name, c
     return true;
 }
 
-bool case_name_member_of(arena *memory, const char *account, const char *collection, const char *name,
-                         const char *field, const char **ret_id, error *err)
+bool rpc_name_member_of(arena *memory, const char *account, const char *collection, const char *name,
+                        const char *field, const char **ret_id, error *err)
 {
     const char *its_account, *id;
     if (!*name) {
         *ret_id = "";
         return true;
     }
-    if (!case_name_member(memory, collection, name, field, &its_account, &id, err))
+    if (!rpc_name_member(memory, collection, name, field, &its_account, &id, err))
         return false;
     if (strcmp(its_account, account) != 0)
         return error_bad_field(err, field, "is of another account");
@@ -83,19 +83,19 @@ bool case_name_member_of(arena *memory, const char *account, const char *collect
     return true;
 }
 
-bool case_name_case(arena *memory, const char *name, const char *field, const char **ret_account,
-                    int64_t *ret_case, error *err)
+bool rpc_name_case(arena *memory, const char *name, const char *field, const char **ret_account,
+                   int64_t *ret_case, error *err)
 {
     const char *account, *id;
-    if (!case_name_member(memory, "cases", name, field, &account, &id, err) ||
+    if (!rpc_name_member(memory, "cases", name, field, &account, &id, err) ||
         !number(id, field, INT64_MAX, ret_case, err))
         return false;
     *ret_account = account;
     return true;
 }
 
-bool case_name_message(arena *memory, const char *name, const char *field, const char **ret_account,
-                       int64_t *ret_case, int32_t *ret_number, error *err)
+bool rpc_name_message(arena *memory, const char *name, const char *field, const char **ret_account,
+                      int64_t *ret_case, int32_t *ret_number, error *err)
 {
     const char *parts[3];
     int64_t case_id, message;

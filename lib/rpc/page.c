@@ -1,4 +1,4 @@
-#include "case/case_page.h"
+#include "rpc/page.h"
 
 #include "rpc/wire.h"
 
@@ -62,7 +62,7 @@ static bool no_memory(error *err)
                      "the request needs too much memory");
 }
 
-static bool open_token(arena *memory, const char *token, const char *binding, struct case_page_key *ret_key,
+static bool open_token(arena *memory, const char *token, const char *binding, struct rpc_page_key *ret_key,
                        error *err)
 {
     void *payload;
@@ -77,14 +77,14 @@ static bool open_token(arena *memory, const char *token, const char *binding, st
     char *text = arena_strndup(memory, (const char *)payload + sizeof head, length - sizeof head);
     if (!text)
         return no_memory(err);
-    *ret_key = (struct case_page_key){head.first, head.second, head.base, text};
+    *ret_key = (struct rpc_page_key){head.first, head.second, head.base, text};
     return true;
 }
 
-const struct case_page_sizes case_page_sizes_usual = {.fallback = 50, .maximum = 1000};
+const struct rpc_page_sizes rpc_page_sizes_usual = {.fallback = 50, .maximum = 1000};
 
-bool case_page_open(arena *memory, const ProtobufCMessage *request, const char *extra,
-                    const struct case_page_sizes *sizes, struct case_page *ret_page, error *err)
+bool rpc_page_open(arena *memory, const ProtobufCMessage *request, const char *extra,
+                   const struct rpc_page_sizes *sizes, struct rpc_page *ret_page, error *err)
 {
     int32_t size;
     const char *token;
@@ -92,7 +92,7 @@ bool case_page_open(arena *memory, const ProtobufCMessage *request, const char *
     memcpy(&token, (const char *)request + page_field(request, "page_token")->offset, sizeof token);
     if (size < 0)
         return error_bad_field(err, "page_size", "must not be negative");
-    struct case_page page = {.size = size ? size : sizes->fallback, .key = {.text = ""}};
+    struct rpc_page page = {.size = size ? size : sizes->fallback, .key = {.text = ""}};
     if (page.size > sizes->maximum)
         page.size = sizes->maximum;
     if (token && *token) {
@@ -107,8 +107,8 @@ bool case_page_open(arena *memory, const ProtobufCMessage *request, const char *
     return true;
 }
 
-char *case_page_seal(arena *memory, const ProtobufCMessage *request, const char *extra,
-                     const struct case_page_key *key)
+char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *extra,
+                    const struct rpc_page_key *key)
 {
     const char *binding = page_binding(memory, request, extra);
     const char *text = key->text ? key->text : "";

@@ -31,13 +31,17 @@ static const struct pg_statement set_setting = {
     .sql = "SELECT set_config($1::text, $2::text, false)",
 };
 
-/* The timeline changes when a standby is promoted: transaction ids of before need not mean the same
- * afterwards. */
+/*
+ * The timeline changes when a standby is promoted: transaction ids of before need not mean the same
+ * afterwards. A recovery from a crash resets the statistics, also where the postmaster survived it.
+ */
 static const struct pg_statement get_origin = {
     .name = "get_origin",
     .sql = "SELECT (SELECT system_identifier FROM pg_control_system())::text"
            " || CASE WHEN pg_is_in_recovery() THEN '' ELSE '/' || "
-           "left(pg_walfile_name(pg_current_wal_lsn()), 8) END",
+           "left(pg_walfile_name(pg_current_wal_lsn()), 8) END,"
+           " pg_postmaster_start_time()::text || '/' || (SELECT coalesce(stats_reset::text, '') FROM "
+           "pg_stat_wal)",
 };
 
 bool pg_conn_lost(pg_conn *conn, const char *what, error *err)
@@ -477,6 +481,7 @@ static bool set_up_session(pg_conn *conn, error *err)
     if (!pg_query(conn, &get_origin, NULL, 0, &result, err))
         return false;
     snprintf(conn->origin, sizeof conn->origin, "%s", pg_get_text(result, 0, 0));
+    snprintf(conn->incarnation, sizeof conn->incarnation, "%s", pg_get_text(result, 0, 1));
     pg_result_free(result);
     return true;
 }

@@ -25,7 +25,8 @@
  *   partition not locked in time    UNAVAILABLE
  *   lost before COMMIT              surely not committed: run again once, then UNAVAILABLE
  *   lost at COMMIT                  pg_xact_status on a new connection tells: run again if aborted;
- *                                   UNKNOWN if it cannot be found out, or a standby was promoted
+ *                                   UNKNOWN if it cannot be found out in time, if a standby was promoted,
+ *                                   or if another replica wrote since the server crashed
  *
  * So `read` and `decide` may run several times for a command, in different batches: each run starts from
  * nothing but the command. Only the last run counts. A command is never applied twice.
@@ -83,6 +84,13 @@ bool pg_batch_fetch(pg_batch *batch, error *err) __attribute__((warn_unused_resu
 const pg_result *pg_batch_lock(const pg_batch *batch);
 const pg_result *pg_batch_result(const pg_batch *batch, size_t index);
 
+/*
+ * A random number of this run that the service stores in the partition's row with its writes (a bigint, in
+ * the statement that moves the head), where `mark` of the ops finds it. It tells whether a transaction was
+ * ours after a crash of the server, which may give the id of a transaction it has lost to another one.
+ */
+int64_t pg_batch_mark(const pg_batch *batch);
+
 /* In `decide`: queues a write; its result, should it have one, is not looked at. */
 bool pg_batch_write(pg_batch *batch, const struct pg_statement *statement, const pg_params *params,
                     error *err) __attribute__((warn_unused_result));
@@ -96,6 +104,13 @@ struct pg_lane_ops {
      * partitions
      */
     const struct pg_statement *lock;
+
+    /*
+     * Reads the mark of the last batch in the partition; $1::int2 is the partition: SELECT mark FROM
+     * partitions WHERE partition = $1::int2. NULL: a commit cut short by a crash of the server has outcome
+     * UNKNOWN whenever its transaction's id is in use.
+     */
+    const struct pg_statement *mark;
 
     /* Queues what the batch's commands need to know. False: the batch failed like by an SQL error. */
     bool (*read)(void *context, pg_batch *batch, error *err);

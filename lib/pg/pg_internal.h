@@ -72,7 +72,8 @@ struct pg_conn {
     PGconn *pq;
     struct pg_options options;
     bool lost;
-    char origin[64]; /* system identifier and timeline: which history of which cluster this server is in */
+    char origin[48]; /* system identifier and timeline: which history of which cluster this server is in */
+    char incarnation[80]; /* changes with every start and every recovery from a crash */
 
     struct pg_prepared *prepared; /* open addressing, a power of two */
     unsigned prepared_size, prepared_count;
@@ -89,8 +90,8 @@ bool pg_conn_queue_sync(pg_conn *conn, error *err);
 bool pg_conn_queue_flush(pg_conn *conn, error *err);
 
 /*
- * The next statement's result. deadline 0: the statement timeout from now, and a little more. False: an SQL error (the
- * connection is usable, nothing but a sync helps), or lost.
+ * The next statement's result. deadline 0: the statement timeout from now, and a little more. False: an SQL
+ * error (the connection is usable, nothing but a sync helps), or lost.
  */
 bool pg_conn_receive(pg_conn *conn, int64_t deadline_us, PGresult **ret_result, error *err);
 

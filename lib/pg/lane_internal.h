@@ -1,0 +1,47 @@
+#ifndef CASEWORK_PG_LANE_INTERNAL_H
+#define CASEWORK_PG_LANE_INTERNAL_H
+
+/* Between lane.c (who runs what, and again) and batch.c (one run of one batch on one connection). */
+
+#include "pg/lane.h"
+#include "pg/pg_internal.h"
+
+enum pg_batch_phase { PG_BATCH_READ, PG_BATCH_DECIDE, PG_BATCH_WRITE };
+
+struct pg_batch {
+    unsigned partition;
+    struct pg_command **commands;
+    size_t count;
+    arena *memory;
+    void *state;
+
+    pg_conn *conn;
+    enum pg_batch_phase phase;
+    pg_result *lock;
+    pg_result **results; /* owned; of the reads, in the order queued */
+    size_t result_size;
+    size_t reads;    /* queued so far */
+    size_t received; /* results there */
+    size_t writes;   /* queued so far */
+    int64_t xid;     /* of the transaction: what to ask pg_xact_status about */
+    int64_t mark;    /* random, stored by the service beside its writes */
+    bool started;    /* `read` was called: `finish` is due */
+};
+
+enum pg_run {
+    PG_RUN_COMMITTED,
+    PG_RUN_NOTHING,        /* nothing was to be written */
+    PG_RUN_FAILED,         /* rolled back; err tells why; the connection is usable */
+    PG_RUN_LOST,           /* the connection is lost, surely not committed */
+    PG_RUN_LOST_AT_COMMIT, /* the connection is lost, nobody knows */
+};
+
+/* One run of the batch's commands in one transaction. The batch keeps its results and state until
+ * pg_batch_end. */
+enum pg_run pg_batch_run(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err);
+
+/* Calls `finish` if that is due, frees the results. The arena stays as it is: the commands' `done` may still
+ * read it. */
+void pg_batch_end(pg_batch *batch, const struct pg_lane_ops *ops, void *context, bool committed);
+
+#endif

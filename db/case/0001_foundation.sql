@@ -6,7 +6,8 @@
 CREATE TABLE partitions (
     partition smallint PRIMARY KEY CHECK (partition BETWEEN 0 AND 63),
     head bigint NOT NULL DEFAULT 0,
-    last_time timestamptz NOT NULL DEFAULT '1970-01-01Z'
+    last_time timestamptz NOT NULL DEFAULT '1970-01-01Z',
+    mark bigint -- of the last batch: tells after a crash whether a commit was ours (lib/pg/lane.h)
 ) WITH (fillfactor = 10);
 
 INSERT INTO partitions (partition) SELECT generate_series(0, 63);

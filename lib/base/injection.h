@@ -25,7 +25,11 @@ void injection_set(const char *points);
  * happened. */
 int injection_fired(const char *name);
 #else
-#define injection_point(name) (false)
+static inline bool injection_point(const char *name)
+{
+    (void)name;
+    return false;
+}
 #endif
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * StreamEvents. A stream is a cursor of 64 positions. Whenever a head moves, a run on a worker reads what lies between cursor and
- * heads and writes it, response by response, until the cursor is at the heads or the stream's queue is full. The cursor
- * moves only with what was queued: a slow reader is held back by its own cursor, and nothing is kept for it.
+ * StreamEvents. A stream is a cursor of 64 positions. Whenever a head moves, a run on a worker reads what
+ * lies between cursor and heads and writes it, response by response, until the cursor is at the heads or the
+ * stream's queue is full. The cursor moves only with what was queued: a slow reader is held back by its own
+ * cursor, and nothing is kept for it.
  *
- * Positions of a partition are dense, so that it is known beforehand how many events a read can find. Only what lies at or
- * below a head known here is read: all of that is committed and visible.
+ * Positions of a partition are dense, so that it is known beforehand how many events a read can find. Only
+ * what lies at or below a head known here is read: all of that is committed and visible.
  */
 
 #include "case/case_feed_stream.h"
@@ -48,10 +49,11 @@ struct feed_stream {
 /* $1 to $3: partitions, where each is read from (exclusive) and to (inclusive); $4: one account or ''. */
 static const struct pg_statement feed_events = {
     .name = "feed_events",
-    .sql = "SELECT e.partition, e.position, e.data FROM unnest($1::int2[], $2::int8[], $3::int8[])"
-           " AS r(partition, after, upto) CROSS JOIN LATERAL (SELECT partition, position, data FROM events"
-           " WHERE events.partition = r.partition AND position > r.after AND position <= r.upto"
-           " AND ($4::text = '' OR account = $4) ORDER BY position OFFSET 0) e ORDER BY e.partition, e.position",
+    .sql =
+        "SELECT e.partition, e.position, e.data FROM unnest($1::int2[], $2::int8[], $3::int8[])"
+        " AS r(partition, after, upto) CROSS JOIN LATERAL (SELECT partition, position, data FROM events"
+        " WHERE events.partition = r.partition AND position > r.after AND position <= r.upto"
+        " AND ($4::text = '' OR account = $4) ORDER BY position OFFSET 0) e ORDER BY e.partition, e.position",
 };
 
 /* --- lifetime --- */
@@ -84,7 +86,8 @@ struct range {
     int64_t upto[FEED_PARTITIONS]; /* by partition: the cursor after this response */
 };
 
-/* Cuts the ranges so that no more than EVENTS_MAX events lie in them. True if the cursor is at the heads afterwards. */
+/* Cuts the ranges so that no more than EVENTS_MAX events lie in them. True if the cursor is at the heads
+ * afterwards. */
 static bool plan(const struct feed_stream *stream, struct range *range)
 {
     int64_t room = EVENTS_MAX;
@@ -106,8 +109,8 @@ static bool plan(const struct feed_stream *stream, struct range *range)
     return all;
 }
 
-static bool read_range(struct feed_stream *stream, const struct range *range, arena *memory, pg_result **ret_result,
-                       error *err)
+static bool read_range(struct feed_stream *stream, const struct range *range, arena *memory,
+                       pg_result **ret_result, error *err)
 {
     pg_params params;
     pg_params_init(&params, memory);
@@ -138,7 +141,8 @@ static bool append_event(bytes *out, const void *data, size_t length)
 }
 
 /* Appends the events read, up to RESPONSE_BYTES. False: cut, and the ranges now end where the events do. */
-static bool append_events(const struct feed_stream *stream, const pg_result *result, struct range *range, bytes *out)
+static bool append_events(const struct feed_stream *stream, const pg_result *result, struct range *range,
+                          bytes *out)
 {
     for (int row = 0; row < pg_rows(result); row++) {
         size_t length;
@@ -158,8 +162,8 @@ static bool append_events(const struct feed_stream *stream, const pg_result *res
 }
 
 /* The other fields: epoch, how far the reader is now, and whether that is all. */
-static bool append_rest(const struct feed_stream *stream, const struct range *range, bool all_heads, bool caught_up,
-                        arena *memory, bytes *out)
+static bool append_rest(const struct feed_stream *stream, const struct range *range, bool all_heads,
+                        bool caught_up, arena *memory, bytes *out)
 {
     Casework__Cases__V1__StreamEventsResponse rest = CASEWORK__CASES__V1__STREAM_EVENTS_RESPONSE__INIT;
     Casework__Cases__V1__PartitionPosition members[FEED_PARTITIONS], *list[FEED_PARTITIONS];
@@ -177,13 +181,14 @@ static bool append_rest(const struct feed_stream *stream, const struct range *ra
     rest.caught_up = caught_up;
     size_t length = protobuf_c_message_get_packed_size(&rest.base);
     unsigned char *packed = arena_alloc(memory, length + 1);
-    return packed && protobuf_c_message_pack(&rest.base, packed) == length && bytes_append(out, packed, length);
+    return packed && protobuf_c_message_pack(&rest.base, packed) == length &&
+           bytes_append(out, packed, length);
 }
 
 enum step { STEP_WRITTEN, STEP_NOTHING, STEP_HELD_BACK };
 
-static enum step write_response(struct feed_stream *stream, struct range *range, bool caught_up, bool all_heads,
-                                arena *memory, bytes *out)
+static enum step write_response(struct feed_stream *stream, struct range *range, bool caught_up,
+                                bool all_heads, arena *memory, bytes *out)
 {
     if (!append_rest(stream, range, all_heads, caught_up, memory, out) || out->failed)
         return STEP_HELD_BACK;
@@ -222,7 +227,8 @@ static enum step next_response(struct feed_stream *stream, arena *memory, bytes 
 static void end_other_epoch(struct feed_stream *stream)
 {
     error err;
-    error_set(&err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED", "the feed has begun anew: rebuild from a snapshot");
+    error_set(&err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
+              "the feed has begun anew: rebuild from a snapshot");
     atomic_store(&stream->over, true);
     rpc_call_fail(stream->call, &err);
 }
@@ -253,8 +259,8 @@ static void run(struct case_feed_reader *reader)
 
 /* --- the call --- */
 
-static bool take_positions(struct feed_stream *stream, const Casework__Cases__V1__StreamEventsRequest *request,
-                           error *err)
+static bool take_positions(struct feed_stream *stream,
+                           const Casework__Cases__V1__StreamEventsRequest *request, error *err)
 {
     bool seen[FEED_PARTITIONS] = {false};
     for (size_t i = 0; i < request->n_after; i++) {
@@ -269,8 +275,8 @@ static bool take_positions(struct feed_stream *stream, const Casework__Cases__V1
     return true;
 }
 
-bool feed_partitions_take(const int32_t *partitions, size_t count, const char *account, bool wanted[FEED_PARTITIONS],
-                          error *err)
+bool feed_partitions_take(const int32_t *partitions, size_t count, const char *account,
+                          bool wanted[FEED_PARTITIONS], error *err)
 {
     bool named[FEED_PARTITIONS] = {false};
     for (size_t i = 0; i < count; i++) {
@@ -289,7 +295,8 @@ bool feed_parent_take(rpc_call *call, const char *parent, const char **ret_accou
     if (*parent && !case_name_accounts(rpc_call_arena(call), parent, "parent", &account, err))
         return false;
     if (strcmp(own, "*") != 0 && strcmp(own, account) != 0)
-        return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist", *parent ? parent : "accounts/-");
+        return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist",
+                         *parent ? parent : "accounts/-");
     *ret_account = account;
     return true;
 }
@@ -303,7 +310,8 @@ static bool ahead(const struct feed_stream *stream, const case_feed *feed)
     return false;
 }
 
-/* The consumer knows another history: another epoch, or positions that are not there (after a look at the database). */
+/* The consumer knows another history: another epoch, or positions that are not there (after a look at the
+ * database). */
 static bool check_history(struct feed_stream *stream, case_feed *feed, const char *epoch, error *err)
 {
     if (ahead(stream, feed) && !case_feed_refresh(feed, clock_monotonic_us() + READ_TIMEOUT_US, err))

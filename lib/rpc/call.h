@@ -2,8 +2,9 @@
 #define CASEWORK_RPC_CALL_H
 
 /*
- * One call being served. A handler gets a `rpc_call *`, may keep it, may hand it to another thread, and ends it exactly once with
- * rpc_call_reply, rpc_call_finish or rpc_call_fail; after that it must not touch it (streams: until on_done, see server.h).
+ * One call being served. A handler gets a `rpc_call *`, may keep it, may hand it to another thread, and ends
+ * it exactly once with rpc_call_reply, rpc_call_finish or rpc_call_fail; after that it must not touch it
+ * (streams: until on_done, see server.h).
  */
 
 #include "base/arena.h"
@@ -25,14 +26,16 @@ enum rpc_role {
 
 /* Who calls, from the checked token and the metadata. Texts live as long as the call. */
 struct rpc_caller {
-    enum rpc_role role; /* of the token; a service acting for an agent keeps RPC_ROLE_SERVICE and has `agent` set */
+    enum rpc_role
+        role; /* of the token; a service acting for an agent keeps RPC_ROLE_SERVICE and has `agent` set */
     const char *subject;
     const char *account; /* "acme", or "*" for all; "" without a token */
-    const char *agent;   /* the agent's id; "" if none. From the token, or for services from `casework-agent` */
+    const char *agent; /* the agent's id; "" if none. From the token, or for services from `casework-agent` */
     const char *session; /* `casework-session` metadata; "" if none */
 };
 
-/* Memory that lives until the call has ended. NULL from its functions: answer rpc_call_fail_memory. One thread at a time. */
+/* Memory that lives until the call has ended. NULL from its functions: answer rpc_call_fail_memory. One
+ * thread at a time. */
 arena *rpc_call_arena(rpc_call *call);
 
 const struct rpc_caller *rpc_call_caller(const rpc_call *call);
@@ -46,41 +49,60 @@ bool rpc_call_is_cancelled(const rpc_call *call);
 /* First value of a request metadata key (lower case), NULL if absent. */
 const char *rpc_call_metadata(const rpc_call *call, const char *key);
 
+/* The same for any value, such as that of a "…-bin" key; NULL if absent. Lives as long as the call. */
+const void *rpc_call_metadata_bytes(const rpc_call *call, const char *key, size_t *ret_length);
+
+/*
+ * Metadata to answer with; before the first write and before the end of the call. Illegal keys and values,
+ * and more than 16 entries, are left out. Copies.
+ */
+void rpc_call_add_initial_metadata(rpc_call *call, const char *key, const void *value, size_t length);
+void rpc_call_add_trailing_metadata(rpc_call *call, const char *key, const void *value, size_t length);
+
 /* The W3C traceparent that outgoing calls made on behalf of this one carry on. "" if none. */
 const char *rpc_call_traceparent(const rpc_call *call);
 
-/* Packs the message at once (it may be freed afterwards), checks its UTF-8, sends it with OK. Unary and client streaming. */
+/* Packs the message at once (it may be freed afterwards), checks its UTF-8, sends it with OK. Unary and
+ * client streaming. */
 void rpc_call_reply(rpc_call *call, const ProtobufCMessage *response);
 
 /* Like rpc_call_reply, for a response that is already in wire form. Copies. */
 void rpc_call_reply_packed(rpc_call *call, const void *data, size_t length);
 
-/* Ends the call with an error: code, message, ErrorInfo, BadRequest, RetryInfo in grpc-status-details-bin. Any kind of call. */
+/* Ends the call with an error: code, message, ErrorInfo, BadRequest, RetryInfo in grpc-status-details-bin.
+ * Any kind of call. */
 void rpc_call_fail(rpc_call *call, const error *err);
 void rpc_call_fail_memory(rpc_call *call); /* RESOURCE_EXHAUSTED, REQUEST_TOO_LARGE */
 
 /*
- * Streams (server streaming and bidirectional): queues one message. FULL: the bounded queue is full, nothing was queued;
- * on_writable comes when there is room. CLOSED: the call is over, nothing will be sent any more.
+ * Streams (server streaming and bidirectional): queues one message. FULL: the bounded queue is full, nothing
+ * was queued; on_writable comes when there is room. CLOSED: the call is over, nothing will be sent any more.
  */
 enum rpc_write { RPC_WRITE_OK, RPC_WRITE_FULL, RPC_WRITE_CLOSED };
-enum rpc_write rpc_call_write(rpc_call *call, const ProtobufCMessage *message) __attribute__((warn_unused_result));
+enum rpc_write rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
+    __attribute__((warn_unused_result));
 
-/* Like rpc_call_write, for a message that is already in wire form. Copies. */
-enum rpc_write rpc_call_write_packed(rpc_call *call, const void *data, size_t length) __attribute__((warn_unused_result));
-
-/* Ends a stream with OK after what is queued has been sent. */
+/*
+ * Ends a stream with OK after what is queued has been sent. On a stream, ending it again (reply, finish,
+ * fail) does nothing: it may have been ended meanwhile because the server stops.
+ */
 void rpc_call_finish(rpc_call *call);
 
-/* Client streaming and bidirectional: asks for the next message. The first one is asked for by the layer itself. */
+/* Client streaming and bidirectional: asks for the next message. The first one is asked for by the layer
+ * itself. */
 void rpc_call_read_next(rpc_call *call);
 
 /* The handler's own state of a stream; not touched by the layer. */
 void rpc_call_set_state(rpc_call *call, void *state);
 void *rpc_call_state(const rpc_call *call);
 
-/* Streams only: keeps the rpc_call's memory beyond on_done until released (another thread may still hold a pointer). */
+/* Streams only: keeps the rpc_call's memory beyond on_done until released (another thread may still hold a
+ * pointer). */
 void rpc_call_ref(rpc_call *call);
 void rpc_call_unref(rpc_call *call);
+
+/* NOT_FOUND for a resource, in the one form that a real miss and another account's resource share. Returns
+ * false. */
+bool rpc_error_not_found(error *err, const char *name);
 
 #endif

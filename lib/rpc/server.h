@@ -2,11 +2,13 @@
 #define CASEWORK_RPC_SERVER_H
 
 /*
- * The server: handler tables over the gRPC C core. How a request flows: completion queue, method table, interceptors (deadline,
- * trace, authentication, account check, logging, metrics), decoding into the call's arena with UTF-8 checked, handler.
+ * The server: handler tables over the gRPC C core. How a request flows: completion queue, method table,
+ * interceptors (deadline, trace, authentication, account check, logging, metrics), decoding into the call's
+ * arena with UTF-8 checked, handler.
  *
- * Method names, request and response types come from the protobuf-c service descriptors; whether a method streams comes from the
- * embedded descriptor set. A method of a known service without a row answers UNIMPLEMENTED.
+ * Method names, request and response types come from the protobuf-c service descriptors; whether a method
+ * streams comes from the embedded descriptor set. A method of a known service without a row answers
+ * UNIMPLEMENTED.
  */
 
 #include "base/error.h"
@@ -17,18 +19,20 @@
 /* Where a handler runs. */
 enum rpc_run {
     RPC_RUN_INLINE, /* on the thread that polls: must not block */
-    RPC_RUN_WORKER, /* on a worker of the bounded pool: may block on a database; a full queue answers RESOURCE_EXHAUSTED */
+    RPC_RUN_WORKER, /* on a worker of the bounded pool: may block on a database; a full queue answers
+                       RESOURCE_EXHAUSTED */
 };
 
 /* Runs once; ends the call, now or later, from any thread. `request` lives in the call's arena. */
 typedef void rpc_unary_handler(rpc_call *call, const ProtobufCMessage *request, void *context);
 
 /*
- * Callbacks of a streaming call. Those of one call never overlap, and run where the row says (INLINE or WORKER). A NULL one is skipped.
- * on_message: server streaming: the one request. Client streaming and bidirectional: each message (`message` lives until
- * the callback returns); the next comes after rpc_call_read_next.
- * on_done: always the last one: whatever happened, the call is over; give up `state` here. Comes after the handler's finish /
- * fail / reply too, and also when the client cancelled (then the handler need not finish).
+ * Callbacks of a streaming call. Those of one call never overlap, and run where the row says (INLINE or
+ * WORKER). A NULL one is skipped. on_message: server streaming: the one request. Client streaming and
+ * bidirectional: each message (`message` lives until the callback returns); the next comes after
+ * rpc_call_read_next. on_done: always the last one: whatever happened, the call is over; give up `state`
+ * here. Comes after the handler's finish / fail / reply too, and also when the client cancelled (then the
+ * handler need not finish).
  */
 struct rpc_stream_handlers {
     void (*on_open)(rpc_call *call, void *context);
@@ -43,25 +47,30 @@ struct rpc_method {
     const char *name;                          /* "GetCase" */
     enum rpc_run run;
     unsigned roles;       /* who may call: roles or'ed; 0: no token needed */
-    const char *resource; /* request field with the resource name that the account check reads: "name", "parent", "case.name";
-                             NULL: not bound to an account (then only `*` tokens get in, unless `any_account` is set) */
+    const char *resource; /* request field with the resource name that the account check reads: "name",
+                             "parent", "case.name"; NULL: not bound to an account (then only `*` tokens get
+                             in, unless `any_account` is set) */
     bool any_account;     /* the handler checks the account itself */
+    bool endless; /* a stream that ends only when somebody ends it: with UNAVAILABLE as soon as the server
+                     drains */
     rpc_unary_handler *unary;
     const struct rpc_stream_handlers *stream;
 };
 
 struct rpc_server_options {
-    const char *address;      /* "0.0.0.0:7001"; port 0: any free port. Without keys only loopback is accepted */
-    const char *key_directory; /* JWT keys; NULL or "": no authentication, every caller is a service for all accounts */
+    const char *address; /* "0.0.0.0:7001"; port 0: any free port. Without keys only loopback is accepted */
+    const char *key_directory; /* JWT keys; NULL or "": no authentication, every caller is a service for all
+                                  accounts */
     const char *tls_certificate_file, *tls_key_file, *tls_client_ca_file; /* PEM; NULL or "": none */
-    unsigned queues;            /* completion queues, 0: 1 */
-    unsigned threads_per_queue; /* 0: 2 */
-    unsigned workers;           /* 0: 8 */
+    unsigned queues;                                                      /* completion queues, 0: 1 */
+    unsigned threads_per_queue;                                           /* 0: 2 */
+    unsigned workers;                                                     /* 0: 8 */
     unsigned worker_queue;      /* waiting requests at the most, 0: 1024 */
     size_t message_bytes_max;   /* received; 0: 4 MiB */
     size_t call_bytes_max;      /* arena cap of one call; 0: 64 MiB */
     unsigned streams_max;       /* concurrent streams a connection, 0: 1000 */
-    unsigned write_queue;       /* queued messages of one stream, 0: 64 */
+    unsigned write_queue;       /* queued messages of one stream, 0: 64; and 1 MiB */
+    unsigned requests;          /* posted for each method and queue, 0: 128 */
     int64_t drain_us;           /* grace at shutdown, 0: 10 s */
     const void *descriptor_set; /* FileDescriptorSet with everything served: streaming flags and reflection */
     size_t descriptor_set_size;
@@ -69,7 +78,8 @@ struct rpc_server_options {
 
 typedef struct rpc_server rpc_server;
 
-/* Adds the rows of `methods` (kept, not copied; ended by service NULL) with the context their handlers get. Before start. */
+/* Adds the rows of `methods` (kept, not copied; ended by service NULL) with the context their handlers get.
+ * Before start. */
 bool rpc_server_new(const struct rpc_server_options *options, rpc_server **ret_server, error *err)
     __attribute__((warn_unused_result));
 bool rpc_server_add(rpc_server *server, const struct rpc_method *methods, void *context, error *err)
@@ -85,13 +95,14 @@ int rpc_server_port(const rpc_server *server);
 void rpc_server_set_serving(rpc_server *server, bool serving);
 
 /*
- * Graceful end: health NOT_SERVING, no new calls, grace for running ones, cancel the rest, join all threads. Calls kept by handlers
- * have got their on_done when it returns. Then free.
+ * Graceful end: health NOT_SERVING, no new calls, grace for running ones, cancel the rest, join all threads.
+ * Calls kept by handlers have got their on_done when it returns. Then free.
  */
 void rpc_server_drain(rpc_server *server);
 void rpc_server_free(rpc_server *server); /* takes NULL; drains first if need be */
 
-/* Runs `task` on the server's worker pool; false if its queue is full. For handlers that continue a stream by themselves. */
+/* Runs `task` on the server's worker pool; false if its queue is full. For handlers that continue a stream by
+ * themselves. */
 bool rpc_server_run(rpc_server *server, void (*task)(void *argument), void *argument);
 
 /* Blocks SIGTERM and SIGINT in the calling thread and all later ones; call first thing in main. */

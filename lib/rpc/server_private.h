@@ -1,0 +1,176 @@
+#ifndef CASEWORK_RPC_SERVER_PRIVATE_H
+#define CASEWORK_RPC_SERVER_PRIVATE_H
+
+/* What the server's files share: the layout of servers, methods and calls. Not for handlers. */
+
+#include "base/metrics.h"
+#include "rpc/core.h"
+#include "rpc/server.h"
+#include "rpc/worker_pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { RESOURCE_DEPTH_MAX = 4, STATUS_CODE_COUNT = 17 };
+
+struct auth;
+struct descriptor_set;
+struct rpc_stream_state;
+
+/* Counters of one method; those of codes are made when a code first occurs. */
+struct method_metrics {
+    _Atomic(metrics_counter *) calls[STATUS_CODE_COUNT];
+    metrics_histogram *duration;
+    metrics_gauge *in_flight;
+    char labels[256];
+};
+
+/* A row of a handler table with what is derived from the descriptors. */
+struct method {
+    const struct rpc_method *row;
+    void *context;
+    const ProtobufCMethodDescriptor *descriptor;
+    char *path; /* "/casework.cases.v1.CaseService/GetCase", owned */
+    bool client_streams, server_streams;
+    bool quiet;       /* health and reflection: logged at debug, and no account check */
+    void *registered; /* the core's handle */
+    unsigned resource_depth;
+    const ProtobufCFieldDescriptor *resource[RESOURCE_DEPTH_MAX]; /* steps of row->resource */
+    struct method_metrics metrics;
+};
+
+/* One request posted to the core: where the next call of a method on a queue will show up. */
+struct slot {
+    struct tag tag;
+    struct queue *queue;
+    struct method *method; /* NULL: a call of a method that is not registered */
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload;
+    grpc_call_details details; /* of unregistered methods */
+};
+
+struct queue {
+    rpc_server *server;
+    grpc_completion_queue *core;
+    struct slot *slots;
+    size_t slot_count;
+};
+
+struct rpc_server {
+    struct rpc_server_options options;
+    grpc_server *core;
+    struct queue *queues;
+    pthread_t *threads;
+    unsigned thread_count;
+    struct method **methods;
+    size_t method_count;
+    struct method unknown; /* for calls of unregistered methods: metrics only */
+    struct worker_pool *workers;
+    struct auth *auth; /* NULL: no keys, everybody is a service for all accounts */
+    struct descriptor_set *descriptors;
+    struct health *health;
+    int port;
+    bool started, drained;
+    struct tag shutdown_tag;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool stopping, core_down;
+    struct rpc_call *endless; /* open streams of endless methods */
+
+    atomic_size_t calls; /* alive */
+};
+
+struct call_metadata {
+    struct call_metadata *next;
+    grpc_slice key, value;
+};
+
+/* See server_call.c for who holds the references. */
+struct rpc_call {
+    rpc_server *server;
+    struct method *method;
+    grpc_call *core;
+    atomic_int refs;
+    atomic_bool close_started; /* RECV_CLOSE was handed to the core */
+    atomic_bool cancelled;
+    atomic_bool ended; /* by the handler */
+    int cancelled_by_core;
+    struct tag close_tag, answer_tag;
+    struct worker_task task;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload; /* a unary request, until it is unpacked */
+    arena *memory;
+    struct rpc_caller caller;
+    char traceparent[56];
+    int64_t start_us, deadline_us;
+    _Atomic int code; /* what was answered */
+    struct call_metadata *initial, *trailing;
+    struct rpc_stream_state *stream; /* NULL for unary calls */
+    void *state;
+    struct rpc_call *previous, *next; /* in server->endless */
+    bool in_endless;
+};
+
+/* server_call.c */
+struct rpc_call *call_new(rpc_server *server, struct method *method, struct slot *slot);
+void call_ref(struct rpc_call *call);
+void call_unref(struct rpc_call *call);
+void call_start_close(struct rpc_call *call);
+bool call_unpack(struct rpc_call *call, grpc_byte_buffer *payload, arena *memory,
+                 ProtobufCMessage **ret_message, error *err);
+bool call_take_ended(struct rpc_call *call);
+size_t call_metadata_fill(const struct call_metadata *list, grpc_metadata *entries, size_t max);
+
+/* answer.c: the last operation of every call. `status` must live until the batch was started. */
+enum { CALL_METADATA_MAX = 16 };
+struct answer_status {
+    grpc_slice message, details;
+    grpc_metadata trailing[CALL_METADATA_MAX + 1];
+};
+void answer_status_fill(struct rpc_call *call, const error *err, struct answer_status *status, grpc_op *op);
+void answer_status_release(struct answer_status *status);
+void error_set_busy(error *err);
+
+/* server_unary.c */
+void unary_accept(struct rpc_call *call);
+void unary_refuse_unknown(struct rpc_call *call);
+void unary_answer(struct rpc_call *call, grpc_byte_buffer *message, const error *err);
+
+/* server_stream.c */
+bool stream_init(struct rpc_call *call);
+void stream_accept(struct rpc_call *call);
+void stream_finish(struct rpc_call *call, grpc_byte_buffer *message, const error *err);
+void stream_free(struct rpc_stream_state *stream);
+void stream_stop_endless(rpc_server *server);
+enum rpc_write stream_room(struct rpc_call *call);
+enum rpc_write stream_write(struct rpc_call *call, grpc_byte_buffer *message);
+
+/* server_queue.c */
+bool queues_start(rpc_server *server, error *err);
+void queues_stop(rpc_server *server);
+
+/* server_methods.c */
+bool methods_add(rpc_server *server, const struct rpc_method *rows, void *context, bool quiet, error *err);
+void methods_free(rpc_server *server);
+
+/* interceptors.c */
+bool intercept_open(struct rpc_call *call, error *err);
+bool intercept_message(struct rpc_call *call, const ProtobufCMessage *message, bool first, error *err);
+
+/* server_log.c */
+void method_metrics_init(struct method_metrics *metrics, const char *service, const char *method);
+void call_count_start(struct rpc_call *call);
+void call_count_end(struct rpc_call *call);
+void call_log_failure(const struct rpc_call *call, const error *err);
+
+/* server_health.c, server_reflection.c */
+struct health *health_new(rpc_server *server);
+bool health_add(rpc_server *server, error *err);
+void health_set(rpc_server *server, bool serving);
+void health_free(struct health *health);
+bool reflection_add(rpc_server *server, error *err);
+
+#endif

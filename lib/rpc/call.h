@@ -82,6 +82,10 @@ enum rpc_write { RPC_WRITE_OK, RPC_WRITE_FULL, RPC_WRITE_CLOSED };
 enum rpc_write rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
     __attribute__((warn_unused_result));
 
+/* Like rpc_call_write, for a message that is already in wire form. Copies. */
+enum rpc_write rpc_call_write_packed(rpc_call *call, const void *data, size_t length)
+    __attribute__((warn_unused_result));
+
 /*
  * Ends a stream with OK after what is queued has been sent. On a stream, ending it again (reply, finish,
  * fail) does nothing: it may have been ended meanwhile because the server stops.

@@ -235,6 +235,12 @@ enum rpc_write rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
     return RPC_WRITE_CLOSED;
 }
 
+enum rpc_write rpc_call_write_packed(rpc_call *call, const void *data, size_t length)
+{
+    enum rpc_write room = stream_room(call);
+    return room == RPC_WRITE_OK ? stream_write(call, core_buffer(data, length)) : room;
+}
+
 void rpc_call_finish(rpc_call *call)
 {
     end_call(call, NULL, NULL);

@@ -1,0 +1,268 @@
+#include "case/case_feed.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_US (1 * CLOCK_SECOND)
+#define LOOK_TIMEOUT_US (5 * CLOCK_SECOND)
+
+struct case_feed {
+    pg_pool *pool;
+    rpc_server *server;
+    pg_notifier *notifier;
+    pg_listener *listener;
+    _Atomic int64_t heads[FEED_PARTITIONS];
+    _Atomic unsigned generation;
+    pthread_t watcher;
+    bool watching;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    char epoch[FEED_EPOCH_SIZE];
+    bool look_now, stopping;
+    struct case_feed_reader *readers;
+};
+
+static const struct pg_statement feed_heads = {
+    .name = "feed_heads",
+    .sql = "SELECT p.partition, p.head, s.epoch FROM partitions p CROSS JOIN suite s",
+};
+
+/* --- readers --- */
+
+enum { READER_IDLE, READER_RUNNING, READER_RUN_AGAIN };
+
+static void reader_task(void *argument)
+{
+    struct case_feed_reader *reader = argument;
+    int running;
+    do {
+        __atomic_store_n(&reader->state, READER_RUNNING, __ATOMIC_SEQ_CST);
+        reader->run(reader);
+        running = READER_RUNNING;
+    } while (!__atomic_compare_exchange_n(&reader->state, &running, READER_IDLE, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    reader->unref(reader);
+}
+
+void case_feed_wake(struct case_feed_reader *reader)
+{
+    int state = __atomic_load_n(&reader->state, __ATOMIC_SEQ_CST);
+    do {
+        if (state == READER_RUN_AGAIN)
+            return;
+    } while (!__atomic_compare_exchange_n(&reader->state, &state,
+                                          state == READER_IDLE ? READER_RUNNING : READER_RUN_AGAIN, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    if (state == READER_RUNNING)
+        return;
+    reader->ref(reader);
+    if (rpc_server_run(reader->feed->server, reader_task, reader))
+        return;
+    /* The workers' queue is full: the watcher comes by again within a second. */
+    __atomic_store_n(&reader->state, READER_IDLE, __ATOMIC_SEQ_CST);
+    reader->unref(reader);
+}
+
+static void wake_all(case_feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    for (struct case_feed_reader *reader = feed->readers; reader; reader = reader->next)
+        case_feed_wake(reader);
+    pthread_mutex_unlock(&feed->lock);
+}
+
+void case_feed_attach(case_feed *feed, struct case_feed_reader *reader)
+{
+    reader->feed = feed;
+    reader->state = READER_IDLE;
+    reader->previous = NULL;
+    pthread_mutex_lock(&feed->lock);
+    reader->next = feed->readers;
+    if (feed->readers)
+        feed->readers->previous = reader;
+    feed->readers = reader;
+    pthread_mutex_unlock(&feed->lock);
+    case_feed_wake(reader);
+}
+
+void case_feed_detach(struct case_feed_reader *reader)
+{
+    case_feed *feed = reader->feed;
+    pthread_mutex_lock(&feed->lock);
+    if (reader->previous)
+        reader->previous->next = reader->next;
+    else
+        feed->readers = reader->next;
+    if (reader->next)
+        reader->next->previous = reader->previous;
+    pthread_mutex_unlock(&feed->lock);
+}
+
+/* --- heads --- */
+
+/* Heads only grow within an epoch: what is read late never takes back what is known. */
+static void raise_head(case_feed *feed, int partition, int64_t head)
+{
+    int64_t known = atomic_load(&feed->heads[partition]);
+    while (known < head && !atomic_compare_exchange_weak(&feed->heads[partition], &known, head)) {
+    }
+}
+
+int64_t case_feed_head(const case_feed *feed, int partition)
+{
+    return atomic_load(&feed->heads[partition]);
+}
+
+void case_feed_committed(case_feed *feed, int partition, int64_t head)
+{
+    raise_head(feed, partition, head);
+    pg_notifier_wake(feed->notifier, UINT64_C(1) << partition);
+    wake_all(feed);
+}
+
+/* Another epoch: the database was restored, and nothing known of it holds any more. */
+static void take_epoch(case_feed *feed, const char *epoch)
+{
+    pthread_mutex_lock(&feed->lock);
+    bool other = strcmp(feed->epoch, epoch) != 0;
+    if (other) {
+        strncpy(feed->epoch, epoch, sizeof feed->epoch - 1);
+        for (int partition = 0; partition < FEED_PARTITIONS; partition++)
+            atomic_store(&feed->heads[partition], 0);
+        atomic_fetch_add(&feed->generation, 1);
+    }
+    pthread_mutex_unlock(&feed->lock);
+}
+
+bool case_feed_refresh(case_feed *feed, int64_t deadline_us, error *err)
+{
+    pg_result *result;
+    if (!pg_pool_query(feed->pool, &feed_heads, NULL, deadline_us, &result, err))
+        return false;
+    if (pg_rows(result) > 0)
+        take_epoch(feed, pg_get_text(result, 0, 2));
+    for (int row = 0; row < pg_rows(result); row++)
+        raise_head(feed, (int)pg_get_int(result, row, 0), pg_get_int(result, row, 1));
+    pg_result_free(result);
+    return true;
+}
+
+void case_feed_epoch(case_feed *feed, char ret_epoch[FEED_EPOCH_SIZE])
+{
+    pthread_mutex_lock(&feed->lock);
+    memcpy(ret_epoch, feed->epoch, FEED_EPOCH_SIZE);
+    pthread_mutex_unlock(&feed->lock);
+}
+
+unsigned case_feed_generation(const case_feed *feed)
+{
+    return atomic_load(&feed->generation);
+}
+
+/* --- the watcher --- */
+
+static void heard(void *context, uint64_t partitions)
+{
+    (void)partitions; /* all heads are one small read */
+    case_feed *feed = context;
+    pthread_mutex_lock(&feed->lock);
+    feed->look_now = true;
+    pthread_cond_signal(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+}
+
+/* Waits for a hint or the next round; false: the feed is going. */
+static bool watcher_wait(case_feed *feed)
+{
+    int64_t until = clock_monotonic_us() + POLL_US;
+    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
+    pthread_mutex_lock(&feed->lock);
+    int timed_out = 0;
+    while (!feed->look_now && !feed->stopping && timed_out == 0)
+        timed_out = pthread_cond_timedwait(&feed->changed, &feed->lock, &time);
+    feed->look_now = false;
+    bool going_on = !feed->stopping;
+    pthread_mutex_unlock(&feed->lock);
+    return going_on;
+}
+
+static void *watch(void *argument)
+{
+    case_feed *feed = argument;
+    bool failing = false;
+    while (watcher_wait(feed)) {
+        error err;
+        bool good = case_feed_refresh(feed, clock_monotonic_us() + LOOK_TIMEOUT_US, &err);
+        if (!good && !failing)
+            log_warn("the feed's heads cannot be read", LOG_TEXT("error", err.message),
+                     LOG_TEXT("detail", err.detail));
+        failing = !good;
+        wake_all(feed);
+    }
+    return NULL;
+}
+
+static bool start(case_feed *feed, const struct case_feed_options *options, error *err)
+{
+    if (!case_feed_refresh(feed, clock_monotonic_us() + LOOK_TIMEOUT_US, err) ||
+        !pg_notifier_new(&options->connection, "casework_feed", &feed->notifier, err) ||
+        !pg_listener_new(&options->connection, "casework_feed", heard, feed, &feed->listener, err))
+        return false;
+    if (pthread_create(&feed->watcher, NULL, watch, feed) != 0)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the feed");
+    feed->watching = true;
+    return true;
+}
+
+bool case_feed_new(const struct case_feed_options *options, case_feed **ret_feed, error *err)
+{
+    case_feed *feed = calloc(1, sizeof *feed);
+    if (!feed)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the feed");
+    feed->pool = options->pool;
+    feed->server = options->server;
+    pthread_mutex_init(&feed->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&feed->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (!start(feed, options, err)) {
+        case_feed_free(feed);
+        return false;
+    }
+    *ret_feed = feed;
+    return true;
+}
+
+void case_feed_free(case_feed *feed)
+{
+    if (!feed)
+        return;
+    pg_listener_free(feed->listener);
+    pthread_mutex_lock(&feed->lock);
+    feed->stopping = true;
+    pthread_cond_signal(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    if (feed->watching)
+        pthread_join(feed->watcher, NULL);
+    pg_notifier_free(feed->notifier);
+    pthread_cond_destroy(&feed->changed);
+    pthread_mutex_destroy(&feed->lock);
+    free(feed);
+}
+
+pg_pool *case_feed_pool(const case_feed *feed)
+{
+    return feed->pool;
+}
+
+rpc_server *case_feed_server(const case_feed *feed)
+{
+    return feed->server;
+}

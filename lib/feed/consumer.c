@@ -89,8 +89,8 @@ static bool apply(feed_consumer *consumer, const Casework__Cases__V1__StreamEven
         return false;
     consumer->positions = heads;
     feed_waiters_reach(consumer->waiters, heads.at);
-    if (response->caught_up)
-        atomic_store(&consumer->caught_up, true);
+    if (response->caught_up && !atomic_exchange(&consumer->caught_up, true) && consumer->handlers.caught_up)
+        consumer->handlers.caught_up(consumer->context);
     return true;
 }
 

@@ -31,6 +31,8 @@ struct feed_consumer_handlers {
                   const struct feed_positions *heads, error *err);
     /* The database was restored: forget everything derived, go on from nothing under the new epoch. */
     bool (*reset)(void *context, const char *epoch, error *err);
+    /* Once, when the first caught-up mark has come in and is applied; may be NULL. */
+    void (*caught_up)(void *context);
 };
 
 typedef struct feed_consumer feed_consumer;

@@ -60,7 +60,7 @@ static struct search_entry *entry_new(const struct search_document *document, ui
     struct search_entry *entry = malloc(size);
     if (entry) {
         *entry = (struct search_entry){.number = document->number,
-                                       .version = document->version,
+                                       .position = document->position,
                                        .update_time_us = document->update_time_us,
                                        .status = document->status,
                                        .need_reply = document->need_reply,
@@ -112,6 +112,7 @@ static void kill(struct search_account *account, uint32_t document)
     account->entries[document] = NULL;
     account->live--;
     account->entry_bytes -= entry->bytes;
+    account->postings -= entry->posting_count;
     for (uint32_t i = 0; i < entry->term_count; i++)
         search_terms_forget(&account->terms, entry->terms[i], is_dead, account);
     free(entry);
@@ -139,11 +140,20 @@ static void renumber_if_due(struct search_account *account)
     free(map);
 }
 
+static uint32_t count_postings(const struct search_words *words)
+{
+    int count = 0;
+    for (uint32_t i = 0; i < words->count; i++)
+        if (words->texts.data[words->words[i].offset] != '\0')
+            count += __builtin_popcount(words->words[i].fields);
+    return (uint32_t)count;
+}
+
 bool search_account_put(struct search_account *account, const struct search_document *document,
                         const struct search_words *words, error *err)
 {
     uint32_t old = search_map_get(&account->numbers, document->number);
-    if (old != SEARCH_MAP_NONE && account->entries[old]->version > document->version)
+    if (old != SEARCH_MAP_NONE && account->entries[old]->position > document->position)
         return true;
     renumber_if_due(account);
     old = search_map_get(&account->numbers, document->number);
@@ -153,10 +163,12 @@ bool search_account_put(struct search_account *account, const struct search_docu
         free(entry);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to index a case");
     }
+    entry->posting_count = count_postings(words);
     uint32_t number = account->count++;
     account->entries[number] = entry;
     account->live++;
     account->entry_bytes += entry->bytes;
+    account->postings += entry->posting_count;
     for (uint32_t i = 0; i < words->count; i++)
         search_terms_append(&account->terms, entry->terms[i], number, words->words[i].fields);
     search_map_put(&account->numbers, document->number, number);

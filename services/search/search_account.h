@@ -13,12 +13,12 @@
 
 /* One case. A single block of memory: `terms` and the texts stand behind the struct. */
 struct search_entry {
-    int64_t number, version, update_time_us;
+    int64_t number, position, update_time_us;
     int status;
     bool need_reply;
     const char *subject, *subject_key; /* as written; folded, what it sorts by */
     const char *owner;
-    uint32_t term_count;
+    uint32_t term_count, posting_count;
     size_t bytes;
     uint32_t terms[]; /* what the case is filed under */
 };
@@ -30,6 +30,7 @@ struct search_account {
     uint32_t count, size;          /* document numbers given out, and room */
     uint32_t live;
     uint32_t renumber_from; /* how many numbers are given out before it is worth looking for dead ones */
+    uint64_t postings;      /* words and the fields they stand in, of all living documents */
     size_t entry_bytes;
 };
 
@@ -37,7 +38,7 @@ void search_account_init(struct search_account *account);
 void search_account_release(struct search_account *account);
 
 /*
- * Files the document in place of what was filed for its case, unless that was of a later version. `words` are
+ * Files the document in place of what was filed for its case, unless that was read later. `words` are
  * the document's. All or nothing.
  */
 bool search_account_put(struct search_account *account, const struct search_document *document,

@@ -36,7 +36,8 @@ struct search_text {
 /* Texts are never NULL. Everything belongs to whoever made the document. */
 struct search_document {
     int64_t number; /* of the case: its id */
-    int64_t version;
+    int64_t
+        position; /* of the account's feed, as of which the case was read: every event up to it is in here */
     int64_t update_time_us;
     int status;
     bool need_reply;

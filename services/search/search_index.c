@@ -170,8 +170,20 @@ void search_index_clear(search_index *index)
     pthread_mutex_unlock(&index->writer);
 }
 
-static bool copy_contact_cases(const struct search_account *account, const bytes *key, arena *memory,
-                               int64_t **ret_numbers, size_t *ret_count)
+int64_t search_index_case_position(search_index *index, const char *account, int64_t number)
+{
+    struct shelf *shelf = find(index, account);
+    if (!shelf)
+        return -1;
+    pthread_rwlock_rdlock(&shelf->lock);
+    uint32_t document = search_map_get(&shelf->account.numbers, number);
+    int64_t position = document == SEARCH_MAP_NONE ? -1 : shelf->account.entries[document]->position;
+    pthread_rwlock_unlock(&shelf->lock);
+    return position;
+}
+
+static bool copy_contact_cases(const struct search_account *account, const bytes *key, int64_t position,
+                               arena *memory, int64_t **ret_numbers, size_t *ret_count)
 {
     const char *text = bytes_text(key);
     uint32_t term =
@@ -187,7 +199,7 @@ static bool copy_contact_cases(const struct search_account *account, const bytes
     size_t count = 0;
     for (uint32_t i = 0; i < postings.count; i++) {
         const struct search_entry *entry = account->entries[postings.documents[i]];
-        if (entry)
+        if (entry && entry->position < position)
             numbers[count++] = entry->number;
     }
     *ret_numbers = numbers;
@@ -195,8 +207,9 @@ static bool copy_contact_cases(const struct search_account *account, const bytes
     return true;
 }
 
-bool search_index_contact_cases(search_index *index, const char *account, const char *contact, arena *memory,
-                                int64_t **ret_numbers, size_t *ret_count, error *err)
+bool search_index_contact_cases(search_index *index, const char *account, const char *contact,
+                                int64_t position, arena *memory, int64_t **ret_numbers, size_t *ret_count,
+                                error *err)
 {
     struct shelf *shelf = find(index, account);
     if (!shelf) {
@@ -207,7 +220,7 @@ bool search_index_contact_cases(search_index *index, const char *account, const 
     bytes_init(&key, SEARCH_QUERY_BYTES_MAX);
     bool done = search_key_append(&key, SEARCH_KEY_CONTACT, contact);
     pthread_rwlock_rdlock(&shelf->lock);
-    done = done && copy_contact_cases(&shelf->account, &key, memory, ret_numbers, ret_count);
+    done = done && copy_contact_cases(&shelf->account, &key, position, memory, ret_numbers, ret_count);
     pthread_rwlock_unlock(&shelf->lock);
     bytes_release(&key);
     return done || out_of_memory(err);
@@ -254,6 +267,7 @@ static void shelf_status(struct shelf *shelf, struct search_account_status *stat
     pthread_rwlock_rdlock(&shelf->lock);
     status->cases = shelf->account.live;
     status->words = shelf->account.terms.live_words;
+    status->postings = shelf->account.postings;
     status->bytes = search_account_bytes(&shelf->account);
     pthread_rwlock_unlock(&shelf->lock);
 }

@@ -14,7 +14,7 @@ typedef struct search_index search_index;
 bool search_index_new(search_index **ret_index, error *err) __attribute__((warn_unused_result));
 void search_index_free(search_index *index); /* takes NULL */
 
-/* Files a case in place of what was filed for it, unless that was of a later version. */
+/* Files a case in place of what was filed for it, unless that was read later. */
 bool search_index_put(search_index *index, const char *account, const struct search_document *document,
                       error *err) __attribute__((warn_unused_result));
 
@@ -22,10 +22,13 @@ void search_index_remove(search_index *index, const char *account, int64_t numbe
 void search_index_drop(search_index *index, const char *account); /* all its cases */
 void search_index_clear(search_index *index);                     /* all accounts, positions too */
 
-/* The cases of a contact, in `memory`. */
-bool search_index_contact_cases(search_index *index, const char *account, const char *contact, arena *memory,
-                                int64_t **ret_numbers, size_t *ret_count, error *err)
-    __attribute__((warn_unused_result));
+/* The position as of which a case was read; -1 when it is not there. */
+int64_t search_index_case_position(search_index *index, const char *account, int64_t number);
+
+/* The cases of a contact that were read before `position`, in `memory`. */
+bool search_index_contact_cases(search_index *index, const char *account, const char *contact,
+                                int64_t position, arena *memory, int64_t **ret_numbers, size_t *ret_count,
+                                error *err) __attribute__((warn_unused_result));
 
 /* See search_query_run. An account nobody has heard of has no cases. */
 bool search_index_query(search_index *index, const char *account, const struct search_query *query,
@@ -39,7 +42,7 @@ int64_t search_index_position(search_index *index, int partition);
 
 struct search_account_status {
     const char *account; /* in the arena */
-    uint64_t cases, words, bytes;
+    uint64_t cases, words, postings, bytes;
 };
 
 /* Accounts that have cases, in order of their ids; `account` NULL: all. In `memory`. */

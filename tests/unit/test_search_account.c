@@ -11,7 +11,7 @@ static void put(struct search_account *account, struct search_words *words, int6
     snprintf(shared, sizeof shared, "common parity%lld", (long long)version % 2);
     struct search_text texts[] = {{SEARCH_FIELD_SUBJECT, own}, {SEARCH_FIELD_MESSAGE, shared}};
     struct search_document document = {.number = number,
-                                       .version = version,
+                                       .position = version,
                                        .update_time_us = version,
                                        .status = 1,
                                        .subject = own,
@@ -71,6 +71,7 @@ Test(search_account, numbers_anew_without_a_difference)
     cr_assert_leq(highest, 65);
     cr_assert_eq(account.live, 10);
     cr_assert_eq(account.terms.live_words, 13);
+    cr_assert_eq(account.postings, 30);
     search_words_release(&words);
     search_account_release(&account);
 }
@@ -89,6 +90,7 @@ Test(search_account, an_emptied_one_holds_no_words)
     cr_assert_eq(account.live, 0);
     cr_assert_eq(account.terms.live, 0);
     cr_assert_eq(account.entry_bytes, 0);
+    cr_assert_eq(account.postings, 0);
     put(&account, &words, 1, 1);
     cr_assert_eq(total(&account, "common"), 1);
     search_words_release(&words);

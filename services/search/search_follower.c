@@ -1,0 +1,200 @@
+#include "search/search_follower.h"
+
+#include "base/log.h"
+#include "rpc/name.h"
+#include "search/search_reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVENTS_BYTES_MAX = 512 << 20 };
+
+struct search_follower {
+    rpc_channel *cases;
+    search_index *index;
+    void (*caught_up)(void *context);
+    void *context;
+    arena *memory; /* of one response's events */
+    feed_consumer *consumer;
+};
+
+/* What one response's events concern. */
+struct changes {
+    struct search_case *cases; /* in the follower's arena */
+    size_t count, size;
+};
+
+static bool out_of_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to follow the feed");
+}
+
+static bool add_change(search_follower *follower, struct changes *changes, const char *account,
+                       int64_t number, error *err)
+{
+    if (changes->count == changes->size) {
+        size_t size = changes->size ? changes->size * 2 : 64;
+        struct search_case *grown = arena_calloc(follower->memory, size, sizeof *grown);
+        if (!grown)
+            return out_of_memory(err);
+        if (changes->count)
+            memcpy(grown, changes->cases, changes->count * sizeof *grown);
+        changes->cases = grown;
+        changes->size = size;
+    }
+    changes->cases[changes->count++] = (struct search_case){account, number};
+    return true;
+}
+
+static bool note_case(search_follower *follower, struct changes *changes,
+                      const Casework__Cases__V1__Event *event, error *err)
+{
+    const char *account;
+    int64_t number;
+    if (!rpc_name_case(follower->memory, event->case_, "case", &account, &number, err))
+        return false;
+    if (search_index_case_position(follower->index, account, number) >= event->position)
+        return true;
+    return add_change(follower, changes, account, number, err);
+}
+
+/* What is known of a contact stands in all its cases. Those that are not in the index yet have events of
+ * their own. */
+static bool note_contact(search_follower *follower, struct changes *changes,
+                         const Casework__Cases__V1__Event *event, error *err)
+{
+    const char *account, *contact;
+    int64_t *numbers;
+    size_t count;
+    if (!rpc_name_member(follower->memory, "contacts", event->resource, "resource", &account, &contact,
+                         err) ||
+        !search_index_contact_cases(follower->index, account, contact, event->position, follower->memory,
+                                    &numbers, &count, err))
+        return false;
+    bool done = true;
+    for (size_t i = 0; done && i < count; i++)
+        done = add_change(follower, changes, account, numbers[i], err);
+    return done;
+}
+
+static bool note_account_deleted(search_follower *follower, struct changes *changes,
+                                 const Casework__Cases__V1__Event *event, error *err)
+{
+    const char *account;
+    if (!rpc_name_account(follower->memory, event->account, "account", &account, err))
+        return false;
+    search_index_drop(follower->index, account);
+    size_t kept = 0;
+    for (size_t i = 0; i < changes->count; i++)
+        if (strcmp(changes->cases[i].account, account) != 0)
+            changes->cases[kept++] = changes->cases[i];
+    changes->count = kept;
+    return true;
+}
+
+static bool note(search_follower *follower, struct changes *changes, const Casework__Cases__V1__Event *event,
+                 error *err)
+{
+    switch (event->kind) {
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED:
+        return note_account_deleted(follower, changes, event, err);
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED:
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_ERASED:
+        return note_contact(follower, changes, event, err);
+    default:
+        return !*event->case_ || note_case(follower, changes, event, err);
+    }
+}
+
+static int compare_cases(const void *a, const void *b)
+{
+    const struct search_case *left = a, *right = b;
+    int order = strcmp(left->account, right->account);
+    return order ? order : (left->number > right->number) - (left->number < right->number);
+}
+
+/* A case that several events concern is read once. */
+static void keep_each_once(struct changes *changes)
+{
+    if (changes->count < 2)
+        return;
+    qsort(changes->cases, changes->count, sizeof *changes->cases, compare_cases);
+    size_t kept = 1;
+    for (size_t i = 1; i < changes->count; i++)
+        if (compare_cases(&changes->cases[i], &changes->cases[kept - 1]) != 0)
+            changes->cases[kept++] = changes->cases[i];
+    changes->count = kept;
+}
+
+static bool apply(void *context, Casework__Cases__V1__Event *const *events, size_t count,
+                  const struct feed_positions *heads, error *err)
+{
+    search_follower *follower = context;
+    struct changes changes = {0};
+    arena_clear(follower->memory);
+    bool done = true;
+    for (size_t i = 0; done && i < count; i++)
+        done = note(follower, &changes, events[i], err);
+    keep_each_once(&changes);
+    if (!done || !search_reader_refresh(follower->cases, follower->index, changes.cases, changes.count,
+                                        follower->memory, err))
+        return false;
+    search_index_set_positions(follower->index, heads);
+    return true;
+}
+
+static bool load(void *context, struct feed_positions *ret_positions, error *err)
+{
+    (void)err;
+    const search_follower *follower = context;
+    search_index_positions(follower->index, ret_positions);
+    return true;
+}
+
+static bool reset(void *context, const char *epoch, error *err)
+{
+    (void)err;
+    const search_follower *follower = context;
+    log_info("index starts anew", LOG_TEXT("epoch", epoch));
+    search_index_clear(follower->index);
+    return true;
+}
+
+static void tell_caught_up(void *context)
+{
+    const search_follower *follower = context;
+    follower->caught_up(follower->context);
+}
+
+bool search_follower_new(rpc_channel *cases, search_index *index, void (*caught_up)(void *context),
+                         void *context, search_follower **ret_follower, error *err)
+{
+    search_follower *follower = calloc(1, sizeof *follower);
+    if (!follower)
+        return out_of_memory(err);
+    *follower = (search_follower){.cases = cases, .index = index, .caught_up = caught_up, .context = context};
+    follower->memory = arena_new(EVENTS_BYTES_MAX);
+    const struct feed_consumer_handlers handlers = {
+        .load = load, .apply = apply, .reset = reset, .caught_up = tell_caught_up};
+    if ((follower->memory || out_of_memory(err)) &&
+        feed_consumer_new(cases, &handlers, follower, &follower->consumer, err)) {
+        *ret_follower = follower;
+        return true;
+    }
+    search_follower_free(follower);
+    return false;
+}
+
+void search_follower_free(search_follower *follower)
+{
+    if (!follower)
+        return;
+    feed_consumer_free(follower->consumer);
+    arena_free(follower->memory);
+    free(follower);
+}
+
+feed_consumer *search_follower_consumer(search_follower *follower)
+{
+    return follower->consumer;
+}

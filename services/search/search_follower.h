@@ -1,0 +1,23 @@
+#ifndef CASEWORK_SEARCH_FOLLOWER_H
+#define CASEWORK_SEARCH_FOLLOWER_H
+
+/*
+ * Keeps the index up with the feed. Events only say what changed; the cases themselves are read as they are.
+ * The index keeps with each case the position as of which it was read: events up to that are in it already.
+ */
+
+#include "feed/consumer.h"
+#include "search/search_index.h"
+
+typedef struct search_follower search_follower;
+
+/* `caught_up` runs once the index is complete. `cases` and `index` must outlive it. Starts at once. */
+bool search_follower_new(rpc_channel *cases, search_index *index, void (*caught_up)(void *context),
+                         void *context, search_follower **ret_follower, error *err)
+    __attribute__((warn_unused_result));
+void search_follower_free(search_follower *follower); /* takes NULL */
+
+/* For waiting. The follower's. */
+feed_consumer *search_follower_consumer(search_follower *follower);
+
+#endif

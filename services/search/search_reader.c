@@ -130,7 +130,7 @@ static bool refresh_names(rpc_channel *cases, search_index *index, char **names,
 {
     size_t done = 0;
     while (done < count) {
-        wire_batch *batch;
+        wire_batch *batch = NULL;
         arena_clear(memory);
         size_t size = count - done < BATCH ? count - done : BATCH;
         if (!read_batch(cases, names + done, size, memory, &batch, err) ||

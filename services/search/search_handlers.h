@@ -1,0 +1,22 @@
+#ifndef CASEWORK_SEARCH_HANDLERS_H
+#define CASEWORK_SEARCH_HANDLERS_H
+
+/* casework.search.v1.SearchService: from wire to index and back. */
+
+#include "rpc/client.h"
+#include "rpc/server.h"
+#include "search/search_follower.h"
+#include "search/search_index.h"
+
+/* What the handlers need: their context. All of it outlives the server. */
+struct search_service {
+    search_index *index;
+    search_follower *follower;
+    rpc_channel *cases;
+    rpc_server *server; /* on whose workers a search goes on that had to wait */
+};
+
+extern const struct rpc_method search_methods[];
+extern const struct rpc_method search_status_methods[];
+
+#endif

@@ -1,0 +1,141 @@
+/* GetIndexStatus. */
+
+#include "search/search_handlers.h"
+
+#include "base/clock.h"
+#include "casework/cases/v1/event_service.pb-c.h"
+#include "casework/search/v1/search_service.pb-c.h"
+#include "rpc/name.h"
+#include "rpc/page.h"
+#include "rpc/wire.h"
+
+#include <string.h>
+
+typedef Casework__Search__V1__GetIndexStatusRequest wire_request;
+typedef Casework__Search__V1__GetIndexStatusResponse wire_response;
+typedef Casework__Search__V1__AccountIndexStatus wire_account;
+
+#define HEADS_TIMEOUT (5 * CLOCK_SECOND)
+
+/* A status being answered, on the handler's stack. */
+struct status {
+    const struct search_service *service;
+    const wire_request *request;
+    arena *memory;
+    const char *account; /* NULL: all */
+    struct rpc_page page;
+    struct feed_positions positions;
+    wire_response response;
+    error err;
+};
+
+static wire_account *translate(const struct status *status, const struct search_account_status *account)
+{
+    wire_account *wire = arena_alloc(status->memory, sizeof *wire);
+    if (!wire)
+        return NULL;
+    casework__search__v1__account_index_status__init(wire);
+    wire->account = arena_printf(status->memory, "accounts/%s", account->account);
+    wire->indexed_position = status->positions.at[feed_partition(account->account)];
+    wire->cases = (int64_t)account->cases;
+    wire->words = (int64_t)account->words;
+    wire->postings = (int64_t)account->postings;
+    wire->size_bytes = (int64_t)account->bytes;
+    return wire->account ? wire : NULL;
+}
+
+static bool out_of_memory(struct status *status)
+{
+    return error_set(&status->err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the answer does not fit");
+}
+
+static bool fill_accounts(struct status *status)
+{
+    struct search_account_status *accounts;
+    size_t count, size = (size_t)status->page.size;
+    wire_response *response = &status->response;
+    response->accounts = arena_calloc(status->memory, size, sizeof(wire_account *));
+    if (!response->accounts)
+        return out_of_memory(status);
+    if (!search_index_status(status->service->index, status->account, status->memory, &accounts, &count,
+                             &status->err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        response->total_cases += (int64_t)accounts[i].cases;
+        response->total_size_bytes += (int64_t)accounts[i].bytes;
+        if (status->page.after && strcmp(accounts[i].account, status->page.key.text) <= 0)
+            continue;
+        if (response->n_accounts < size) {
+            response->accounts[response->n_accounts] = translate(status, &accounts[i]);
+            if (!response->accounts[response->n_accounts++])
+                return out_of_memory(status);
+        } else if (!*response->next_page_token) {
+            const struct rpc_page_key key = {.text = accounts[i - 1].account};
+            response->next_page_token = rpc_page_seal(status->memory, &status->request->base, NULL, &key);
+            if (!response->next_page_token)
+                return out_of_memory(status);
+        }
+    }
+    return true;
+}
+
+/* How far the index is behind the case service, in the partitions concerned. */
+static bool fill_lag(struct status *status, const struct rpc_client_options *options)
+{
+    Casework__Cases__V1__GetPositionRequest request = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
+    request.parent = (char *)"accounts/-";
+    ProtobufCMessage *message;
+    if (!rpc_client_call(status->service->cases, &casework__cases__v1__event_service__descriptor,
+                         "GetPosition", &request.base, options, status->memory, &message, &status->err))
+        return false;
+    const Casework__Cases__V1__GetPositionResponse *heads =
+        (const Casework__Cases__V1__GetPositionResponse *)message;
+    for (size_t i = 0; i < heads->n_positions; i++) {
+        int partition = heads->positions[i]->partition;
+        if (partition < 0 || partition >= FEED_PARTITIONS ||
+            (status->account && partition != feed_partition(status->account)))
+            continue;
+        int64_t lag = heads->positions[i]->position - status->positions.at[partition];
+        status->response.lag_events += lag > 0 ? lag : 0;
+    }
+    return true;
+}
+
+static bool read_request(struct status *status)
+{
+    if (!rpc_name_accounts(status->memory, status->request->parent, "parent", &status->account, &status->err))
+        return false;
+    if (!*status->account)
+        status->account = NULL;
+    return rpc_page_open(status->memory, &status->request->base, NULL, &rpc_page_sizes_usual, &status->page,
+                         &status->err);
+}
+
+static void get_index_status(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    struct status status = {.service = context,
+                            .request = (const wire_request *)message,
+                            .memory = rpc_call_arena(call),
+                            .response = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_RESPONSE__INIT};
+    int64_t left = rpc_call_deadline_us(call) - clock_monotonic_us();
+    const struct rpc_client_options options = {.timeout_us = left > HEADS_TIMEOUT ? HEADS_TIMEOUT
+                                                             : left > 1           ? left
+                                                                                  : 1,
+                                               .traceparent = rpc_call_traceparent(call)};
+    search_index_positions(status.service->index, &status.positions);
+    status.response.epoch = status.positions.epoch;
+    if (read_request(&status) && fill_lag(&status, &options) && fill_accounts(&status))
+        rpc_call_reply(call, &status.response.base);
+    else
+        rpc_call_fail(call, &status.err);
+}
+
+const struct rpc_method search_status_methods[] = {
+    {.service = &casework__search__v1__search_service__descriptor,
+     .name = "GetIndexStatus",
+     .run = RPC_RUN_WORKER,
+     .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .unary = get_index_status},
+    {.service = NULL},
+};

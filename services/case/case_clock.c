@@ -282,8 +282,7 @@ static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *co
     pg_conn *conn = NULL;
     int64_t time_us = 0;
     error err;
-    bool done = pg_conn_open(&clock->connection, &conn, &err) &&
-                read_time(conn, 0, &time_us, &err);
+    bool done = pg_conn_open(&clock->connection, &conn, &err) && read_time(conn, 0, &time_us, &err);
     pg_conn_close(conn);
     if (!done) {
         rpc_call_fail(call, &err);

@@ -63,6 +63,7 @@ const struct rpc_method case_feed_methods[] = {
      .run = RPC_RUN_WORKER,
      .roles = RPC_ROLE_SERVICE,
      .any_account = true, /* checked by feed_parent_take */
+     .endless = true,
      .stream = &case_feed_stream_handlers},
     {.service = &casework__cases__v1__event_service__descriptor,
      .name = "GetPosition",

@@ -37,7 +37,7 @@ void case_read_end(struct case_read *read, const ProtobufCMessage *response)
 
 void *case_read_not_found(struct case_read *read, const char *name)
 {
-    error_set(&read->err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist", name);
+    rpc_error_not_found(&read->err, name);
     return NULL;
 }
 
@@ -58,7 +58,8 @@ bool case_read_check_account(struct case_read *read, const char *account)
         return false;
     if (pg_rows(read->result) > 0)
         return true;
-    return error_set(&read->err, STATUS_NOT_FOUND, "NOT_FOUND", "accounts/%s does not exist", account);
+    const char *name = arena_printf(read->memory, "accounts/%s", account);
+    return name && rpc_error_not_found(&read->err, name);
 }
 
 size_t case_read_page_rows(const struct case_read *read, const struct case_page *page, bool *ret_more)

@@ -1,5 +1,6 @@
 #include "case/case_wire.h"
 
+#include "rpc/status_details.h"
 #include "rpc/wire.h"
 
 #include <inttypes.h>
@@ -53,6 +54,24 @@ char *case_wire_case_name(arena *memory, const char *account, int64_t id)
 char *case_wire_etag(arena *memory, int64_t version)
 {
     return arena_printf(memory, "%" PRId64, version);
+}
+
+Google__Rpc__Status *case_wire_status(arena *memory, const error *err)
+{
+    unsigned char data[STATUS_DETAILS_SIZE];
+    size_t length = status_details_encode(err, data);
+    ProtobufCMessage *status;
+    if (length > 0)
+        return wire_unpack(&google__rpc__status__descriptor, data, length, memory, &status, NULL)
+                   ? (Google__Rpc__Status *)status
+                   : NULL;
+    Google__Rpc__Status *plain = arena_alloc(memory, sizeof *plain);
+    if (!plain)
+        return NULL;
+    google__rpc__status__init(plain);
+    plain->code = (int32_t)err->code;
+    plain->message = arena_strdup(memory, err->message);
+    return plain->message ? plain : NULL;
 }
 
 Casework__Cases__V1__Account *account_wire(arena *memory, const struct account_record *record)

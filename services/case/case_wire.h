@@ -8,12 +8,14 @@
 
 #include "base/arena.h"
 #include "case/case_model.h"
+#include "base/error.h"
 #include "casework/cases/v1/account.pb-c.h"
 #include "casework/cases/v1/agent.pb-c.h"
 #include "casework/cases/v1/case.pb-c.h"
 #include "casework/cases/v1/channel.pb-c.h"
 #include "casework/cases/v1/contact.pb-c.h"
 #include "casework/cases/v1/message.pb-c.h"
+#include "google/rpc/status.pb-c.h"
 
 Casework__Cases__V1__Account *account_wire(arena *memory, const struct account_record *record);
 Casework__Cases__V1__Agent *agent_wire(arena *memory, const struct agent_record *record);
@@ -26,6 +28,9 @@ Casework__Cases__V1__Message *message_wire(arena *memory, const struct message_r
  * full. */
 char *case_wire_name(arena *memory, const char *account, const char *collection, const char *id);
 char *case_wire_case_name(arena *memory, const char *account, int64_t id); /* "" for 0 */
+
+/* An error as it stands in the results of a batch, with its details. */
+Google__Rpc__Status *case_wire_status(arena *memory, const error *err);
 
 /* A version as an etag (AIP-154). */
 char *case_wire_etag(arena *memory, int64_t version);

@@ -1,0 +1,233 @@
+/* GetCase, BatchGetCases and ListCaseEvents. */
+
+#include "case/case_model.h"
+#include "case/case_name.h"
+#include "case/case_read.h"
+#include "case/case_row.h"
+#include "case/case_wire.h"
+#include "casework/cases/v1/case_service.pb-c.h"
+#include "rpc/wire.h"
+
+#include <string.h>
+
+enum { BATCH_MAX = 1000 };
+
+static const struct case_page_sizes event_page_sizes = {.fallback = 100, .maximum = 1000};
+
+static const struct pg_statement case_get = {
+    .name = "case_get",
+    .sql = "SELECT " CASE_COLUMNS
+           " FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text AND c.id = $3::int8",
+};
+
+/* One row for each number asked for, in that order; all NULL where there is no such case. */
+static const struct pg_statement case_get_batch = {
+    .name = "case_get_batch",
+    .sql = "SELECT " CASE_COLUMNS " FROM unnest($3::int8[]) WITH ORDINALITY AS u(id, place)"
+           " LEFT JOIN cases c ON c.partition = $1::int2 AND c.account = $2::text AND c.id = u.id ORDER BY "
+           "u.place",
+};
+
+enum { CASE_ID_COLUMN = 2 };
+
+static const struct pg_statement case_events = {
+    .name = "case_events",
+    .sql = "SELECT position, data FROM events WHERE partition = $1::int2 AND account = $2::text"
+           " AND case_id = $3::int8 AND position > $4::int8 ORDER BY position LIMIT $5::int4",
+};
+
+static Casework__Cases__V1__Case *case_of(struct case_read *read, int row)
+{
+    struct case_record record;
+    if (!case_row_read(read->result, row, read->memory, &record, &read->err))
+        return NULL;
+    return case_wire(read->memory, &record);
+}
+
+static ProtobufCMessage *answer_get(struct case_read *read,
+                                    const Casework__Cases__V1__GetCaseRequest *request)
+{
+    const char *account;
+    int64_t id;
+    if (!case_name_case(read->memory, request->name, "name", &account, &id, &read->err))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, id);
+    if (!case_read_run(read, &case_get))
+        return NULL;
+    if (pg_rows(read->result) == 0)
+        return case_read_not_found(read, request->name);
+    Casework__Cases__V1__GetCaseResponse *response = arena_alloc(read->memory, sizeof *response);
+    Casework__Cases__V1__Case *found = case_of(read, 0);
+    if (!response || !found)
+        return NULL;
+    casework__cases__v1__get_case_response__init(response);
+    response->case_ = found;
+    return &response->base;
+}
+
+static bool batch_ids(struct case_read *read, const Casework__Cases__V1__BatchGetCasesRequest *request,
+                      const char *account, int64_t *ids)
+{
+    for (size_t i = 0; i < request->n_names; i++) {
+        const char *its_account;
+        if (!case_name_case(read->memory, request->names[i], "names", &its_account, &ids[i], &read->err))
+            return false;
+        if (strcmp(its_account, account) != 0)
+            return error_bad_field(&read->err, "names", "has a case of another account");
+    }
+    return true;
+}
+
+static bool batch_result(struct case_read *read, int row, const char *name,
+                         Casework__Cases__V1__CaseResult *result)
+{
+    casework__cases__v1__case_result__init(result);
+    result->name = (char *)(uintptr_t)name;
+    if (!pg_is_null(read->result, row, CASE_ID_COLUMN)) {
+        result->outcome_case = CASEWORK__CASES__V1__CASE_RESULT__OUTCOME_CASE;
+        result->case_ = case_of(read, row);
+        return result->case_ != NULL;
+    }
+    error missing;
+    rpc_error_not_found(&missing, name);
+    result->outcome_case = CASEWORK__CASES__V1__CASE_RESULT__OUTCOME_ERROR;
+    result->error = case_wire_status(read->memory, &missing);
+    return result->error != NULL;
+}
+
+static ProtobufCMessage *answer_batch(struct case_read *read,
+                                      const Casework__Cases__V1__BatchGetCasesRequest *request)
+{
+    const char *account;
+    int64_t ids[BATCH_MAX];
+    if (!case_name_account(read->memory, request->parent, "parent", &account, &read->err))
+        return NULL;
+    if (request->n_names == 0 || request->n_names > BATCH_MAX) {
+        error_bad_field(&read->err, "names", "must be 1 to %d", BATCH_MAX);
+        return NULL;
+    }
+    if (!batch_ids(read, request, account, ids))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_int8_array(&read->params, ids, request->n_names);
+    if (!case_read_run(read, &case_get_batch))
+        return NULL;
+    Casework__Cases__V1__BatchGetCasesResponse *response = arena_alloc(read->memory, sizeof *response);
+    Casework__Cases__V1__CaseResult *results = arena_calloc(read->memory, request->n_names, sizeof *results);
+    Casework__Cases__V1__CaseResult **list = arena_calloc(read->memory, request->n_names, sizeof *list);
+    if (!response || !results || !list)
+        return NULL;
+    casework__cases__v1__batch_get_cases_response__init(response);
+    for (size_t i = 0; i < request->n_names; i++) {
+        list[i] = &results[i];
+        if (!batch_result(read, (int)i, request->names[i], list[i]))
+            return NULL;
+    }
+    response->results = list;
+    response->n_results = request->n_names;
+    return &response->base;
+}
+
+static bool case_is_there(struct case_read *read, const char *account, int64_t id, const char *name)
+{
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, id);
+    if (!case_read_run(read, &case_get))
+        return false;
+    return pg_rows(read->result) > 0 || case_read_not_found(read, name);
+}
+
+static Casework__Cases__V1__ListCaseEventsResponse *events_response(struct case_read *read, size_t count)
+{
+    Casework__Cases__V1__ListCaseEventsResponse *response = arena_alloc(read->memory, sizeof *response);
+    Casework__Cases__V1__Event **list = arena_calloc(read->memory, count + 1, sizeof *list);
+    if (!response || !list)
+        return NULL;
+    casework__cases__v1__list_case_events_response__init(response);
+    for (size_t i = 0; i < count; i++) {
+        size_t length;
+        const void *data = pg_get_bytes(read->result, (int)i, 1, &length);
+        ProtobufCMessage *event;
+        if (!wire_unpack(&casework__cases__v1__event__descriptor, data, length, read->memory, &event,
+                         &read->err)) {
+            read->err.code = STATUS_DATA_LOSS;
+            return NULL;
+        }
+        list[i] = (Casework__Cases__V1__Event *)event;
+    }
+    response->events = list;
+    response->n_events = count;
+    return response;
+}
+
+static ProtobufCMessage *answer_events(struct case_read *read,
+                                       const Casework__Cases__V1__ListCaseEventsRequest *request)
+{
+    const char *account;
+    int64_t id;
+    struct case_page page;
+    if (!case_name_case(read->memory, request->parent, "parent", &account, &id, &read->err) ||
+        !case_page_open(read->memory, &request->base, NULL, &event_page_sizes, &page, &read->err))
+        return NULL;
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, id);
+    pg_add_int8(&read->params, page.key.second);
+    pg_add_int4(&read->params, page.size + 1);
+    if (!case_read_run(read, &case_events))
+        return NULL;
+    bool more;
+    size_t count = case_read_page_rows(read, &page, &more);
+    Casework__Cases__V1__ListCaseEventsResponse *response = events_response(read, count);
+    if (!response)
+        return NULL;
+    if (more) {
+        const struct case_page_key key = {.second = pg_get_int(read->result, (int)count - 1, 0)};
+        response->next_page_token = case_page_seal(read->memory, &request->base, NULL, &key);
+        return response->next_page_token ? &response->base : NULL;
+    }
+    return count > 0 || case_is_there(read, account, id, request->parent) ? &response->base : NULL;
+}
+
+static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_get(&read, (const void *)request));
+}
+
+static void handle_batch(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_batch(&read, (const void *)request));
+}
+
+static void handle_events(rpc_call *call, const ProtobufCMessage *request, void *context)
+{
+    struct case_read read;
+    case_read_begin(&read, call, context);
+    case_read_end(&read, answer_events(&read, (const void *)request));
+}
+
+const struct rpc_method case_read_case_methods[] = {
+    {.service = &casework__cases__v1__case_service__descriptor,
+     .name = "GetCase",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "name",
+     .unary = handle_get},
+    {.service = &casework__cases__v1__case_service__descriptor,
+     .name = "BatchGetCases",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "parent",
+     .unary = handle_batch},
+    {.service = &casework__cases__v1__case_service__descriptor,
+     .name = "ListCaseEvents",
+     .run = RPC_RUN_WORKER,
+     .roles = CASE_ROLES_ALL,
+     .resource = "parent",
+     .unary = handle_events},
+    {0},
+};

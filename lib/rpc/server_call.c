@@ -35,12 +35,18 @@ struct rpc_call *call_new(rpc_server *server, struct method *method, struct slot
     }
     call->server = server;
     call->method = method;
+    call->close_tag.run = close_done;
+    if (method->row && method->row->stream && !stream_init(call)) {
+        stream_free(call->stream);
+        free(call);
+        arena_free(memory);
+        return NULL;
+    }
     call->core = slot->call;
     call->metadata = slot->metadata;
     call->payload = slot->payload;
     call->memory = memory;
     call->refs = 2; /* the handler's and the dispatcher's */
-    call->close_tag.run = close_done;
     call->start_us = clock_monotonic_us();
     call->deadline_us = core_deadline_us(slot->deadline);
     call->caller = (struct rpc_caller){.subject = "", .account = "", .agent = "", .session = ""};

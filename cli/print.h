@@ -1,0 +1,23 @@
+#ifndef CASEWORK_CLI_PRINT_H
+#define CASEWORK_CLI_PRINT_H
+
+/* Answers as people read them (tables, one field a line) and as programs do (the JSON mapping of proto3, one
+ * object). */
+
+#include "base/arena.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* The message as one line of JSON. False: out of memory. */
+bool print_json(FILE *to, const ProtobufCMessage *message);
+
+/* The repeated message field `rows` as a table of the comma-separated `columns` (paths). */
+void print_table(FILE *to, arena *memory, const ProtobufCMessage *message, const char *rows,
+                 const char *columns);
+
+/* Every set field of the message, a line each. */
+void print_fields(FILE *to, arena *memory, const ProtobufCMessage *message);
+
+#endif

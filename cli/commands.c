@@ -33,8 +33,8 @@
     }
 
 const struct command commands[] = {
-    {"up", "", "run everything on this machine: PostgreSQL, Redis and the four services", .run = program_up},
     {"migrate", "", "bring the database schemas up to date", .run = program_migrate},
+    {"keys", "", "make a key for tokens in a directory that has none", .run = program_keys},
     {"token", "", "make a token: --account A --role R [--agent ID] [--ttl 1h]", .run = program_token},
     {"import", "", "import conversations from a file of JSON lines", .run = program_import},
     {"watch", "", "show what happens in an account, as it happens", .run = program_watch},

@@ -1,9 +1,13 @@
 #include "programs.h"
 
+#include "base/clock.h"
 #include "field.h"
 #include "grpc/health/v1/health.pb-c.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define PATIENCE (5 * CLOCK_SECOND)
 
 static const char *health_of(struct session *session, enum session_target target)
 {
@@ -22,27 +26,49 @@ static const char *health_of(struct session *session, enum session_target target
     return value ? value->name : "UNKNOWN";
 }
 
+static bool is_asked(enum session_target target, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], session_target_name(target)) == 0)
+            return true;
+    return argc == 1;
+}
+
+static bool are_services(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool known = false;
+        for (int t = 0; t < TARGET_COUNT; t++)
+            known = known || strcmp(argv[i], session_target_name((enum session_target)t)) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 int program_health(struct session *session, int argc, char **argv)
 {
-    (void)argv;
-    if (argc != 1) {
-        fprintf(stderr, "usage: casework health\n");
+    if (!are_services(argc, argv)) {
+        fprintf(stderr, "usage: casework health [case] [search] [sla] [report]\n");
         return 2;
     }
-    int64_t patience = 5 * INT64_C(1000000);
-    if (session->timeout_us > patience)
-        session->timeout_us = patience;
+    if (session->timeout_us > PATIENCE)
+        session->timeout_us = PATIENCE;
     bool all = true;
+    const char *before = "{";
     for (int i = 0; i < TARGET_COUNT; i++) {
-        const char *health = health_of(session, (enum session_target)i);
-        all = all && health[0] == 'S' && health[1] == 'E' && health[2] == 'R' && health[3] == 'V' &&
-              health[4] == 'I';
+        enum session_target target = (enum session_target)i;
+        if (!is_asked(target, argc, argv))
+            continue;
+        const char *health = health_of(session, target);
+        all = all && strcmp(health, "SERVING") == 0;
         if (session->json)
-            printf("%s\"%s\":\"%s\"%s", i ? "," : "{", session_target_name((enum session_target)i), health,
-                   i + 1 == TARGET_COUNT ? "}\n" : "");
+            printf("%s\"%s\":\"%s\"", before, session_target_name(target), health);
         else
-            printf("%-8s %-24s %s\n", session_target_name((enum session_target)i), session->targets[i],
-                   health);
+            printf("%-8s %-24s %s\n", session_target_name(target), session->targets[i], health);
+        before = ",";
     }
+    if (session->json)
+        printf("}\n");
     return all ? 0 : 1;
 }

@@ -5,8 +5,8 @@
 
 #include "session.h"
 
-int program_up(struct session *session, int argc, char **argv);
 int program_migrate(struct session *session, int argc, char **argv);
+int program_keys(struct session *session, int argc, char **argv);
 int program_token(struct session *session, int argc, char **argv);
 int program_import(struct session *session, int argc, char **argv);
 int program_watch(struct session *session, int argc, char **argv);

@@ -98,3 +98,14 @@ int program_token(struct session *session, int argc, char **argv)
     free(token);
     return 0;
 }
+
+int program_keys(struct session *session, int argc, char **argv)
+{
+    (void)session;
+    if (argc != 2) {
+        fprintf(stderr, "usage: casework keys DIRECTORY\n");
+        return 2;
+    }
+    error err;
+    return rpc_keys_generate(argv[1], &err) ? 0 : command_fail(&err);
+}

@@ -1,0 +1,227 @@
+#include "feed/consumer.h"
+
+#include "base/clock.h"
+#include "tests/support/fake_events.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* An owner as owners should be: what it has applied and the positions change together. */
+struct owner {
+    pthread_mutex_t lock;
+    struct feed_positions positions;
+    int64_t applied[FEED_PARTITIONS];
+    size_t count, resets;
+    int refusals; /* how many of the next applies fail */
+    bool wrong;   /* an event came twice, or not in its turn */
+    atomic_int caught_up;
+};
+
+static bool load(void *context, struct feed_positions *ret_positions, error *err)
+{
+    (void)err;
+    struct owner *owner = context;
+    pthread_mutex_lock(&owner->lock);
+    *ret_positions = owner->positions;
+    pthread_mutex_unlock(&owner->lock);
+    return true;
+}
+
+static bool apply(void *context, Casework__Cases__V1__Event *const *events, size_t count,
+                  const struct feed_positions *heads, error *err)
+{
+    struct owner *owner = context;
+    pthread_mutex_lock(&owner->lock);
+    bool refused = owner->refusals > 0 && owner->refusals-- > 0;
+    for (size_t i = 0; !refused && i < count; i++) {
+        int64_t *applied = &owner->applied[events[i]->partition];
+        owner->wrong = owner->wrong || events[i]->position != *applied + 1;
+        *applied = events[i]->position;
+        owner->count++;
+    }
+    if (!refused)
+        owner->positions = *heads;
+    pthread_mutex_unlock(&owner->lock);
+    return !refused || error_set(err, STATUS_UNAVAILABLE, "", "refused on purpose");
+}
+
+static bool reset(void *context, const char *epoch, error *err)
+{
+    (void)err;
+    struct owner *owner = context;
+    pthread_mutex_lock(&owner->lock);
+    memset(&owner->positions, 0, sizeof owner->positions);
+    memset(owner->applied, 0, sizeof owner->applied);
+    snprintf(owner->positions.epoch, sizeof owner->positions.epoch, "%s", epoch);
+    owner->count = 0;
+    owner->resets++;
+    pthread_mutex_unlock(&owner->lock);
+    return true;
+}
+
+static void caught_up(void *context)
+{
+    atomic_fetch_add(&((struct owner *)context)->caught_up, 1);
+}
+
+static const struct feed_consumer_handlers handlers = {
+    .load = load, .apply = apply, .reset = reset, .caught_up = caught_up};
+
+struct world {
+    fake_events *events;
+    rpc_channel *channel;
+    feed_consumer *consumer;
+    struct owner owner;
+};
+
+static void begin(struct world *world)
+{
+    error err;
+    memset(world, 0, sizeof *world);
+    pthread_mutex_init(&world->owner.lock, NULL);
+    world->events = fake_events_new(NULL, NULL);
+    const struct rpc_channel_options options = {.target = fake_events_target(world->events)};
+    cr_assert(rpc_channel_new(&options, &world->channel, &err), "%s", err.message);
+}
+
+static void consume(struct world *world)
+{
+    error err;
+    cr_assert(feed_consumer_new(world->channel, &handlers, &world->owner, &world->consumer, &err), "%s",
+              err.message);
+}
+
+static void end(struct world *world)
+{
+    feed_consumer_free(world->consumer);
+    rpc_channel_free(world->channel);
+    fake_events_free(world->events);
+    cr_assert_not(world->owner.wrong);
+    pthread_mutex_destroy(&world->owner.lock);
+}
+
+static int64_t add(struct world *world, const char *account)
+{
+    return fake_events_add(world->events, account, 1,
+                           CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_MESSAGE_ADDED, NULL);
+}
+
+static void wait_for(struct world *world, const char *account, int64_t position)
+{
+    struct feed_positions heads = {.at = {0}};
+    error err;
+    heads.at[feed_partition(account)] = position;
+    cr_assert(feed_consumer_wait(world->consumer, &heads, clock_monotonic_us() + 20 * CLOCK_SECOND, &err),
+              "%s", err.message);
+    cr_assert_eq(feed_consumer_position(world->consumer, feed_partition(account)), position);
+}
+
+static size_t count(struct world *world)
+{
+    pthread_mutex_lock(&world->owner.lock);
+    size_t applied = world->owner.count;
+    pthread_mutex_unlock(&world->owner.lock);
+    return applied;
+}
+
+Test(feed_consumer, applies_every_event_once_in_order, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    for (int i = 0; i < 10; i++)
+        add(&world, i % 2 ? "acme" : "beta");
+    consume(&world);
+    wait_for(&world, "acme", 5);
+    wait_for(&world, "beta", 5);
+    cr_assert_eq(count(&world), 10);
+    cr_assert(feed_consumer_caught_up(world.consumer));
+    wait_for(&world, "acme", 5);
+    int64_t position = add(&world, "acme");
+    wait_for(&world, "acme", position);
+    cr_assert_eq(count(&world), 11);
+    cr_assert_eq(world.owner.caught_up, 1);
+    end(&world);
+}
+
+Test(feed_consumer, goes_on_after_a_break_though_events_come_twice, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    consume(&world);
+    wait_for(&world, "acme", add(&world, "acme"));
+    fake_events_repeat(world.events, 2);
+    for (int i = 0; i < 3; i++) {
+        fake_events_break(world.events);
+        add(&world, "acme");
+        wait_for(&world, "acme", add(&world, "acme"));
+    }
+    cr_assert_eq(count(&world), 7);
+    end(&world);
+}
+
+Test(feed_consumer, reads_again_what_could_not_be_applied, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    world.owner.refusals = 2;
+    add(&world, "acme");
+    add(&world, "acme");
+    consume(&world);
+    wait_for(&world, "acme", 2);
+    cr_assert_eq(count(&world), 2);
+    cr_assert_geq(fake_events_streams_opened(world.events), 3);
+    end(&world);
+}
+
+Test(feed_consumer, starts_anew_under_another_epoch, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    consume(&world);
+    add(&world, "acme");
+    wait_for(&world, "acme", add(&world, "acme"));
+    fake_events_restore(world.events, "second");
+    add(&world, "beta");
+    wait_for(&world, "beta", 1);
+    cr_assert_eq(world.owner.resets, 1);
+    cr_assert_str_eq(world.owner.positions.epoch, "second");
+    cr_assert_eq(count(&world), 1);
+    cr_assert_eq(feed_consumer_position(world.consumer, feed_partition("acme")), 0);
+    end(&world);
+}
+
+static void note(void *argument, bool reached)
+{
+    atomic_store((atomic_int *)argument, reached ? 1 : 2);
+}
+
+Test(feed_consumer, a_stop_wakes_those_who_wait, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    consume(&world);
+    atomic_int woken = 0;
+    error err;
+    cr_assert(feed_consumer_await(world.consumer, 0, 99, INT64_MAX, note, &woken, &err));
+    feed_consumer_stop(world.consumer);
+    cr_assert_eq(woken, 2);
+    cr_assert_not(feed_consumer_await(world.consumer, 0, 99, INT64_MAX, note, &woken, &err));
+    cr_assert_eq(err.code, STATUS_UNAVAILABLE);
+    end(&world);
+}
+
+Test(feed_consumer, a_wait_ends_at_its_deadline, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    consume(&world);
+    struct feed_positions heads = {.at = {[5] = 1}};
+    error err;
+    cr_assert_not(feed_consumer_wait(world.consumer, &heads, clock_monotonic_us() + 30000, &err));
+    cr_assert_eq(err.code, STATUS_DEADLINE_EXCEEDED);
+    end(&world);
+}

@@ -122,7 +122,8 @@ static void drop_stream(feed_consumer *consumer, rpc_stream *stream)
     rpc_stream_free(stream);
 }
 
-static bool send_request(const feed_consumer *consumer, rpc_stream *stream, error *err)
+/* A request that cannot be sent needs no word: reading tells why. */
+static void send_request(const feed_consumer *consumer, rpc_stream *stream)
 {
     Casework__Cases__V1__PartitionPosition after[FEED_PARTITIONS], *pointers[FEED_PARTITIONS];
     for (int i = 0; i < FEED_PARTITIONS; i++) {
@@ -136,10 +137,8 @@ static bool send_request(const feed_consumer *consumer, rpc_stream *stream, erro
     request.epoch = (char *)consumer->positions.epoch;
     request.after = pointers;
     request.n_after = FEED_PARTITIONS;
-    if (!rpc_stream_write(stream, &request.base))
-        return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events cannot be opened");
-    rpc_stream_close_send(stream);
-    return true;
+    if (rpc_stream_write(stream, &request.base))
+        rpc_stream_close_send(stream);
 }
 
 /* Reads until the stream ends. `ret_progress`: something was read, so that the next try may come at once. */
@@ -178,8 +177,11 @@ static bool follow(feed_consumer *consumer, bool *ret_progress, error *err)
     if (!rpc_stream_open(consumer->channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
                          &options, &stream, err))
         return false;
-    bool done = publish_stream(consumer, stream) && send_request(consumer, stream, err) &&
-                read_all(consumer, stream, ret_progress, err);
+    bool done = publish_stream(consumer, stream);
+    if (done) {
+        send_request(consumer, stream);
+        done = read_all(consumer, stream, ret_progress, err);
+    }
     drop_stream(consumer, stream);
     return done;
 }

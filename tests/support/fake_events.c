@@ -1,5 +1,6 @@
 #include "tests/support/fake_events.h"
 
+#include "base/log.h"
 #include "descriptor_set.h"
 #include "feed/partition.h"
 #include "rpc/name.h"
@@ -254,6 +255,7 @@ fake_events *fake_events_new(fake_document *document, void *context)
                                                .descriptor_set = casework_descriptor_set,
                                                .descriptor_set_size = casework_descriptor_set_size};
     error err = {0};
+    log_init("fake", LOG_LEVEL_OFF); /* what breaks is broken on purpose */
     pthread_mutex_init(&events->lock, NULL);
     events->document = document;
     events->context = context;

@@ -1,10 +1,12 @@
 #include "session.h"
 
 #include "base/clock.h"
+#include "place.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name, *env, *fallback;
@@ -25,14 +27,20 @@ bool session_init(struct session *session, error *err)
     *session = (struct session){.timeout_us = 30 * CLOCK_SECOND, .memory = arena_new(256u << 20)};
     if (!session->memory)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+    bool anything_set = false;
     for (int i = 0; i < TARGET_COUNT; i++) {
         const char *given = getenv(targets[i].env);
         session->targets[i] = given && *given ? given : targets[i].fallback;
+        anything_set |= given && *given;
     }
     const char *token = getenv("CASEWORK_TOKEN");
     session->token = token && *token ? token : NULL;
     const char *ready = getenv("CASEWORK_READY_FILE");
-    return !ready || !*ready || session_read_ready_file(session, ready, err);
+    if (ready && *ready)
+        return session_read_ready_file(session, ready, err);
+    char usual[PLACE_SIZE];
+    return anything_set || session->token || !place_ready_file(usual) || access(usual, R_OK) != 0 ||
+           session_read_ready_file(session, usual, err);
 }
 
 void session_release(struct session *session)

@@ -33,7 +33,8 @@ char *arena_strdup(arena *a, const char *text) __attribute__((warn_unused_result
 char *arena_strndup(arena *a, const char *text, size_t length) __attribute__((warn_unused_result));
 void *arena_memdup(arena *a, const void *data, size_t length) __attribute__((warn_unused_result));
 
-char *arena_printf(arena *a, const char *format, ...) __attribute__((format(printf, 2, 3), warn_unused_result));
+char *arena_printf(arena *a, const char *format, ...)
+    __attribute__((format(printf, 2, 3), warn_unused_result));
 
 /* Bytes handed out since the start or the last clear. */
 size_t arena_used(const arena *a);

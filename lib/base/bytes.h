@@ -2,8 +2,8 @@
 #define CASEWORK_BASE_BYTES_H
 
 /*
- * A growing byte buffer with a cap. Append functions return false, and set `failed`, beyond the cap or out of memory; later
- * appends then do nothing, so that a writer may check once at the end.
+ * A growing byte buffer with a cap. Append functions return false, and set `failed`, beyond the cap or out of
+ * memory; later appends then do nothing, so that a writer may check once at the end.
  */
 
 #include <stdbool.h>

@@ -32,8 +32,8 @@ char *clock_format(int64_t time_us, char text[CLOCK_TEXT_SIZE])
     time_t whole = (time_t)seconds;
     struct tm tm;
     gmtime_r(&whole, &tm);
-    int length = snprintf(text, CLOCK_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
-                          tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    int length = snprintf(text, CLOCK_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                          tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (length < 0 || length >= CLOCK_TEXT_SIZE)
         length = 0;
     char *end = text + length;

@@ -2,8 +2,9 @@
 #define CASEWORK_BASE_CLOCK_H
 
 /*
- * Times are int64 microseconds: since 1970-01-01T00:00:00Z for instants (0 stands for "not set"), plain for durations.
- * Business time comes from the case service (see feed/suite_clock.h); these two are for logs, tokens and waits.
+ * Times are int64 microseconds: since 1970-01-01T00:00:00Z for instants (0 stands for "not set"), plain for
+ * durations. Business time comes from the case service (see feed/suite_clock.h); these two are for logs,
+ * tokens and waits.
  */
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@ int64_t clock_monotonic_us(void);
 
 enum { CLOCK_TEXT_SIZE = 40 };
 
-/* RFC 3339 in UTC with as many digits of a second as needed (0, 3 or 6). Writes at most CLOCK_TEXT_SIZE bytes; returns text. */
+/* RFC 3339 in UTC with as many digits of a second as needed (0, 3 or 6). Writes at most CLOCK_TEXT_SIZE
+ * bytes; returns text. */
 char *clock_format(int64_t time_us, char text[CLOCK_TEXT_SIZE]);
 
 /* RFC 3339 with any offset, years 0001 to 9999. False, ret untouched, if it is anything else. */

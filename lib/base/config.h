@@ -2,8 +2,9 @@
 #define CASEWORK_BASE_CONFIG_H
 
 /*
- * Configuration: a table of options, read once at start from the environment (NAME, or NAME_FILE naming a file that holds the
- * value) and from the command line (--name-in-lower-case=value, which wins), wholly checked before anything starts.
+ * Configuration: a table of options, read once at start from the environment (NAME, or NAME_FILE naming a
+ * file that holds the value) and from the command line (--name-in-lower-case=value, which wins), wholly
+ * checked before anything starts.
  */
 
 #include "base/error.h"
@@ -36,10 +37,10 @@ enum config_outcome {
 };
 
 /*
- * Reads `options` (ended by an option whose env is NULL). Unknown flags and stray arguments are wrong. `program` and
- * `purpose` head the help text.
+ * Reads `options` (ended by an option whose env is NULL). Unknown flags and stray arguments are wrong.
+ * `program` and `purpose` head the help text.
  */
-enum config_outcome config_read(const char *program, const char *purpose, const struct config_option *options, int argc,
-                                char **argv, error *err) __attribute__((warn_unused_result));
+enum config_outcome config_read(const char *program, const char *purpose, const struct config_option *options,
+                                int argc, char **argv, error *err) __attribute__((warn_unused_result));
 
 #endif

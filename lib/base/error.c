@@ -24,10 +24,10 @@ static void format_cut(char *to, size_t size, const char *format, va_list args)
     copy_cut(to, size, whole);
 }
 
-bool error_set(error *err, enum status_code code, const char *reason, const char *format, ...)
+void error_fill(error *err, enum status_code code, const char *reason, const char *format, ...)
 {
     if (!err)
-        return false;
+        return;
     memset(err, 0, sizeof *err);
     err->code = code;
     copy_cut(err->reason, sizeof err->reason, reason);
@@ -35,13 +35,12 @@ bool error_set(error *err, enum status_code code, const char *reason, const char
     va_start(args, format);
     format_cut(err->message, sizeof err->message, format, args);
     va_end(args);
-    return false;
 }
 
-bool error_bad_field(error *err, const char *field, const char *format, ...)
+void error_fill_field(error *err, const char *field, const char *format, ...)
 {
     if (!err)
-        return false;
+        return;
     char what[sizeof err->violations[0].value];
     va_list args;
     va_start(args, format);
@@ -51,7 +50,6 @@ bool error_bad_field(error *err, const char *field, const char *format, ...)
     err->violation_count = 1;
     copy_cut(err->violations[0].key, sizeof err->violations[0].key, field);
     copy_cut(err->violations[0].value, sizeof err->violations[0].value, what);
-    return false;
 }
 
 void error_add_info(error *err, const char *key, const char *value)
@@ -76,10 +74,10 @@ void error_add_detail(error *err, const char *format, ...)
 const char *status_code_name(enum status_code code)
 {
     static const char *const names[] = {
-        "OK",           "CANCELLED",        "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
-        "NOT_FOUND",    "ALREADY_EXISTS",   "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-        "ABORTED",      "OUT_OF_RANGE",     "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
-        "DATA_LOSS",    "UNAUTHENTICATED",
+        "OK",        "CANCELLED",       "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS",  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",    "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+        "DATA_LOSS", "UNAUTHENTICATED",
     };
     if ((unsigned)code >= sizeof names / sizeof *names)
         return "UNKNOWN";

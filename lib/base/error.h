@@ -2,11 +2,11 @@
 #define CASEWORK_BASE_ERROR_H
 
 /*
- * Errors as values. An error carries a canonical gRPC code, a reason for programs (ErrorInfo, AIP-193), a message
- * that is fit for the client, and a detail for the log that no client sees.
+ * Errors as values. An error carries a canonical gRPC code, a reason for programs (ErrorInfo, AIP-193), a
+ * message that is fit for the client, and a detail for the log that no client sees.
  *
- * Functions that can fail return bool (true: done) and fill `error *err` on failure only; every other output is
- * untouched then. The outermost caller logs, once.
+ * Functions that can fail return bool (true: done) and fill `error *err` on failure only; every other output
+ * is untouched then. The outermost caller logs, once.
  */
 
 #include <stdbool.h>
@@ -52,12 +52,27 @@ typedef struct error {
     int64_t retry_after_us;                             /* RetryInfo; 0: none */
 } error;
 
-/* Overwrites *err; err may be NULL. Returns false, so that `return error_set(...)` reads well. */
-bool error_set(error *err, enum status_code code, const char *reason, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/*
+ * Both overwrite *err (which may be NULL) and are false, so that `return error_set(…)` reads well. Macros, so
+ * that the compiler and the checkers see that they are never true.
+ */
+#define error_set(...)           \
+    __extension__({              \
+        error_fill(__VA_ARGS__); \
+        false;                   \
+    })
 
 /* INVALID_ARGUMENT with a field violation; `field` is the path in the request ("case.subject"). */
-bool error_bad_field(error *err, const char *field, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#define error_bad_field(...)           \
+    __extension__({                    \
+        error_fill_field(__VA_ARGS__); \
+        false;                         \
+    })
+
+void error_fill(error *err, enum status_code code, const char *reason, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void error_fill_field(error *err, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Adds to an error that was set before. Silently full beyond ERROR_INFO_MAX. */
 void error_add_info(error *err, const char *key, const char *value);

@@ -4,7 +4,8 @@
 /*
  * One JSON object a line on standard error:
  *   {"time":"…","level":"info","service":"case","msg":"request","rpc.method":"GetCase","duration_us":412}
- * Field names follow OpenTelemetry's semantic conventions where there is one. Lines are written whole, by any thread.
+ * Field names follow OpenTelemetry's semantic conventions where there is one. Lines are written whole, by any
+ * thread.
  */
 
 #include <stdbool.h>
@@ -32,10 +33,10 @@ bool log_enabled(enum log_level level);
 /* `fields` ends with a field whose key is NULL. Use the macros. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-#define LOG_AT(level, message, ...)                                                                                    \
-    do {                                                                                                               \
-        if (log_enabled(level))                                                                                        \
-            log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}});               \
+#define LOG_AT(level, message, ...)                                                                      \
+    do {                                                                                                 \
+        if (log_enabled(level))                                                                          \
+            log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}}); \
     } while (0)
 
 #define log_debug(message, ...) LOG_AT(LOG_LEVEL_DEBUG, message, __VA_ARGS__)

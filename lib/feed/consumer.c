@@ -88,9 +88,9 @@ static bool apply(feed_consumer *consumer, const Casework__Cases__V1__StreamEven
         !consumer->handlers.apply(consumer->context, events, count, &heads, err))
         return false;
     consumer->positions = heads;
-    feed_waiters_reach(consumer->waiters, heads.at);
     if (response->caught_up && !atomic_exchange(&consumer->caught_up, true) && consumer->handlers.caught_up)
         consumer->handlers.caught_up(consumer->context);
+    feed_waiters_reach(consumer->waiters, heads.at);
     return true;
 }
 

@@ -1,0 +1,437 @@
+/* The search service against a feed without a database: what comes in by events goes out by SearchCases. */
+
+#include "base/clock.h"
+#include "casework/search/v1/search_service.pb-c.h"
+#include "descriptor_set.h"
+#include "rpc/wire.h"
+#include "search/search_handlers.h"
+#include "tests/support/fake_events.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef Casework__Search__V1__SearchCasesRequest wire_request;
+typedef Casework__Search__V1__SearchCasesResponse wire_response;
+typedef Casework__Cases__V1__Document wire_document;
+
+enum { CASES_MAX = 64 };
+
+/* The cases as the case service has them. */
+struct fake_case {
+    bool there;
+    const char *subject, *body, *label;
+    int status;
+    int64_t update_time_us;
+};
+
+struct world {
+    pthread_mutex_t lock;
+    struct fake_case cases[CASES_MAX];
+    const char *contact_name; /* of all cases; NULL: no contact */
+    fake_events *events;
+    struct search_service service;
+    rpc_channel *channel; /* to the search service */
+    arena *memory;
+    error err;
+    atomic_int caught_up;
+};
+
+static void read_case(void *context, arena *memory, const char *account, int64_t number,
+                      wire_document *document)
+{
+    struct world *world = context;
+    (void)account;
+    pthread_mutex_lock(&world->lock);
+    const struct fake_case c = world->cases[number % CASES_MAX];
+    const char *contact_name = world->contact_name;
+    pthread_mutex_unlock(&world->lock);
+    if (!c.there)
+        return;
+    document->state = CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_LIVE;
+    document->subject = (char *)c.subject;
+    document->status = (Casework__Cases__V1__CaseStatus)c.status;
+    document->owner = (char *)"accounts/acme/agents/ann";
+    document->channel = (char *)"accounts/acme/channels/mail";
+    document->update_time = wire_timestamp(memory, c.update_time_us);
+    document->labels = arena_calloc(memory, 1, sizeof(char *));
+    document->labels[0] = (char *)c.label;
+    document->n_labels = c.label != NULL;
+    if (contact_name) {
+        document->contact = (char *)"accounts/acme/contacts/k1";
+        document->contact_display_name = (char *)contact_name;
+    }
+    Casework__Cases__V1__DocumentMessage *message = arena_alloc(memory, sizeof *message);
+    casework__cases__v1__document_message__init(message);
+    message->body = (char *)c.body;
+    document->messages = arena_calloc(memory, 1, sizeof(Casework__Cases__V1__DocumentMessage *));
+    document->messages[0] = message;
+    document->n_messages = 1;
+}
+
+static void caught_up(void *context)
+{
+    atomic_fetch_add(&((struct world *)context)->caught_up, 1);
+}
+
+static void begin(struct world *world)
+{
+    memset(world, 0, sizeof *world);
+    pthread_mutex_init(&world->lock, NULL);
+    world->events = fake_events_new(read_case, world);
+    world->memory = arena_new(64 << 20);
+    struct search_service *service = &world->service;
+    const struct rpc_channel_options to_cases = {.target = fake_events_target(world->events)};
+    const struct rpc_server_options options = {.address = "127.0.0.1:0",
+                                               .descriptor_set = casework_descriptor_set,
+                                               .descriptor_set_size = casework_descriptor_set_size};
+    bool done = rpc_channel_new(&to_cases, &service->cases, &world->err) &&
+                search_index_new(&service->index, &world->err) &&
+                rpc_server_new(&options, &service->server, &world->err) &&
+                rpc_server_add(service->server, search_methods, service, &world->err) &&
+                rpc_server_add(service->server, search_status_methods, service, &world->err) &&
+                search_follower_new(service->cases, service->index, caught_up, world, &service->follower,
+                                    &world->err) &&
+                rpc_server_start(service->server, &world->err);
+    cr_assert(done, "%s", world->err.message);
+    char target[32];
+    snprintf(target, sizeof target, "127.0.0.1:%d", rpc_server_port(service->server));
+    const struct rpc_channel_options to_search = {.target = target};
+    cr_assert(rpc_channel_new(&to_search, &world->channel, &world->err));
+}
+
+static void end(struct world *world)
+{
+    feed_consumer_stop(search_follower_consumer(world->service.follower));
+    rpc_channel_free(world->channel);
+    rpc_server_free(world->service.server);
+    search_follower_free(world->service.follower);
+    search_index_free(world->service.index);
+    rpc_channel_free(world->service.cases);
+    fake_events_free(world->events);
+    arena_free(world->memory);
+    pthread_mutex_destroy(&world->lock);
+}
+
+/* Changes a case and tells of it. */
+static int64_t set(struct world *world, int64_t number, struct fake_case c)
+{
+    pthread_mutex_lock(&world->lock);
+    world->cases[number] = c;
+    pthread_mutex_unlock(&world->lock);
+    return fake_events_add(world->events, "acme", number,
+                           CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_UPDATED, NULL);
+}
+
+static int64_t set_text(struct world *world, int64_t number, const char *subject, const char *body)
+{
+    return set(world, number,
+               (struct fake_case){.there = true,
+                                  .subject = subject,
+                                  .body = body,
+                                  .status = 2,
+                                  .update_time_us = number * CLOCK_SECOND});
+}
+
+static wire_request ask(const char *query, int64_t position)
+{
+    wire_request request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    request.query = (char *)query;
+    request.min_position = position;
+    return request;
+}
+
+/* NULL: it failed, world->err says why. */
+static wire_response *search_within(struct world *world, const wire_request *request, int64_t timeout_us)
+{
+    const struct rpc_client_options options = {.timeout_us = timeout_us};
+    ProtobufCMessage *response;
+    world->err = (error){0};
+    if (!rpc_client_call(world->channel, &casework__search__v1__search_service__descriptor, "SearchCases",
+                         &request->base, &options, world->memory, &response, &world->err))
+        return NULL;
+    return (wire_response *)response;
+}
+
+static wire_response *search(struct world *world, const wire_request *request)
+{
+    wire_response *response = search_within(world, request, 20 * CLOCK_SECOND);
+    cr_assert(response, "%s: %s", status_code_name(world->err.code), world->err.message);
+    return response;
+}
+
+static int total(struct world *world, const char *query, int64_t position)
+{
+    wire_request request = ask(query, position);
+    return search(world, &request)->total_size;
+}
+
+static void expect_refusal(struct world *world, const wire_request *request, const char *field)
+{
+    cr_assert_null(search_within(world, request, 20 * CLOCK_SECOND));
+    cr_assert_eq(world->err.code, STATUS_INVALID_ARGUMENT, "%s", field);
+    cr_assert_eq(world->err.violation_count, 1);
+    cr_assert_str_eq(world->err.violations[0].key, field);
+}
+
+Test(search_service, answers_what_a_write_has_just_told, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    for (int64_t i = 1; i <= 20; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "word%lld", (long long)i);
+        int64_t position = set_text(&world, i, "subject", text);
+        cr_assert_eq(total(&world, text, position), 1);
+        cr_assert_eq(total(&world, "subject", 0), i);
+    }
+    end(&world);
+}
+
+Test(search_service, tells_what_matched_where, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    world.contact_name = "Needed Straße";
+    int64_t position = set(&world, 1,
+                           (struct fake_case){.there = true,
+                                              .subject = "The contract",
+                                              .body = "contract, again",
+                                              .label = "Contract Needed",
+                                              .status = 3,
+                                              .update_time_us = 1700000000123456});
+    wire_request request = ask("STRASSE contract! contract", position);
+    const wire_response *response = search(&world, &request);
+    cr_assert_eq(response->n_query_words, 2);
+    cr_assert_str_eq(response->query_words[0], "strasse");
+    cr_assert_str_eq(response->query_words[1], "contract");
+    cr_assert_eq(response->total_size, 1);
+    cr_assert_eq(response->indexed_position, position);
+    cr_assert_str_eq(response->next_page_token, "");
+    const Casework__Search__V1__SearchResult *result = response->results[0];
+    cr_assert_str_eq(result->case_, "accounts/acme/cases/1");
+    cr_assert_str_eq(result->subject, "The contract");
+    cr_assert_str_eq(result->owner, "accounts/acme/agents/ann");
+    cr_assert_eq((int)result->status, 3);
+    cr_assert_eq(result->update_time->seconds, 1700000000);
+    cr_assert_eq(result->update_time->nanos, 123456000);
+    const struct {
+        const char *word;
+        int field;
+    } expected[] = {{"strasse", 3}, {"contract", 1}, {"contract", 7}, {"contract", 8}};
+    cr_assert_eq(result->n_matches, 4);
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_str_eq(result->matches[i]->word, expected[i].word);
+        cr_assert_eq((int)result->matches[i]->field, expected[i].field);
+    }
+    request = ask("contract", 0);
+    Casework__Search__V1__SearchField fields[] = {3, 7};
+    request.fields = fields;
+    request.n_fields = 2;
+    response = search(&world, &request);
+    cr_assert_eq(response->results[0]->n_matches, 1);
+    end(&world);
+}
+
+Test(search_service, a_query_without_words_finds_nothing_and_says_so, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    wire_request request = ask(" .,- ", set_text(&world, 1, "a", "b"));
+    const wire_response *response = search(&world, &request);
+    cr_assert_eq(response->n_query_words, 0);
+    cr_assert_eq(response->total_size, 0);
+    cr_assert_eq(response->n_results, 0);
+    end(&world);
+}
+
+Test(search_service, pages_put_together_are_the_whole, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    int64_t position = 0;
+    for (int64_t i = 1; i < CASES_MAX; i++)
+        position = set_text(&world, i, "page", "text");
+    const char *const orders[] = {"", "update_time", "subject desc", "status"};
+    for (size_t order = 0; order < 4; order++) {
+        bool descending = order % 2 == 0;
+        int64_t expected = descending ? CASES_MAX - 1 : 1;
+        wire_request request = ask("page", position);
+        request.order_by = (char *)orders[order];
+        request.page_size = 10;
+        int pages = 0;
+        do {
+            const wire_response *response = search(&world, &request);
+            cr_assert_eq(response->total_size, CASES_MAX - 1);
+            for (size_t i = 0; i < response->n_results; i++, expected += descending ? -1 : 1) {
+                char name[64];
+                snprintf(name, sizeof name, "accounts/acme/cases/%lld", (long long)expected);
+                cr_assert_str_eq(response->results[i]->case_, name);
+            }
+            request.page_token = response->next_page_token;
+            pages++;
+        } while (*request.page_token);
+        cr_assert_eq(pages, 7);
+    }
+    end(&world);
+}
+
+Test(search_service, refuses_what_makes_no_sense, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    int64_t position = set_text(&world, 1, "a", "b");
+    set_text(&world, 2, "a", "b");
+    static char long_query[SEARCH_QUERY_BYTES_MAX + 2];
+    memset(long_query, 'x', sizeof long_query - 1);
+    wire_request request = ask(long_query, 0);
+    expect_refusal(&world, &request, "query");
+    request = ask("a", -1);
+    expect_refusal(&world, &request, "min_position");
+    request = ask("a", 0);
+    request.order_by = (char *)"number";
+    expect_refusal(&world, &request, "order_by");
+    request = ask("a", 0);
+    request.page_size = -1;
+    expect_refusal(&world, &request, "page_size");
+    request = ask("a", 0);
+    request.owner = (char *)"accounts/beta/agents/ann";
+    expect_refusal(&world, &request, "owner");
+    request = ask("a", 0);
+    request.parent = (char *)"accounts/-";
+    expect_refusal(&world, &request, "parent");
+    Casework__Search__V1__SearchField field = 0;
+    request = ask("a", 0);
+    request.fields = &field;
+    request.n_fields = 1;
+    expect_refusal(&world, &request, "fields");
+
+    request = ask("a", position);
+    request.page_size = 1;
+    char *token = search(&world, &request)->next_page_token;
+    request.page_token = token;
+    cr_assert_eq(search(&world, &request)->n_results, 1);
+    request.query = (char *)"b";
+    expect_refusal(&world, &request, "page_token");
+    cr_assert_str_eq(world.err.reason, "INVALID_PAGE_TOKEN");
+    request.query = (char *)"a";
+    token[3] = token[3] == 'A' ? 'B' : 'A';
+    expect_refusal(&world, &request, "page_token");
+    end(&world);
+}
+
+Test(search_service, waits_for_a_position_within_the_deadline, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    int64_t position = set_text(&world, 1, "a", "b");
+    cr_assert_eq(total(&world, "a", position), 1);
+    wire_request request = ask("a", position + 1);
+    cr_assert_null(search_within(&world, &request, 200000));
+    cr_assert_eq(world.err.code, STATUS_DEADLINE_EXCEEDED);
+    end(&world);
+}
+
+Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    cr_assert_eq(total(&world, "a", set_text(&world, 1, "a", "b")), 1);
+    feed_consumer_stop(search_follower_consumer(world.service.follower));
+    int64_t position = set_text(&world, 2, "a", "b");
+    wire_request request = ask("a", position);
+    cr_assert_null(search_within(&world, &request, CLOCK_SECOND));
+    cr_assert_eq(total(&world, "a", 0), 1);
+
+    Casework__Search__V1__GetIndexStatusRequest status = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
+    status.parent = (char *)"accounts/acme";
+    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND};
+    ProtobufCMessage *message;
+    cr_assert(rpc_client_call(world.channel, &casework__search__v1__search_service__descriptor,
+                              "GetIndexStatus", &status.base, &options, world.memory, &message, &world.err));
+    const Casework__Search__V1__GetIndexStatusResponse *answer =
+        (const Casework__Search__V1__GetIndexStatusResponse *)message;
+    cr_assert_eq(answer->lag_events, 1);
+    cr_assert_eq(answer->n_accounts, 1);
+    cr_assert_eq(answer->total_cases, 1);
+    cr_assert_eq(answer->accounts[0]->indexed_position, position - 1);
+    cr_assert_eq(answer->accounts[0]->words, 3);
+    cr_assert_eq(answer->accounts[0]->postings, 3);
+    cr_assert_str_eq(answer->epoch, "first");
+    end(&world);
+}
+
+Test(search_service, a_renamed_contact_is_found_in_all_its_cases, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    world.contact_name = "Old";
+    int64_t position = 0;
+    for (int64_t i = 1; i < CASES_MAX; i++)
+        position = set_text(&world, i, "a", "b");
+    cr_assert_eq(total(&world, "old", position), CASES_MAX - 1);
+    pthread_mutex_lock(&world.lock);
+    world.contact_name = "New";
+    pthread_mutex_unlock(&world.lock);
+    position =
+        fake_events_add(world.events, "acme", 0, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
+                        "accounts/acme/contacts/k1");
+    cr_assert_eq(total(&world, "new", position), CASES_MAX - 1);
+    cr_assert_eq(total(&world, "old", position), 0);
+    end(&world);
+}
+
+Test(search_service, follows_deletions_breaks_and_restored_databases, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    int64_t position =
+        set(&world, 1, (struct fake_case){.there = true, .subject = "a", .body = "", .status = 6});
+    cr_assert_eq(total(&world, "a", position), 0);
+    wire_request request = ask("a", 0);
+    Casework__Cases__V1__CaseStatus deleted = CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_DELETED;
+    request.statuses = &deleted;
+    request.n_statuses = 1;
+    cr_assert_eq(search(&world, &request)->total_size, 1);
+
+    fake_events_break(world.events);
+    set_text(&world, 2, "a", "");
+    position = set(&world, 1, (struct fake_case){.there = false});
+    cr_assert_eq(total(&world, "a", position), 1);
+
+    position = fake_events_add(world.events, "acme", 0,
+                               CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED, NULL);
+    cr_assert_eq(total(&world, "a", position), 0);
+
+    set_text(&world, 3, "restored", "");
+    fake_events_restore(world.events, "second");
+    position = set_text(&world, 4, "restored", "");
+    request = ask("restored", position);
+    const wire_response *response = search(&world, &request);
+    while (response->total_size != 1 || response->indexed_position != 1)
+        response = search(&world, &request);
+    cr_assert_str_eq(response->results[0]->case_, "accounts/acme/cases/4");
+    cr_assert_eq(world.caught_up, 1);
+    end(&world);
+}
+
+/* A new index reads each case about once, however many events tell of it. */
+Test(search_service, a_case_with_many_events_is_read_once, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    feed_consumer_stop(search_follower_consumer(world.service.follower));
+    int64_t position = 0;
+    for (int i = 0; i < 500; i++)
+        position = set_text(&world, 1 + i % 5, "a", "b");
+    size_t before = fake_events_documents_read(world.events);
+    search_follower_free(world.service.follower);
+    cr_assert(search_follower_new(world.service.cases, world.service.index, caught_up, &world,
+                                  &world.service.follower, &world.err));
+    cr_assert_eq(total(&world, "a", position), 5);
+    cr_assert_leq(fake_events_documents_read(world.events) - before, 10);
+    end(&world);
+}

@@ -29,13 +29,17 @@ image: ## build the container image casework:latest (docker or podman)
 	@engine=$$(command -v docker || command -v podman) || { echo "image: neither docker nor podman here" >&2; exit 1; }; \
 	"$$engine" build -t casework:latest .
 
+.PHONY: compose
+compose: deps-compose ## start docker-compose.yml for real and tour it (root; builds stand-in images where none are there)
+	@tests/compose/run.sh
+
 .PHONY: deps
 deps: ## install every Debian package that build, run, tests, lint and benchmarks need
 	@scripts/install-deps build run test lint bench
 
 # One section each, checked before the targets that need it; a few milliseconds when nothing is missing.
 # A target's list is checked as a whole, one after the other: apt-get takes no second caller.
-.PHONY: deps-build deps-run deps-test deps-lint deps-bench
+.PHONY: deps-build deps-run deps-test deps-lint deps-bench deps-compose
 deps-build:
 	@scripts/install-deps build
 deps-run: deps-build
@@ -46,6 +50,8 @@ deps-lint: deps-test
 	@scripts/install-deps lint
 deps-bench: deps-test
 	@scripts/install-deps bench
+deps-compose:
+	@scripts/install-deps compose
 
 .PHONY: clean
 clean: ## remove build/

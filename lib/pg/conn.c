@@ -177,6 +177,7 @@ bool pg_conn_queue_flush(pg_conn *conn, error *err)
 {
     if (conn->lost || !PQsendFlushRequest(conn->pq) || PQflush(conn->pq) < 0)
         return pg_conn_lost(conn, "flush", err);
+    conn->open_ended = true;
     return true;
 }
 
@@ -312,7 +313,7 @@ bool pg_conn_receive_sync(pg_conn *conn, int64_t deadline_us, error *err)
             note_failure(conn, p, result);
         PQclear(result);
         if (p.kind == PG_PENDING_SYNC) {
-            conn->failed = false;
+            conn->failed = conn->open_ended = false;
             return !conn->lost || pg_conn_lost(conn, "sync", err);
         }
     }
@@ -328,7 +329,7 @@ static bool has_pending_sync(const pg_conn *conn)
 
 bool pg_conn_reset(pg_conn *conn, error *err)
 {
-    while (conn->pending_count) {
+    while (conn->pending_count || conn->open_ended) {
         if (!has_pending_sync(conn) && !pg_conn_queue_sync(conn, err))
             return false;
         if (!pg_conn_receive_sync(conn, 0, err))

@@ -81,7 +81,8 @@ struct pg_conn {
     struct pg_pending *pending; /* ring, a power of two */
     unsigned pending_size, pending_first, pending_count;
 
-    bool failed; /* an error since the last sync: the server skips everything up to the next one */
+    bool open_ended; /* flushed without a sync so far: libpq has not heard of the transaction */
+    bool failed;     /* an error since the last sync: the server skips everything up to the next one */
     error failure;
 };
 

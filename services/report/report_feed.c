@@ -1,0 +1,174 @@
+#include "report/report_feed.h"
+
+#include "base/log.h"
+#include "rpc/name.h"
+#include "rpc/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVENTS_BYTES_MAX = 256 << 20 };
+
+typedef Casework__Cases__V1__Event wire_event;
+
+struct report_feed {
+    report_store *store;
+    void (*caught_up)(void *context);
+    void *context;
+    arena *memory;              /* of one response's events */
+    struct feed_positions done; /* what load and apply have told the consumer */
+    feed_consumer *consumer;
+};
+
+static bool out_of_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to follow the feed");
+}
+
+/* --- one event -------------------------------------------------------------------------------------------
+ */
+
+static bool read_time(const Google__Protobuf__Timestamp *from, int64_t fallback, int64_t *ret_time_us,
+                      error *err)
+{
+    int64_t time_us = 0;
+    if (!wire_time_us(from, &time_us))
+        return error_set(err, STATUS_INTERNAL, "", "an event of the feed has a time that is none");
+    *ret_time_us = time_us != 0 ? time_us : fallback;
+    return true;
+}
+
+static void read_account(const wire_event *event, struct report_event *ret)
+{
+    if (event->account_facts == NULL)
+        return;
+    ret->kind = REPORT_EVENT_ACCOUNT_SET;
+    ret->time_zone = event->account_facts->time_zone;
+    ret->lock_days = event->account_facts->report_lock_days;
+}
+
+/* Only what changes the status can move a case. */
+static bool read_case(arena *memory, const wire_event *event, struct report_event *ret, error *err)
+{
+    const Casework__Cases__V1__CaseFacts *facts = event->case_facts;
+    if (facts == NULL || facts->status == event->previous_status)
+        return true;
+    ret->kind = REPORT_EVENT_CASE;
+    ret->status = (enum report_status)facts->status;
+    const char *account;
+    return rpc_name_case(memory, event->case_, "case", &account, &ret->case_id, err) &&
+           read_time(facts->create_time, ret->time, &ret->create_time, err);
+}
+
+static bool translate(arena *memory, const wire_event *event, struct report_event *ret, error *err)
+{
+    *ret = (struct report_event){.kind = REPORT_EVENT_OTHER, .position = event->position};
+    if (!rpc_name_account(memory, event->account, "account", &ret->account, err) ||
+        !read_time(event->commit_time, 0, &ret->commit_time, err) ||
+        !read_time(event->event_time, ret->commit_time, &ret->time, err))
+        return false;
+    switch (event->kind) {
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_CREATED:
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_UPDATED:
+        read_account(event, ret);
+        return true;
+    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED:
+        ret->kind = REPORT_EVENT_ACCOUNT_DELETED;
+        return true;
+    default:
+        return read_case(memory, event, ret, err);
+    }
+}
+
+/* --- one response ----------------------------------------------------------------------------------------
+ */
+
+static bool apply(void *context, wire_event *const *events, size_t count, const struct feed_positions *heads,
+                  error *err)
+{
+    report_feed *feed = context;
+    arena_clear(feed->memory);
+    struct report_event *sorted = arena_calloc(feed->memory, count + 1, sizeof *sorted);
+    if (sorted == NULL)
+        return out_of_memory(err);
+    /* Each partition's events together, in their order. */
+    size_t ends[FEED_PARTITIONS] = {0}, next = 0;
+    for (size_t i = 0; i < count; i++)
+        ends[events[i]->partition]++;
+    for (int p = 0; p < FEED_PARTITIONS; p++) {
+        size_t start = next;
+        next += ends[p];
+        ends[p] = start;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!translate(feed->memory, events[i], &sorted[ends[events[i]->partition]++], err))
+            return false;
+    }
+    struct report_part parts[FEED_PARTITIONS];
+    size_t part_count = 0, start = 0;
+    for (int p = 0; p < FEED_PARTITIONS; p++) {
+        if (heads->at[p] > feed->done.at[p])
+            parts[part_count++] = (struct report_part){
+                .partition = p, .events = sorted + start, .count = ends[p] - start, .head = heads->at[p]};
+        start = ends[p];
+    }
+    if (!report_store_apply(feed->store, heads->epoch, parts, part_count, err))
+        return false;
+    feed->done = *heads;
+    return true;
+}
+
+static bool load(void *context, struct feed_positions *ret_positions, error *err)
+{
+    report_feed *feed = context;
+    if (!report_store_positions(feed->store, &feed->done, err))
+        return false;
+    *ret_positions = feed->done;
+    return true;
+}
+
+static bool reset(void *context, const char *epoch, error *err)
+{
+    report_feed *feed = context;
+    log_info("reports start anew", LOG_TEXT("epoch", epoch));
+    return report_store_reset(feed->store, epoch, err);
+}
+
+static void tell_caught_up(void *context)
+{
+    const report_feed *feed = context;
+    feed->caught_up(feed->context);
+}
+
+bool report_feed_new(rpc_channel *cases, report_store *store, void (*caught_up)(void *context), void *context,
+                     report_feed **ret_feed, error *err)
+{
+    report_feed *feed = calloc(1, sizeof *feed);
+    if (feed == NULL)
+        return out_of_memory(err);
+    *feed = (report_feed){.store = store, .caught_up = caught_up, .context = context};
+    feed->memory = arena_new(EVENTS_BYTES_MAX);
+    static const struct feed_consumer_handlers handlers = {
+        .load = load, .apply = apply, .reset = reset, .caught_up = tell_caught_up};
+    if ((feed->memory != NULL || out_of_memory(err)) &&
+        feed_consumer_new(cases, &handlers, feed, &feed->consumer, err)) {
+        *ret_feed = feed;
+        return true;
+    }
+    report_feed_free(feed);
+    return false;
+}
+
+void report_feed_free(report_feed *feed)
+{
+    if (feed == NULL)
+        return;
+    feed_consumer_free(feed->consumer);
+    arena_free(feed->memory);
+    free(feed);
+}
+
+feed_consumer *report_feed_consumer(report_feed *feed)
+{
+    return feed->consumer;
+}

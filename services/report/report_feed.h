@@ -1,0 +1,22 @@
+#ifndef CASEWORK_REPORT_FEED_H
+#define CASEWORK_REPORT_FEED_H
+
+/* Keeps the tables up with the case service's feed. */
+
+#include "feed/consumer.h"
+#include "report/report_store.h"
+
+typedef struct report_feed report_feed;
+
+/*
+ * Starts at once. `caught_up` runs when the reports have come up to date for the first time. `cases` and
+ * `store` must outlive it.
+ */
+bool report_feed_new(rpc_channel *cases, report_store *store, void (*caught_up)(void *context), void *context,
+                     report_feed **ret_feed, error *err) __attribute__((warn_unused_result));
+void report_feed_free(report_feed *feed); /* takes NULL */
+
+/* For waiting. The feed's. */
+feed_consumer *report_feed_consumer(report_feed *feed);
+
+#endif

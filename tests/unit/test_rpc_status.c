@@ -1,0 +1,60 @@
+/* rpc/status_details.h */
+
+#include "rpc/status_details.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+Test(rpc_status, an_error_comes_back_whole)
+{
+    error err, back;
+    unsigned char data[STATUS_DETAILS_SIZE];
+    error_bad_field(&err, "case.subject", "is too long");
+    error_add_info(&err, "limit", "998");
+    error_add_info(&err, "length", "1200");
+    err.retry_after_us = 1500000;
+    size_t length = status_details_encode(&err, data);
+    cr_assert_gt(length, 0);
+    error_set(&back, err.code, "", "%s", err.message);
+    status_details_decode(data, length, &back);
+    cr_assert_str_eq(back.reason, "INVALID_FIELD");
+    cr_assert_eq(back.info_count, 2);
+    cr_assert_str_eq(back.info[0].key, "limit");
+    cr_assert_str_eq(back.info[0].value, "998");
+    cr_assert_eq(back.violation_count, 1);
+    cr_assert_str_eq(back.violations[0].key, "case.subject");
+    cr_assert_str_eq(back.violations[0].value, "is too long");
+    cr_assert_eq(back.retry_after_us, 1500000);
+}
+
+Test(rpc_status, the_largest_error_fits)
+{
+    error err, back;
+    unsigned char data[STATUS_DETAILS_SIZE];
+    char text[512];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    error_bad_field(&err, text, "%s", text);
+    for (int i = 0; i < ERROR_INFO_MAX; i++)
+        error_add_info(&err, text, text);
+    for (; err.violation_count < ERROR_VIOLATIONS_MAX; err.violation_count++)
+        err.violations[err.violation_count] = err.violations[0];
+    err.retry_after_us = INT64_C(315576000000000000);
+    size_t length = status_details_encode(&err, data);
+    error_set(&back, err.code, "", "%s", err.message);
+    status_details_decode(data, length, &back);
+    cr_assert_eq(back.info_count, ERROR_INFO_MAX);
+    cr_assert_eq(back.violation_count, ERROR_VIOLATIONS_MAX);
+    cr_assert_eq(back.retry_after_us, err.retry_after_us);
+}
+
+Test(rpc_status, nothing_to_tell_and_nonsense)
+{
+    error err;
+    unsigned char data[STATUS_DETAILS_SIZE];
+    error_set(&err, STATUS_CANCELLED, "", "gone");
+    cr_assert_eq(status_details_encode(&err, data), 0);
+    status_details_decode("\xff\xff\xff", 3, &err);
+    cr_assert_str_eq(err.reason, "");
+}

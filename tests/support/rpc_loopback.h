@@ -13,8 +13,8 @@ struct rpc_loopback {
 };
 
 /*
- * Serves `methods` on a free loopback port. `options` may be NULL; its address and descriptor set are set here (the
- * conformance services'). `token` is the channel's, NULL for none.
+ * Serves `methods` on a free loopback port. `options` may be NULL; its address and descriptor set are set
+ * here (the conformance services'). `token` is the channel's, NULL for none.
  */
 void rpc_loopback_start(struct rpc_loopback *loopback, const struct rpc_method *methods, void *context,
                         const struct rpc_server_options *options, const char *token);

@@ -85,7 +85,8 @@ static const char *check_signed(jwt_alg_t algorithm, const char *key, const char
 
 Test(rpc_token, a_token_that_was_made_is_good)
 {
-    struct rpc_token_claims claims = {.account = "acme", .role = RPC_ROLE_AGENT, .agent = "ann", .ttl_us = CLOCK_HOUR};
+    struct rpc_token_claims claims = {
+        .account = "acme", .role = RPC_ROLE_AGENT, .agent = "ann", .ttl_us = CLOCK_HOUR};
     struct rpc_caller caller;
     char *token;
     error err;
@@ -172,7 +173,8 @@ Test(rpc_token, claims_are_checked)
     };
     open_auth();
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        cr_assert_str_eq(check_signed(JWT_ALG_HS256, SECRET, "main", wrong[i]), "TOKEN_INVALID", "%s", wrong[i]);
+        cr_assert_str_eq(check_signed(JWT_ALG_HS256, SECRET, "main", wrong[i]), "TOKEN_INVALID", "%s",
+                         wrong[i]);
 }
 
 /* Writes the public half into the folder; returns the private one as PEM. */

@@ -56,16 +56,16 @@ static void expect_bad(const void *data, size_t length, const char *field)
 
 Test(rpc_wire, what_is_no_message_is_refused)
 {
-    expect_bad("\x3a\x05\x12", 3, NULL);                                                  /* longer than the bytes */
-    expect_bad("\x10", 1, NULL);                                                          /* a tag without a value */
-    expect_bad("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13, NULL);          /* a varint without end */
-    expect_bad("\x03\x04", 2, NULL);                                                      /* groups */
-    expect_bad("\x00\x00", 2, NULL);                                                      /* field 0 */
-    expect_bad("\x0f\x01", 2, NULL);                                                      /* wire type 7 */
-    expect_bad("\x3a\x04\x12\x02\xc3\x28", 6, "response_status.message");                 /* no UTF-8 */
-    expect_bad("\x3a\x05\x12\x03\xed\xa0\x80", 7, "response_status.message");             /* a surrogate */
-    expect_bad("\x3a\x04\x12\x02\xc0\x80", 6, "response_status.message");                 /* overlong */
-    expect_bad("\x3a\x05\x12\x03\x61\x00\x62", 7, "response_status.message");             /* NUL */
+    expect_bad("\x3a\x05\x12", 3, NULL);                                          /* longer than the bytes */
+    expect_bad("\x10", 1, NULL);                                                  /* a tag without a value */
+    expect_bad("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13, NULL); /* a varint without end */
+    expect_bad("\x03\x04", 2, NULL);                                              /* groups */
+    expect_bad("\x00\x00", 2, NULL);                                              /* field 0 */
+    expect_bad("\x0f\x01", 2, NULL);                                              /* wire type 7 */
+    expect_bad("\x3a\x04\x12\x02\xc3\x28", 6, "response_status.message");         /* no UTF-8 */
+    expect_bad("\x3a\x05\x12\x03\xed\xa0\x80", 7, "response_status.message");     /* a surrogate */
+    expect_bad("\x3a\x04\x12\x02\xc0\x80", 6, "response_status.message");         /* overlong */
+    expect_bad("\x3a\x05\x12\x03\x61\x00\x62", 7, "response_status.message");     /* NUL */
 }
 
 Test(rpc_wire, a_full_arena_is_not_the_senders_fault_of_form)
@@ -82,7 +82,8 @@ Test(rpc_wire, unknown_fields_are_passed_over)
 {
     ProtobufCMessage *message;
     error err;
-    cr_assert(wire_unpack(SIMPLE, "\xfa\x7f\x03\xff\xff\xff\x10\x05", 8, memory, &message, &err), "%s", err.message);
+    cr_assert(wire_unpack(SIMPLE, "\xfa\x7f\x03\xff\xff\xff\x10\x05", 8, memory, &message, &err), "%s",
+              err.message);
     cr_assert_eq(((const Grpc__Testing__SimpleRequest *)(const void *)message)->response_size, 5);
 }
 
@@ -179,8 +180,9 @@ Test(rpc_wire, names_match_their_pattern)
     cr_assert_str_eq(parts[1], "17");
     cr_assert(wire_name_parse(memory, "accounts/{}", "accounts/-", parts, 1));
     cr_assert_str_eq(parts[0], "-");
-    const char *wrong[] = {"",          "accounts/",      "accounts/acme/",      "accounts/Acme", "accounts/a b",
-                           "account/a", "accounts/a/b/c", "accounts/acme\xc3\xa9", "accounts/.a", "/accounts/a"};
+    const char *wrong[] = {
+        "",          "accounts/",      "accounts/acme/",        "accounts/Acme", "accounts/a b",
+        "account/a", "accounts/a/b/c", "accounts/acme\xc3\xa9", "accounts/.a",   "/accounts/a"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert_not(wire_name_parse(memory, "accounts/{}", wrong[i], parts, 1), "%s", wrong[i]);
 }

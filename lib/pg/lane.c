@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "pg/lane_internal.h"
 
 #include <pthread.h>
@@ -54,6 +55,9 @@ struct pg_lanes {
     unsigned per_lane; /* partitions at the most */
     struct lane *list;
     int64_t stop_at; /* monotonic; set before stopping */
+
+    metrics_counter *batches, *batch_commands, *reruns, *lost_commits;
+    metrics_histogram *batch_time;
 };
 
 /* --- outcomes --- */
@@ -221,6 +225,7 @@ static enum fate find_fate(struct lane *lane, error *err)
 static enum pg_run resolve_lost_commit(struct lane *lane, error *err)
 {
     enum fate fate = find_fate(lane, err);
+    metrics_add(lane->lanes->lost_commits, 1);
     static const char *const names[] = {"committed", "aborted", "in progress", "unknown"};
     log_warn("connection lost at commit", LOG_NUMBER("lane", lane->index), LOG_NUMBER("xid", lane->batch.xid),
              LOG_TEXT("fate", names[fate]));
@@ -274,6 +279,7 @@ static void run_commands(struct lane *lane, struct pg_command **commands, size_t
         run = pg_batch_run(batch, ops, context, &err);
         if (run == PG_RUN_LOST_AT_COMMIT)
             run = resolve_lost_commit(lane, &err);
+        metrics_add(runs == 1 ? lane->lanes->batches : lane->lanes->reruns, 1);
         pg_batch_end(batch, ops, context, run == PG_RUN_COMMITTED);
         if (run == PG_RUN_COMMITTED || run == PG_RUN_NOTHING) {
             tell_all(commands, count);
@@ -348,7 +354,10 @@ static void *run_lane(void *argument)
             error_set(&err, STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping");
             fail_all(lane->commands, count, &err);
         } else {
+            int64_t start = clock_monotonic_us();
             run_commands(lane, lane->commands, count);
+            metrics_add(lane->lanes->batch_commands, (int64_t)count);
+            metrics_observe(lane->lanes->batch_time, clock_monotonic_us() - start);
         }
     }
     disconnect(lane);
@@ -413,6 +422,19 @@ static void set_defaults(struct pg_lane_options *o)
         o->connection.application = "casework-lane";
 }
 
+static void set_up_metrics(pg_lanes *lanes)
+{
+    lanes->batches = metrics_counter_get("casework_lane_batches_total", "Batches run.", "");
+    lanes->reruns =
+        metrics_counter_get("casework_lane_reruns_total", "Batches run again after a failure.", "");
+    lanes->batch_commands =
+        metrics_counter_get("casework_lane_commands_total", "Commands run in batches.", "");
+    lanes->lost_commits =
+        metrics_counter_get("casework_lane_lost_commits_total", "Commits whose answer was lost.", "");
+    lanes->batch_time = metrics_histogram_get("casework_lane_batch_seconds",
+                                              "Time from taking a batch to its last answer.", "");
+}
+
 static bool lane_init(struct lane *lane, pg_lanes *lanes, unsigned index)
 {
     lane->lanes = lanes;
@@ -455,6 +477,7 @@ bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_op
     set_defaults(&lanes->options);
     lanes->ops = ops;
     lanes->context = context;
+    set_up_metrics(lanes);
     lanes->per_lane = (lanes->options.partitions + lanes->options.lanes - 1) / lanes->options.lanes;
     lanes->list = calloc(lanes->options.lanes, sizeof *lanes->list);
     bool good = lanes->list != NULL;

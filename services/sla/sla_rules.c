@@ -1,6 +1,6 @@
 #include "sla/sla_rules.h"
 
-/* 9999-12-31T23:59:59.999999Z, the last instant that a Timestamp can say; also exact in a double. */
+/* 9999-12-31T23:59:59.999999Z, the last instant that a Timestamp can say. */
 #define LAST_INSTANT (INT64_C(253402300799) * CLOCK_SECOND + 999999)
 
 struct sla_policy sla_rules_default(void)

@@ -3,8 +3,8 @@
 #include <pthread.h>
 
 /*
- * Scores are whole microseconds, which doubles hold exactly up to 2^53, the year 2255. Lua would print them with 14 digits,
- * so numbers that go back into Redis are formatted by hand or handed in as text.
+ * Scores are whole microseconds, which doubles hold exactly up to 2^53, the year 2255. Lua would print them
+ * with 14 digits, so numbers that go back into Redis are formatted by hand or handed in as text.
  */
 #define WHOLE "local function whole(n) return string.format('%.0f', n) end\n"
 

@@ -1,0 +1,79 @@
+#ifndef CASEWORK_SLA_POLICY_STORE_H
+#define CASEWORK_SLA_POLICY_STORE_H
+
+/*
+ * The accounts' policies: in PostgreSQL (db/sla), and a copy of them in memory that every event is looked up
+ * in. The copy may be old; the schedule refuses what was worked out under an outdated policy (timer_store.h),
+ * and then it is read again.
+ *
+ * Thread-safe. Deadlines are on the monotonic clock.
+ */
+
+#include "base/error.h"
+#include "pg/pg.h"
+#include "sla/sla_rules.h"
+#include "sla/timer_store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The number of the last migration in db/sla. */
+enum { SLA_SCHEMA_VERSION = 1 };
+
+typedef struct sla_policies sla_policies;
+
+/* The pool must outlive it. Nothing is read yet. */
+bool sla_policies_new(pg_pool *pool, sla_policies **ret_policies, error *err)
+    __attribute__((warn_unused_result));
+void sla_policies_free(sla_policies *policies); /* takes NULL */
+
+/* Reads all of them into the copy. */
+bool sla_policies_reload(sla_policies *policies, error *err) __attribute__((warn_unused_result));
+
+/* From the copy; the default for an account that is not in it. */
+struct sla_policy sla_policies_get(sla_policies *policies, const char *account);
+
+struct sla_policy_row {
+    char account[TIMER_ACCOUNT_SIZE];
+    struct sla_policy policy;
+    int64_t applied_version;
+    int64_t update_time_us; /* 0: never changed */
+};
+
+/* All rows of the copy, in no order; *ret_rows is the caller's to free. */
+bool sla_policies_all(sla_policies *policies, struct sla_policy_row **ret_rows, size_t *ret_count, error *err)
+    __attribute__((warn_unused_result));
+
+/* From PostgreSQL. *ret_found false: the account has the default, which *ret_row then holds. */
+bool sla_policies_read(sla_policies *policies, const char *account, int64_t deadline_us,
+                       struct sla_policy_row *ret_row, bool *ret_found, error *err)
+    __attribute__((warn_unused_result));
+
+struct sla_policy_update {
+    const char *account;
+    enum sla_rule rule;
+    int64_t duration_us;
+    int64_t now_us;           /* business time */
+    int64_t expected_version; /* -1: any; else ABORTED, ETAG_MISMATCH if it is another */
+    const char *request_id;   /* "": none */
+    const void *fingerprint;  /* of the request */
+    size_t fingerprint_length;
+};
+
+/*
+ * Stores a policy under the next version. A request id seen before with the same fingerprint changes nothing;
+ * with another one: INVALID_ARGUMENT, REQUEST_ID_REUSED. *ret_row: the policy as it is now.
+ */
+bool sla_policies_update(sla_policies *policies, const struct sla_policy_update *update, int64_t deadline_us,
+                         struct sla_policy_row *ret_row, error *err) __attribute__((warn_unused_result));
+
+/* All running timers of the account stand under that version. */
+bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)
+    __attribute__((warn_unused_result));
+
+/* The account is gone. */
+bool sla_policies_delete(sla_policies *policies, const char *account, error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -354,12 +354,13 @@ static const struct pg_statement mark_applied = {
 
 static const struct pg_statement delete_row = {
     .name = "sla_policy_delete",
-    .sql = "DELETE FROM sla.policies WHERE partition = $1::int2 AND account = $2::text",
+    .sql = "DELETE FROM sla.policies"
+           " WHERE partition = $1::int2 AND account = $2::text AND update_time <= $3::timestamptz",
 };
 
-/* One statement about one account; `version` negative: it has no third parameter. */
+/* One statement about one account; with `version` or a time as third parameter. */
 static bool change_account(sla_policies *policies, const struct pg_statement *statement, const char *account,
-                           int64_t version, error *err)
+                           int64_t version, int64_t time_us, error *err)
 {
     arena *memory = arena_new(QUERY_BYTES_MAX);
     if (!memory)
@@ -367,7 +368,9 @@ static bool change_account(sla_policies *policies, const struct pg_statement *st
     pg_params params;
     pg_params_init(&params, memory);
     add_account(&params, account);
-    if (version >= 0)
+    if (time_us)
+        pg_add_time(&params, time_us);
+    else
         pg_add_int8(&params, version);
     pg_result *result = NULL;
     bool ok =
@@ -380,7 +383,7 @@ static bool change_account(sla_policies *policies, const struct pg_statement *st
 
 bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)
 {
-    if (!change_account(policies, &mark_applied, account, version, err))
+    if (!change_account(policies, &mark_applied, account, version, 0, err))
         return false;
     struct entry *entry;
     pthread_rwlock_wrlock(&policies->lock);
@@ -391,14 +394,14 @@ bool sla_policies_mark_applied(sla_policies *policies, const char *account, int6
     return true;
 }
 
-bool sla_policies_delete(sla_policies *policies, const char *account, error *err)
+bool sla_policies_delete(sla_policies *policies, const char *account, int64_t delete_time_us, error *err)
 {
-    if (!change_account(policies, &delete_row, account, -1, err))
+    if (!change_account(policies, &delete_row, account, 0, delete_time_us, err))
         return false;
     struct entry *entry;
     pthread_rwlock_wrlock(&policies->lock);
     HASH_FIND_STR(policies->entries, account, entry);
-    if (entry)
+    if (entry && entry->row.update_time_us <= delete_time_us)
         remove_entry(policies, entry);
     pthread_rwlock_unlock(&policies->lock);
     return true;

@@ -72,8 +72,9 @@ bool sla_policies_update(sla_policies *policies, const struct sla_policy_update 
 bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)
     __attribute__((warn_unused_result));
 
-/* The account is gone. */
-bool sla_policies_delete(sla_policies *policies, const char *account, error *err)
+/* The account was deleted at that business time. A policy set since then belongs to a new account of the same
+ * id. */
+bool sla_policies_delete(sla_policies *policies, const char *account, int64_t delete_time_us, error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -28,7 +28,7 @@ static bool has_timer(enum sla_rule rule, const struct sla_facts *facts)
 bool sla_rules_deadline(const struct sla_policy *policy, const struct sla_facts *facts,
                         struct sla_deadline *ret_deadline)
 {
-    if (!has_timer(policy->rule, facts))
+    if (facts->merged || !has_timer(policy->rule, facts))
         return false;
     bool resolved = policy->rule == SLA_RULE_RESOLVED;
     *ret_deadline = (struct sla_deadline){

@@ -45,6 +45,7 @@ struct sla_facts {
     int64_t change_version, change_time_us;
     int64_t activity_version, activity_time_us;
     bool all_customer_messages_closed;
+    bool merged; /* into another case: takes no part any more */
 };
 
 /* The deadline that a case should have. */

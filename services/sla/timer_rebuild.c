@@ -55,8 +55,8 @@ bool timer_store_fence(timer_store *store, const struct timer_policy_version *po
 }
 
 static bool rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
-                  const struct timer *timers, size_t count, bool drop, enum timer_outcome *ret_outcome,
-                  size_t *ret_refused, error *err)
+                  const struct timer *timers, size_t count, bool drop, struct timer_rearmed *ret_rearmed,
+                  error *err)
 {
     redis_batch *batch = timer_batch_new(err);
     if (!batch)
@@ -72,26 +72,26 @@ static bool rearm(timer_store *store, const struct timer_policy_version *policy,
     bool ok = redis_client_run(store->client, batch, err);
     if (ok) {
         const redis_reply *reply = redis_batch_reply(batch, 0);
-        const char *text = redis_reply_text(reply);
-        *ret_outcome = *text ? timer_outcome_parse(text) : TIMER_APPLIED;
-        *ret_refused = *text ? 0 : (size_t)redis_reply_number(reply);
+        *ret_rearmed = (struct timer_rearmed){
+            .outcome = timer_outcome_parse(redis_reply_text(redis_reply_at(reply, 0))),
+            .moved = (size_t)redis_reply_number(redis_reply_at(reply, 1)),
+            .added = (size_t)redis_reply_number(redis_reply_at(reply, 2)),
+            .refused = (size_t)redis_reply_number(redis_reply_at(reply, 3)),
+        };
     }
     redis_batch_free(batch);
     return ok;
 }
 
 bool timer_store_rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
-                       const struct timer *timers, size_t count, enum timer_outcome *ret_outcome,
-                       size_t *ret_refused, error *err)
+                       const struct timer *timers, size_t count, struct timer_rearmed *ret_rearmed,
+                       error *err)
 {
-    return rearm(store, policy, position, timers, count, false, ret_outcome, ret_refused, err);
+    return rearm(store, policy, position, timers, count, false, ret_rearmed, err);
 }
 
 /* --- going through a bucket
  * --------------------------------------------------------------------------------- */
-
-/* Called with the members of one step of a scan; a member may come more than once. */
-typedef bool scan_step(void *context, const struct timer *timers, size_t count, error *err);
 
 /* The next step of a scan over the account's members. *cursor: Redis' own, 0 at the end. */
 static bool scan_next(timer_store *store, redis_batch *batch, const char *account, int64_t *cursor,
@@ -125,7 +125,8 @@ static bool scan_next(timer_store *store, redis_batch *batch, const char *accoun
     return true;
 }
 
-static bool scan_account(timer_store *store, const char *account, scan_step *step, void *context, error *err)
+bool timer_store_scan(timer_store *store, const char *account, timer_scan_step *step, void *context,
+                      error *err)
 {
     redis_batch *batch = timer_batch_new(err);
     if (!batch)
@@ -148,6 +149,7 @@ struct drop_rules {
     const struct timer_policy_version *policy;
     enum sla_rule keep;
     enum timer_outcome outcome;
+    size_t removed;
 };
 
 static bool drop_rules_step(void *context, const struct timer *timers, size_t count, error *err)
@@ -160,50 +162,27 @@ static bool drop_rules_step(void *context, const struct timer *timers, size_t co
     for (size_t i = 0; i < count; i++)
         if (timers[i].rule != drop->keep)
             others[other_count++] = timers[i];
-    size_t refused;
+    struct timer_rearmed rearmed = {.outcome = TIMER_APPLIED};
     bool ok = other_count == 0 || drop->outcome != TIMER_APPLIED ||
-              rearm(drop->store, drop->policy, 0, others, other_count, true, &drop->outcome, &refused, err);
+              rearm(drop->store, drop->policy, 0, others, other_count, true, &rearmed, err);
     free(others);
+    if (ok && rearmed.outcome != TIMER_APPLIED)
+        drop->outcome = rearmed.outcome;
+    else if (ok)
+        drop->removed += other_count;
     return ok;
 }
 
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
-                                  enum sla_rule keep, enum timer_outcome *ret_outcome, error *err)
+                                  enum sla_rule keep, enum timer_outcome *ret_outcome, size_t *ret_removed,
+                                  error *err)
 {
     struct drop_rules drop = {.store = store, .policy = policy, .keep = keep, .outcome = TIMER_APPLIED};
-    if (!scan_account(store, policy->account, drop_rules_step, &drop, err))
+    if (!timer_store_scan(store, policy->account, drop_rules_step, &drop, err))
         return false;
     *ret_outcome = drop.outcome;
+    *ret_removed = drop.removed;
     return true;
-}
-
-static bool drop_account_step(void *context, const struct timer *timers, size_t count, error *err)
-{
-    struct timer_settlement *settlements = calloc(count, sizeof *settlements);
-    if (!settlements)
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-    for (size_t i = 0; i < count; i++)
-        settlements[i].timer = timers[i];
-    bool ok = timer_store_settle(context, settlements, count, err);
-    free(settlements);
-    return ok;
-}
-
-bool timer_store_drop_account(timer_store *store, const char *account, error *err)
-{
-    if (!scan_account(store, account, drop_account_step, store, err))
-        return false;
-    redis_batch *batch = timer_batch_new(err);
-    if (!batch)
-        return false;
-    char mark[TIMER_ACCOUNT_SIZE + 16];
-    snprintf(mark, sizeof mark, "!policy/%s", account);
-    redis_batch_command(batch, "ZREM");
-    timer_batch_key(batch, feed_partition(account), "timers");
-    redis_batch_text(batch, mark);
-    bool ok = redis_client_run(store->client, batch, err);
-    redis_batch_free(batch);
-    return ok;
 }
 
 /* --- rebuilding

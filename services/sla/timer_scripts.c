@@ -73,7 +73,11 @@ static const char apply_source[] =
                  "end\n"
                  "for i = 2, #KEYS do\n"
                  "  if tonumber(ARGV[at]) > stored then\n"
-                 "    set(bucket, KEYS[i], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])\n"
+                 "    if ARGV[at + 2] == '' then\n"
+                 "      redis.call('ZREM', bucket, '!policy/' .. ARGV[at + 1])\n"
+                 "    else\n"
+                 "      set(bucket, KEYS[i], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])\n"
+                 "    end\n"
                  "  end\n"
                  "  at = at + 5\n"
                  "end\n"
@@ -138,16 +142,16 @@ static const char settle_source[] =
 /*
  * KEYS: bucket, then the shard of each timer. ARGV: account, policy version, position at which the timers
  * were read; for each {base, field, value, due}; due '' takes that very timer away. What is not known to the
- * bucket is only armed if nothing has happened since it was read: it may be gone. Answers how many were
- * refused for that reason.
+ * bucket is only armed if nothing has happened since it was read: it may be gone. Answers {outcome, moved,
+ * added, refused}.
  */
 static const char rearm_source[] =
     SET OUTDATED "local bucket = KEYS[1]\n"
                  "local stored = redis.call('ZSCORE', bucket, '!position')\n"
-                 "if not stored then return 'LOST' end\n"
-                 "if outdated(bucket, ARGV[1], ARGV[2]) then return 'POLICY' end\n"
+                 "if not stored then return {'LOST', 0, 0, 0} end\n"
+                 "if outdated(bucket, ARGV[1], ARGV[2]) then return {'POLICY', 0, 0, 0} end\n"
                  "local unmoved = -tonumber(stored) - 1 == tonumber(ARGV[3])\n"
-                 "local refused = 0\n"
+                 "local moved, added, refused = 0, 0, 0\n"
                  "local at = 4\n"
                  "for i = 2, #KEYS do\n"
                  "  local base, field, value, due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]\n"
@@ -156,13 +160,18 @@ static const char rearm_source[] =
                  "    redis.call('ZREM', bucket, base .. value)\n"
                  "    if current == value then redis.call('HDEL', KEYS[i], field) end\n"
                  "  elseif current == value or unmoved then\n"
+                 "    if not current then\n"
+                 "      added = added + 1\n"
+                 "    elseif current ~= value or redis.call('ZSCORE', bucket, base .. value) ~= due then\n"
+                 "      moved = moved + 1\n"
+                 "    end\n"
                  "    set(bucket, KEYS[i], base, field, value, due)\n"
                  "  elseif not (current and newer(current, value)) then\n"
                  "    refused = refused + 1\n"
                  "  end\n"
                  "  at = at + 4\n"
                  "end\n"
-                 "return refused\n";
+                 "return {'APPLIED', moved, added, refused}\n";
 
 /* KEYS: bucket. ARGV: account, version. */
 static const char fence_source[] =

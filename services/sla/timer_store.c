@@ -106,8 +106,8 @@ static void add_apply(redis_batch *batch, const struct timer_apply *apply)
         const struct timer_change *change = &apply->changes[i];
         timer_names_of(&change->timer, &names);
         redis_batch_number(batch, change->position);
-        redis_batch_text(batch, names.base);
-        redis_batch_text(batch, names.field);
+        redis_batch_text(batch, change->forget_policy ? change->timer.account : names.base);
+        redis_batch_text(batch, change->forget_policy ? "" : names.field);
         redis_batch_text(batch, change->armed ? names.value : "");
         redis_batch_number(batch, change->timer.due_us);
     }

@@ -72,6 +72,7 @@ enum timer_outcome {
 struct timer_change {
     struct timer timer; /* without `armed` only account and case_id count */
     bool armed;         /* false: no timer */
+    bool forget_policy; /* only that: the account is gone, and with it its policy's versions */
     int64_t position;   /* the event's */
 };
 
@@ -133,23 +134,31 @@ bool timer_store_settle(timer_store *store, const struct timer_settlement *settl
 bool timer_store_fence(timer_store *store, const struct timer_policy_version *policy,
                        enum timer_outcome *ret_outcome, error *err) __attribute__((warn_unused_result));
 
-/*
- * New deadlines for timers of one account, read from the truth when the bucket was at `position`.
- * ret_refused: timers that the bucket did not know and did not take because it has moved since: read them
- * again.
- */
+/* What became of timers handed to timer_store_rearm. */
+struct timer_rearmed {
+    enum timer_outcome outcome;
+    size_t moved;   /* had another deadline, or another timer stood in their place */
+    size_t added;   /* there was none */
+    size_t refused; /* not known, and not taken because the bucket has moved since they were read: read them
+                       again */
+};
+
+/* New deadlines for timers of one account, read from the truth when the bucket was at `position`. */
 bool timer_store_rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
-                       const struct timer *timers, size_t count, enum timer_outcome *ret_outcome,
-                       size_t *ret_refused, error *err) __attribute__((warn_unused_result));
+                       const struct timer *timers, size_t count, struct timer_rearmed *ret_rearmed,
+                       error *err) __attribute__((warn_unused_result));
 
-/* Takes away the account's timers of every other rule. */
+/* Takes away the account's timers of every other rule; ret_removed: so many. */
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
-                                  enum sla_rule keep, enum timer_outcome *ret_outcome, error *err)
-    __attribute__((warn_unused_result));
+                                  enum sla_rule keep, enum timer_outcome *ret_outcome, size_t *ret_removed,
+                                  error *err) __attribute__((warn_unused_result));
 
-/* Takes away everything of an account that is gone. */
-bool timer_store_drop_account(timer_store *store, const char *account, error *err)
-    __attribute__((warn_unused_result));
+/* Called with a part of an account's timers; a timer may come more than once. */
+typedef bool timer_scan_step(void *context, const struct timer *timers, size_t count, error *err);
+
+/* All timers of an account, in no order; due_us is not told. */
+bool timer_store_scan(timer_store *store, const char *account, timer_scan_step *step, void *context,
+                      error *err) __attribute__((warn_unused_result));
 
 /* --- rebuilding
  * ----------------------------------------------------------------------------------------------- */

@@ -46,6 +46,15 @@ Test(sla_rules, a_case_that_is_not_resolved_has_no_such_timer)
     }
 }
 
+Test(sla_rules, a_merged_case_has_no_timer)
+{
+    struct sla_policy policy = sla_rules_default();
+    struct sla_facts facts = resolved;
+    struct sla_deadline deadline;
+    facts.merged = true;
+    cr_assert_not(sla_rules_deadline(&policy, &facts, &deadline));
+}
+
 Test(sla_rules, the_duration_is_the_accounts)
 {
     struct sla_policy policy = {.rule = SLA_RULE_RESOLVED, .duration_us = CLOCK_SECOND};

@@ -70,10 +70,11 @@ enum timer_outcome {
 
 /* What an event makes of a case's closing timer. */
 struct timer_change {
-    struct timer timer; /* without `armed` only account and case_id count */
-    bool armed;         /* false: no timer */
-    bool forget_policy; /* only that: the account is gone, and with it its policy's versions */
-    int64_t position;   /* the event's */
+    struct timer timer;     /* without `armed` only account and case_id count */
+    bool armed;             /* false: no timer */
+    bool forget_policy;     /* only that: the account is gone, and with it its policy's versions */
+    int64_t position;       /* the event's */
+    int64_t policy_version; /* under which it was worked out; -1: under any */
 };
 
 struct timer_policy_version {

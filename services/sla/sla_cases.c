@@ -95,20 +95,16 @@ bool sla_cases_positions(rpc_channel *cases, struct feed_positions *ret_heads, e
     return true;
 }
 
-bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t deadline_us, bool *ret_exists,
-                              error *err)
+/* Whether a Get finds something. */
+static bool exists(rpc_channel *cases, const ProtobufCServiceDescriptor *service, const char *method,
+                   const ProtobufCMessage *request, int64_t deadline_us, bool *ret_exists, error *err)
 {
-    char name[NAME_SIZE];
-    snprintf(name, sizeof name, "accounts/%s", account);
-    Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
-    request.name = name;
     arena *memory;
     ProtobufCMessage *message;
     error failure;
-    int64_t left_us = deadline_us - clock_monotonic_us();
-    if (left_us > CALL_TIMEOUT_US)
-        left_us = CALL_TIMEOUT_US;
-    if (call(cases, ACCOUNT_SERVICE, "GetAccount", &request.base, left_us, &memory, &message, &failure)) {
+    int64_t most_us = clock_monotonic_us() + CALL_TIMEOUT_US;
+    int64_t left_us = (deadline_us < most_us ? deadline_us : most_us) - clock_monotonic_us();
+    if (call(cases, service, method, request, left_us, &memory, &message, &failure)) {
         arena_free(memory);
         *ret_exists = true;
         return true;
@@ -120,6 +116,26 @@ bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t d
     if (err)
         *err = failure;
     return false;
+}
+
+bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t deadline_us, bool *ret_exists,
+                              error *err)
+{
+    Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "accounts/%s", account);
+    request.name = name;
+    return exists(cases, ACCOUNT_SERVICE, "GetAccount", &request.base, deadline_us, ret_exists, err);
+}
+
+bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
+                           bool *ret_exists, error *err)
+{
+    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "accounts/%s/cases/%" PRId64, account, case_id);
+    request.name = name;
+    return exists(cases, CASE_SERVICE, "GetCase", &request.base, deadline_us, ret_exists, err);
 }
 
 /* --- the truth

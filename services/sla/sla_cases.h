@@ -22,9 +22,11 @@ bool sla_cases_parse_account(const char *name, char ret_account[TIMER_ACCOUNT_SI
 bool sla_cases_positions(rpc_channel *cases, struct feed_positions *ret_heads, error *err)
     __attribute__((warn_unused_result));
 
-/* Is there such an account? */
+/* Is there such an account, such a case? Deadlines are on the monotonic clock. */
 bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t deadline_us, bool *ret_exists,
                               error *err) __attribute__((warn_unused_result));
+bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
+                           bool *ret_exists, error *err) __attribute__((warn_unused_result));
 
 /* --- the truth that timers are derived from
  * ------------------------------------------------------------------- */

@@ -19,6 +19,8 @@ typedef Casework__Cases__V1__Event feed_event;
 struct sla_feed {
     const struct sla_parts *parts;
     sla_healer *healer;
+    void (*caught_up)(void *context);
+    void *context;
     feed_consumer *consumer;
     int64_t at[FEED_PARTITIONS]; /* where the buckets stand, as far as this thread knows */
 };
@@ -311,14 +313,24 @@ static bool reset(void *context, const char *epoch, error *err)
     return sla_healer_run(feed->healer, clock_monotonic_us() + HEAL_WAIT_US, err);
 }
 
-bool sla_feed_new(const struct sla_parts *parts, sla_healer *healer, sla_feed **ret_feed, error *err)
+static void caught_up(void *context)
 {
-    static const struct feed_consumer_handlers handlers = {.load = load, .apply = apply, .reset = reset};
+    const struct sla_feed *feed = context;
+    feed->caught_up(feed->context);
+}
+
+bool sla_feed_new(const struct sla_parts *parts, sla_healer *healer, void (*on_caught_up)(void *context),
+                  void *context, sla_feed **ret_feed, error *err)
+{
+    static const struct feed_consumer_handlers handlers = {
+        .load = load, .apply = apply, .reset = reset, .caught_up = caught_up};
     sla_feed *feed = calloc(1, sizeof *feed);
     if (!feed)
         return out_of_memory(err);
     feed->parts = parts;
     feed->healer = healer;
+    feed->caught_up = on_caught_up;
+    feed->context = context;
     if (!feed_consumer_new(parts->cases, &handlers, feed, &feed->consumer, err)) {
         free(feed);
         return false;
@@ -333,6 +345,11 @@ void sla_feed_free(sla_feed *feed)
         return;
     feed_consumer_free(feed->consumer);
     free(feed);
+}
+
+void sla_feed_stop(sla_feed *feed)
+{
+    feed_consumer_stop(feed->consumer);
 }
 
 feed_consumer *sla_feed_consumer(sla_feed *feed)

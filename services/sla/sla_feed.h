@@ -16,9 +16,11 @@
 
 typedef struct sla_feed sla_feed;
 
-/* Starts consuming. What it is given must outlive it. */
-bool sla_feed_new(const struct sla_parts *parts, sla_healer *healer, sla_feed **ret_feed, error *err)
-    __attribute__((warn_unused_result));
+/* Starts consuming; `caught_up` runs once, when the schedule is complete. What it is given must outlive it.
+ */
+bool sla_feed_new(const struct sla_parts *parts, sla_healer *healer, void (*caught_up)(void *context),
+                  void *context, sla_feed **ret_feed, error *err) __attribute__((warn_unused_result));
+void sla_feed_stop(sla_feed *feed); /* wakes whoever waits; before the server drains */
 void sla_feed_free(sla_feed *feed); /* stops; takes NULL */
 
 /* For waiting on positions. */

@@ -383,13 +383,14 @@ bool sla_firing_new(const struct sla_firing_options *options, sla_firing **ret_f
     pthread_mutex_init(&firing->mutex, NULL);
     init_condition(&firing->wake);
     init_condition(&firing->changed);
-    firing->running = pthread_create(&firing->thread, NULL, run, firing) == 0;
-    if (!firing->running) {
-        sla_firing_free(firing);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for firing");
-    }
     *ret_firing = firing;
     return true;
+}
+
+bool sla_firing_start(sla_firing *firing, error *err)
+{
+    firing->running = pthread_create(&firing->thread, NULL, run, firing) == 0;
+    return firing->running || error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for firing");
 }
 
 void sla_firing_stop(sla_firing *firing)

@@ -32,9 +32,12 @@ struct sla_firing_options {
 
 typedef struct sla_firing sla_firing;
 
-/* Starts the thread, which first looks at all buckets. What is in the options must outlive it. */
+/* What is in the options must outlive it. */
 bool sla_firing_new(const struct sla_firing_options *options, sla_firing **ret_firing, error *err)
     __attribute__((warn_unused_result));
+
+/* Starts the thread, which first looks at all buckets. */
+bool sla_firing_start(sla_firing *firing, error *err) __attribute__((warn_unused_result));
 
 /* Claims nothing more, waits for the answers under way (bounded by their deadlines), joins. */
 void sla_firing_stop(sla_firing *firing);

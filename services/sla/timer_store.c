@@ -301,51 +301,65 @@ bool timer_store_get(timer_store *store, const char *account, int64_t case_id, s
     return true;
 }
 
-/* Members after the cursor, and the cursor moved past them. */
-static bool read_members(timer_store *store, redis_batch *batch, int bucket, const char *account,
-                         int64_t until_us, struct timer_cursor *cursor, struct timer *timers, size_t limit,
-                         size_t *ret_count, bool *ret_end, error *err)
+/* What a page is read for and into. */
+struct page_read {
+    int bucket;
+    const char *account; /* NULL: all */
+    int64_t until_us;
+    struct timer_cursor cursor;
+    struct timer *timers;
+    int64_t *scores;
+    size_t limit, count;
+    int64_t skip; /* members at the cursor's score that were read before */
+};
+
+static bool read_chunk(timer_store *store, redis_batch *batch, const struct page_read *page, int64_t chunk,
+                       error *err)
 {
-    int64_t skip = 0; /* members at the cursor's score that were read before */
-    size_t count = 0;
-    bool end = false;
-    size_t chunk = limit < 100 ? 100 : limit;
-    while (count < limit && !end) {
-        redis_batch_clear(batch);
-        redis_batch_command(batch, "ZRANGEBYSCORE");
-        timer_batch_key(batch, bucket, "timers");
-        redis_batch_number(batch, cursor->score_us);
-        redis_batch_number(batch, until_us);
-        redis_batch_text(batch, "WITHSCORES");
-        redis_batch_text(batch, "LIMIT");
-        redis_batch_number(batch, skip);
-        redis_batch_number(batch, (int64_t)chunk);
-        if (!redis_client_run(store->client, batch, err))
+    redis_batch_clear(batch);
+    redis_batch_command(batch, "ZRANGEBYSCORE");
+    timer_batch_key(batch, page->bucket, "timers");
+    redis_batch_number(batch, page->cursor.score_us);
+    redis_batch_number(batch, page->until_us);
+    redis_batch_text(batch, "WITHSCORES");
+    redis_batch_text(batch, "LIMIT");
+    redis_batch_number(batch, page->skip);
+    redis_batch_number(batch, chunk);
+    return redis_client_run(store->client, batch, err);
+}
+
+/* Takes a member that lies behind the cursor; moves the cursor to it. */
+static void take_member(struct page_read *page, const char *member, int64_t score)
+{
+    bool same = score == page->cursor.score_us;
+    page->skip = same ? page->skip + 1 : 1;
+    if (same && strcmp(member, page->cursor.member) <= 0)
+        return;
+    page->cursor.score_us = score;
+    snprintf(page->cursor.member, sizeof page->cursor.member, "%s", member);
+    struct timer *timer = &page->timers[page->count];
+    if (!timer_member_parse(member, timer) || (page->account && strcmp(page->account, timer->account) != 0))
+        return;
+    timer->due_us = score;
+    page->scores[page->count++] = score;
+}
+
+/* Members after the cursor, and the cursor moved past them. */
+static bool read_members(timer_store *store, redis_batch *batch, struct page_read *page, bool *ret_end,
+                         error *err)
+{
+    size_t chunk = page->limit < 100 ? 100 : page->limit;
+    size_t members, taken;
+    do {
+        if (!read_chunk(store, batch, page, (int64_t)chunk, err))
             return false;
         const redis_reply *reply = redis_batch_reply(batch, 0);
-        size_t members = redis_reply_count(reply) / 2;
-        end = members < chunk;
-        for (size_t i = 0; i < members; i++) {
-            const char *member = redis_reply_text(redis_reply_at(reply, 2 * i));
-            int64_t score = redis_reply_number(redis_reply_at(reply, 2 * i + 1));
-            skip = score == cursor->score_us ? skip + 1 : 1;
-            if (score == cursor->score_us && strcmp(member, cursor->member) <= 0)
-                continue;
-            if (count == limit) {
-                end = false;
-                break;
-            }
-            cursor->score_us = score;
-            snprintf(cursor->member, sizeof cursor->member, "%s", member);
-            struct timer *timer = &timers[count];
-            if (timer_member_parse(member, timer) && (!account || strcmp(account, timer->account) == 0)) {
-                timer->due_us = score;
-                count++;
-            }
-        }
-    }
-    *ret_count = count;
-    *ret_end = end;
+        members = redis_reply_count(reply) / 2;
+        for (taken = 0; taken < members && page->count < page->limit; taken++)
+            take_member(page, redis_reply_text(redis_reply_at(reply, 2 * taken)),
+                        redis_reply_number(redis_reply_at(reply, 2 * taken + 1)));
+    } while (page->count < page->limit && members == chunk);
+    *ret_end = taken == members && members < chunk;
     return true;
 }
 
@@ -372,21 +386,27 @@ static bool read_deadlines(timer_store *store, redis_batch *batch, struct timer 
 }
 
 bool timer_store_page(timer_store *store, int bucket, const char *account, int64_t until_us,
-                      struct timer_cursor *cursor, struct timer *ret_timers, size_t limit, size_t *ret_count,
-                      bool *ret_end, error *err)
+                      struct timer_cursor *cursor, struct timer *ret_timers, int64_t *ret_scores,
+                      size_t limit, size_t *ret_count, bool *ret_end, error *err)
 {
+    struct page_read page = {
+        .bucket = bucket,
+        .account = account,
+        .until_us = until_us,
+        .cursor = *cursor,
+        .timers = ret_timers,
+        .scores = ret_scores,
+        .limit = limit,
+    };
     redis_batch *batch = timer_batch_new(err);
     if (!batch)
         return false;
-    size_t count = 0;
-    struct timer_cursor moved = *cursor;
-    bool ok = read_members(store, batch, bucket, account, until_us, &moved, ret_timers, limit, &count,
-                           ret_end, err) &&
-              read_deadlines(store, batch, ret_timers, count, err);
+    bool ok = read_members(store, batch, &page, ret_end, err) &&
+              read_deadlines(store, batch, ret_timers, page.count, err);
     redis_batch_free(batch);
     if (ok) {
-        *cursor = moved;
-        *ret_count = count;
+        *cursor = page.cursor;
+        *ret_count = page.count;
     }
     return ok;
 }

@@ -195,11 +195,12 @@ struct timer_cursor {
 
 /*
  * The next timers of a bucket after the cursor with scores up to until_us, at most `limit`. Moves the cursor.
- * A claimed timer stands at the end of its lease but has its own deadline. With `account` only those of that
- * account. *ret_end: nothing comes after them.
+ * A claimed timer stands at the end of its lease (ret_scores) but has its own deadline. With `account` only
+ * those of that account. *ret_end: nothing comes after them.
  */
 bool timer_store_page(timer_store *store, int bucket, const char *account, int64_t until_us,
-                      struct timer_cursor *cursor, struct timer *ret_timers, size_t limit, size_t *ret_count,
-                      bool *ret_end, error *err) __attribute__((warn_unused_result));
+                      struct timer_cursor *cursor, struct timer *ret_timers, int64_t *ret_scores,
+                      size_t limit, size_t *ret_count, bool *ret_end, error *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -378,12 +378,14 @@ Test(sla_timers, are_found_by_case_and_by_deadline)
 
     struct timer_cursor cursor = {0};
     struct timer page[33];
+    int64_t scores[33];
     bool seen[251] = {false};
     bool end = false;
     size_t total = 0;
     while (!end) {
         size_t count;
-        cr_assert(timer_store_page(store, bucket, ACCOUNT, INT64_MAX, &cursor, page, 33, &count, &end, &err));
+        cr_assert(timer_store_page(store, bucket, ACCOUNT, INT64_MAX, &cursor, page, scores, 33, &count, &end,
+                                   &err));
         for (size_t i = 0; i < count; i++) {
             cr_assert_not(seen[page[i].case_id]);
             seen[page[i].case_id] = true;

@@ -1,0 +1,367 @@
+#include "base/clock.h"
+#include "casework/sla/v1/sla_service.pb-c.h"
+#include "feed/partition.h"
+#include "rpc/name.h"
+#include "rpc/page.h"
+#include "rpc/wire.h"
+#include "sla/sla_cases.h"
+#include "sla/sla_handlers.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_MOST_US (60 * CLOCK_SECOND)
+
+typedef Casework__Sla__V1__Timer wire_timer;
+
+/* A read that may first have to wait for the feed. Lives in the call's arena. */
+struct lookup {
+    rpc_call *call;
+    arena *memory;
+    struct sla_service *service;
+    const ProtobufCMessage *request;
+    const char *account; /* "" for all */
+    int64_t case_id;
+    void (*run)(struct lookup *lookup);
+    error err;
+};
+
+/* --- timers on the wire
+ * ------------------------------------------------------------------------------------- */
+
+/* Where the timer counts from, by the account's policy; 0 when that has another rule by now. */
+static int64_t basis_of(const struct sla_service *service, const struct timer *timer)
+{
+    struct sla_policy policy = sla_policies_get(service->parts.policies, timer->account);
+    return policy.rule == timer->rule ? timer->due_us - policy.duration_us : 0;
+}
+
+/* NULL when the arena is full. */
+static wire_timer *translate(const struct lookup *lookup, const struct timer *timer)
+{
+    wire_timer *wire = arena_alloc(lookup->memory, sizeof *wire);
+    int64_t basis_us = basis_of(lookup->service, timer);
+    int64_t left_us = timer->due_us - suite_clock_now_us(lookup->service->parts.clock);
+    if (!wire)
+        return NULL;
+    casework__sla__v1__timer__init(wire);
+    wire->name = arena_printf(lookup->memory, "accounts/%s/cases/%" PRId64 "/timers/close", timer->account,
+                              timer->case_id);
+    wire->case_ = arena_printf(lookup->memory, "accounts/%s/cases/%" PRId64, timer->account, timer->case_id);
+    wire->kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE;
+    wire->state = CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED;
+    wire->version = timer->version;
+    wire->due_time = wire_timestamp(lookup->memory, timer->due_us);
+    wire->basis_time = wire_timestamp(lookup->memory, basis_us > 0 ? basis_us : 0);
+    wire->remaining_duration = wire_duration(lookup->memory, left_us);
+    bool whole = wire->name && wire->case_ && wire->due_time && wire->remaining_duration &&
+                 (basis_us <= 0 || wire->basis_time);
+    return whole ? wire : NULL;
+}
+
+/* --- waiting
+ * ------------------------------------------------------------------------------------------------ */
+
+static void run_task(void *argument)
+{
+    struct lookup *lookup = argument;
+    lookup->run(lookup);
+}
+
+static void wake(void *argument, bool reached)
+{
+    struct lookup *lookup = argument;
+    if (reached && rpc_server_run(lookup->service->server, run_task, lookup))
+        return;
+    if (reached)
+        error_set(&lookup->err, STATUS_RESOURCE_EXHAUSTED, "OVERLOADED", "too many requests at once");
+    else if (clock_monotonic_us() >= rpc_call_deadline_us(lookup->call))
+        error_set(&lookup->err, STATUS_DEADLINE_EXCEEDED, "",
+                  "the timers have not come to the position in time");
+    else
+        error_set(&lookup->err, STATUS_UNAVAILABLE, "DEPENDENCY_DOWN",
+                  "the timers have not come to the position");
+    rpc_call_fail(lookup->call, &lookup->err);
+}
+
+static void run_from(struct lookup *lookup, int64_t min_position)
+{
+    int64_t deadline_us = rpc_call_deadline_us(lookup->call);
+    int64_t most_us = clock_monotonic_us() + WAIT_MOST_US;
+    if (min_position <= 0) {
+        lookup->run(lookup);
+        return;
+    }
+    if (!feed_consumer_await(sla_feed_consumer(lookup->service->feed), feed_partition(lookup->account),
+                             min_position, deadline_us < most_us ? deadline_us : most_us, wake, lookup,
+                             &lookup->err))
+        rpc_call_fail(lookup->call, &lookup->err);
+}
+
+static struct lookup *new_lookup(rpc_call *call, const ProtobufCMessage *request, void *context,
+                                 void (*run)(struct lookup *lookup))
+{
+    arena *memory = rpc_call_arena(call);
+    struct lookup *lookup = arena_calloc(memory, 1, sizeof *lookup);
+    if (!lookup) {
+        rpc_call_fail_memory(call);
+        return NULL;
+    }
+    lookup->call = call;
+    lookup->memory = memory;
+    lookup->service = context;
+    lookup->request = request;
+    lookup->run = run;
+    return lookup;
+}
+
+static int64_t position_of(const struct lookup *lookup)
+{
+    if (!*lookup->account)
+        return 0;
+    return feed_consumer_position(sla_feed_consumer(lookup->service->feed), feed_partition(lookup->account));
+}
+
+/* --- the timers of a case
+ * ----------------------------------------------------------------------------------- */
+
+static bool check_case(struct lookup *lookup)
+{
+    bool exists;
+    if (!sla_cases_case_exists(lookup->service->parts.cases, lookup->account, lookup->case_id,
+                               rpc_call_deadline_us(lookup->call), &exists, &lookup->err))
+        return false;
+    return exists ||
+           error_set(&lookup->err, STATUS_NOT_FOUND, "NOT_FOUND",
+                     "accounts/%s/cases/%" PRId64 " does not exist", lookup->account, lookup->case_id);
+}
+
+static void run_case_timers(struct lookup *lookup)
+{
+    Casework__Sla__V1__ListCaseTimersResponse response = CASEWORK__SLA__V1__LIST_CASE_TIMERS_RESPONSE__INIT;
+    wire_timer *timers[1];
+    struct timer timer;
+    bool found;
+    response.position = position_of(lookup);
+    if (!timer_store_get(lookup->service->parts.timers, lookup->account, lookup->case_id, &timer, &found,
+                         &lookup->err) ||
+        (!found && !check_case(lookup))) {
+        rpc_call_fail(lookup->call, &lookup->err);
+        return;
+    }
+    if (found) {
+        timers[0] = translate(lookup, &timer);
+        if (!timers[0]) {
+            rpc_call_fail_memory(lookup->call);
+            return;
+        }
+        response.timers = timers;
+        response.n_timers = 1;
+    }
+    rpc_call_reply(lookup->call, &response.base);
+}
+
+static void list_case_timers(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    const Casework__Sla__V1__ListCaseTimersRequest *request = (const void *)message;
+    struct lookup *lookup = new_lookup(call, message, context, run_case_timers);
+    if (!lookup)
+        return;
+    if (rpc_name_case(lookup->memory, request->parent, "parent", &lookup->account, &lookup->case_id,
+                      &lookup->err))
+        run_from(lookup, request->min_position);
+    else
+        rpc_call_fail(call, &lookup->err);
+}
+
+/* --- timers by deadline
+ * ------------------------------------------------------------------------------------- */
+
+/* A page over one bucket or all of them. */
+struct listing {
+    struct timer *timers;
+    int64_t *scores;
+    size_t count;
+    bool more;
+};
+
+static bool listing_new(arena *memory, size_t size, struct listing *listing, error *err)
+{
+    *listing = (struct listing){
+        .timers = arena_calloc(memory, size + 1, sizeof *listing->timers),
+        .scores = arena_calloc(memory, size + 1, sizeof *listing->scores),
+    };
+    return (listing->timers && listing->scores) ||
+           error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the page is too large");
+}
+
+static const char *member_of(arena *memory, const struct timer *timer)
+{
+    return arena_printf(memory, "%s/%" PRId64 "/%c%" PRId64, timer->account, timer->case_id,
+                        timer->rule == SLA_RULE_INACTIVE ? 'i' : 'r', timer->version);
+}
+
+static bool comes_first(const struct listing *a, size_t i, const struct listing *b, size_t j)
+{
+    if (a->scores[i] != b->scores[j])
+        return a->scores[i] < b->scores[j];
+    return strcmp(a->timers[i].account, b->timers[j].account) < 0;
+}
+
+/* The first `size` of two listings. */
+static bool merge(arena *memory, const struct listing *a, const struct listing *b, size_t size,
+                  struct listing *ret_merged, error *err)
+{
+    struct listing merged;
+    size_t i = 0;
+    size_t j = 0;
+    if (!listing_new(memory, size, &merged, err))
+        return false;
+    while (merged.count < size && (i < a->count || j < b->count)) {
+        bool first = j == b->count || (i < a->count && comes_first(a, i, b, j));
+        merged.timers[merged.count] = first ? a->timers[i] : b->timers[j];
+        merged.scores[merged.count++] = first ? a->scores[i++] : b->scores[j++];
+    }
+    merged.more = a->more || b->more || i < a->count || j < b->count;
+    *ret_merged = merged;
+    return true;
+}
+
+struct listing_bounds {
+    int64_t start_us, until_us; /* both inclusive */
+    struct rpc_page page;
+};
+
+static bool read_bucket(const struct lookup *lookup, int bucket, const struct listing_bounds *bounds,
+                        struct listing *ret_listing, error *err)
+{
+    struct timer_cursor cursor = {.score_us = bounds->start_us};
+    size_t size = (size_t)bounds->page.size;
+    bool end;
+    if (bounds->page.after) {
+        cursor.score_us = bounds->page.key.first;
+        strncpy(cursor.member, bounds->page.key.text, sizeof cursor.member - 1);
+    }
+    if (!listing_new(lookup->memory, size, ret_listing, err) ||
+        !timer_store_page(lookup->service->parts.timers, bucket, *lookup->account ? lookup->account : NULL,
+                          bounds->until_us, &cursor, ret_listing->timers, ret_listing->scores, size,
+                          &ret_listing->count, &end, err))
+        return false;
+    ret_listing->more = !end;
+    return true;
+}
+
+static bool read_all(const struct lookup *lookup, const struct listing_bounds *bounds,
+                     struct listing *ret_listing, error *err)
+{
+    struct listing all;
+    if (*lookup->account)
+        return read_bucket(lookup, feed_partition(lookup->account), bounds, ret_listing, err);
+    if (!listing_new(lookup->memory, 0, &all, err))
+        return false;
+    for (int b = 0; b < TIMER_BUCKETS; b++) {
+        struct listing one;
+        if (!read_bucket(lookup, b, bounds, &one, err) ||
+            !merge(lookup->memory, &all, &one, (size_t)bounds->page.size, &all, err))
+            return false;
+    }
+    *ret_listing = all;
+    return true;
+}
+
+/* False: no timer can be listed, for the filters ask for others than armed close timers. */
+static bool wants_any(const Casework__Sla__V1__ListTimersRequest *request)
+{
+    bool kind = request->n_kinds == 0;
+    bool state = request->n_states == 0;
+    for (size_t i = 0; i < request->n_kinds; i++)
+        kind = kind || request->kinds[i] == CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE;
+    for (size_t i = 0; i < request->n_states; i++)
+        state = state || request->states[i] == CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED;
+    return kind && state;
+}
+
+static bool read_bounds(const struct lookup *lookup, struct listing_bounds *ret_bounds, error *err)
+{
+    const Casework__Sla__V1__ListTimersRequest *request = (const void *)lookup->request;
+    int64_t start_us, end_us;
+    if (!wire_time_us(request->start_time, &start_us))
+        return error_bad_field(err, "start_time", "is no time");
+    if (!wire_time_us(request->end_time, &end_us))
+        return error_bad_field(err, "end_time", "is no time");
+    ret_bounds->start_us = start_us > 0 ? start_us : 0;
+    ret_bounds->until_us = request->end_time ? end_us - 1 : INT64_MAX;
+    return rpc_page_open(lookup->memory, lookup->request, NULL, &rpc_page_sizes_usual, &ret_bounds->page,
+                         err);
+}
+
+static bool fill(struct lookup *lookup, const struct listing *listing,
+                 Casework__Sla__V1__ListTimersResponse *response)
+{
+    response->timers = arena_calloc(lookup->memory, listing->count + 1, sizeof *response->timers);
+    if (!response->timers)
+        return false;
+    for (size_t i = 0; i < listing->count; i++)
+        if (!(response->timers[i] = translate(lookup, &listing->timers[i])))
+            return false;
+    response->n_timers = listing->count;
+    if (!listing->more || listing->count == 0)
+        return true;
+    size_t last = listing->count - 1;
+    struct rpc_page_key key = {
+        .first = listing->scores[last],
+        .text = member_of(lookup->memory, &listing->timers[last]),
+    };
+    char *token = key.text ? rpc_page_seal(lookup->memory, lookup->request, NULL, &key) : NULL;
+    if (token)
+        response->next_page_token = token;
+    return token != NULL;
+}
+
+static void run_timers(struct lookup *lookup)
+{
+    Casework__Sla__V1__ListTimersResponse response = CASEWORK__SLA__V1__LIST_TIMERS_RESPONSE__INIT;
+    struct listing_bounds bounds;
+    struct listing listing = {0};
+    response.position = position_of(lookup);
+    if (!read_bounds(lookup, &bounds, &lookup->err) ||
+        (wants_any((const void *)lookup->request) && !read_all(lookup, &bounds, &listing, &lookup->err)))
+        rpc_call_fail(lookup->call, &lookup->err);
+    else if (!fill(lookup, &listing, &response))
+        rpc_call_fail_memory(lookup->call);
+    else
+        rpc_call_reply(lookup->call, &response.base);
+}
+
+static void list_timers(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    const Casework__Sla__V1__ListTimersRequest *request = (const void *)message;
+    struct lookup *lookup = new_lookup(call, message, context, run_timers);
+    if (!lookup)
+        return;
+    if (!rpc_name_accounts(lookup->memory, request->parent, "parent", &lookup->account, &lookup->err)) {
+        rpc_call_fail(call, &lookup->err);
+    } else if (!*lookup->account && request->min_position > 0) {
+        error_bad_field(&lookup->err, "min_position", "must be 0 with accounts/-");
+        rpc_call_fail(call, &lookup->err);
+    } else {
+        run_from(lookup, request->min_position);
+    }
+}
+
+const struct rpc_method sla_timer_methods[] = {
+    {.service = &casework__sla__v1__sla_service__descriptor,
+     .name = "ListCaseTimers",
+     .run = RPC_RUN_WORKER,
+     .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .unary = list_case_timers},
+    {.service = &casework__sla__v1__sla_service__descriptor,
+     .name = "ListTimers",
+     .run = RPC_RUN_WORKER,
+     .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .unary = list_timers},
+    {.service = NULL},
+};

@@ -31,9 +31,6 @@ CREATE TABLE accounts (
     report_lock_days integer NOT NULL,
     session_grace bigint NOT NULL, -- microseconds
     next_case bigint NOT NULL DEFAULT 1,
-    next_agent bigint NOT NULL DEFAULT 1,
-    next_contact bigint NOT NULL DEFAULT 1,
-    next_channel bigint NOT NULL DEFAULT 1,
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,

@@ -109,8 +109,8 @@ struct account_record {
     bool reopen_resolved;  /* reopen_resolved_on_customer_message */
     int32_t report_lock_days;
     int64_t session_grace_us;
-    int64_t next_case, next_agent, next_contact, next_channel; /* the next number to give out */
-    int64_t version;                                           /* the etag */
+    int64_t next_case; /* the next number to give out */
+    int64_t version;   /* the etag */
     int64_t create_time, update_time;
 };
 

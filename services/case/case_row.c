@@ -63,9 +63,6 @@ void account_row_read(const pg_result *result, int row, struct account_record *r
     ret_record->report_lock_days = next_int32(&c);
     ret_record->session_grace_us = next_int(&c);
     ret_record->next_case = next_int(&c);
-    ret_record->next_agent = next_int(&c);
-    ret_record->next_contact = next_int(&c);
-    ret_record->next_channel = next_int(&c);
     ret_record->version = next_int(&c);
     ret_record->create_time = next_time(&c);
     ret_record->update_time = next_time(&c);

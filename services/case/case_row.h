@@ -21,7 +21,7 @@
 #define ACCOUNT_COLUMNS                                                                            \
     "a.partition, a.account, a.display_name, a.time_zone, a.reopen_resolved, a.report_lock_days, " \
     "a.session_grace,"                                                                             \
-    " a.next_case, a.next_agent, a.next_contact, a.next_channel, a.version, a.create_time, a.update_time"
+    " a.next_case, a.version, a.create_time, a.update_time"
 
 #define AGENT_COLUMNS                                                                             \
     "g.account, g.agent, g.display_name, g.email, g.role, g.disabled, g.version, g.create_time, " \
@@ -50,6 +50,16 @@
     "m.account, m.case_id, m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time," \
     " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
     " m.attachments"
+
+/* How many columns each list has: those that a statement adds come after. */
+enum {
+    ACCOUNT_COLUMN_COUNT = 11,
+    AGENT_COLUMN_COUNT = 9,
+    CONTACT_COLUMN_COUNT = 11,
+    CHANNEL_COLUMN_COUNT = 7,
+    CASE_COLUMN_COUNT = 43,
+    MESSAGE_COLUMN_COUNT = 17,
+};
 
 void account_row_read(const pg_result *result, int row, struct account_record *ret_record);
 void agent_row_read(const pg_result *result, int row, struct agent_record *ret_record);

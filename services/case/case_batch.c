@@ -1,0 +1,354 @@
+#include "case/case_batch.h"
+
+#include "base/clock.h"
+#include "case/case_batch_run.h"
+#include "case/case_store.h"
+#include "feed/partition.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+static const struct method_ops *const methods[CASE_METHODS] = {
+    [CASE_METHOD_CREATE_ACCOUNT] = &account_create_ops,
+    [CASE_METHOD_UPDATE_ACCOUNT] = &account_update_ops,
+    [CASE_METHOD_CREATE_AGENT] = &agent_create_ops,
+    [CASE_METHOD_UPDATE_AGENT] = &agent_update_ops,
+    [CASE_METHOD_CREATE_CONTACT] = &contact_create_ops,
+    [CASE_METHOD_UPDATE_CONTACT] = &contact_update_ops,
+    [CASE_METHOD_CREATE_CHANNEL] = &channel_create_ops,
+    [CASE_METHOD_UPDATE_CHANNEL] = &channel_update_ops,
+    [CASE_METHOD_CREATE_CASE] = &case_create_ops,
+    [CASE_METHOD_CHANGE_CASE] = &case_change_ops,
+    [CASE_METHOD_ADD_MESSAGE] = &message_add_ops,
+    [CASE_METHOD_SET_MESSAGE_STATE] = &message_state_ops,
+    [CASE_METHOD_RECEIVE_MESSAGE] = &message_receive_ops,
+    [CASE_METHOD_IMPORT] = &conversation_import_ops,
+};
+
+/* What the batch keeps between its two round trips. */
+struct batch_state {
+    struct overlay overlay;
+    struct store_reads reads;
+};
+
+struct case_command *case_command_new(arena *memory, enum case_method method, const char *account)
+{
+    struct case_command *command = arena_calloc(memory, 1, sizeof *command);
+    if (command == NULL)
+        return NULL;
+    command->method = method;
+    command->account = account;
+    command->lane.partition = (unsigned)feed_partition(account);
+    command->actor = (struct actor){.id = "", .via = "", .session = ""};
+    command->request_id = "";
+    return command;
+}
+
+static struct case_command *command_at(const pg_batch *batch, size_t index)
+{
+    return (struct case_command *)pg_batch_command(batch, index);
+}
+
+static void gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_account(overlay, command->account);
+    if (command->request_id[0] != '\0')
+        overlay_request(overlay, command->account, command->request_id);
+    if (command->actor.kind == ACTOR_KIND_AGENT)
+        overlay_agent(overlay, command->account, command->actor.id);
+    methods[command->method]->gather(overlay, command);
+}
+
+static bool batch_read(void *context, pg_batch *batch, error *err)
+{
+    (void)context;
+    arena *memory = pg_batch_memory(batch);
+    struct batch_state *state = arena_calloc(memory, 1, sizeof *state);
+    if (state == NULL || !overlay_init(&state->overlay, memory, (int)pg_batch_partition(batch)))
+        return batch_out_of_memory(err);
+    pg_batch_set_state(batch, state);
+    for (size_t i = 0; i < pg_batch_count(batch); i++)
+        gather(&state->overlay, command_at(batch, i));
+    if (state->overlay.failed)
+        return batch_out_of_memory(err);
+    return case_store_ask(&state->overlay, &state->reads, batch, err);
+}
+
+/* What repeated requests and known messages refer to is needed for their answers. */
+static void follow_references(struct overlay *overlay)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_REQUEST].count; i++) {
+        const struct request_entry *request = overlay->entries[ENTRY_REQUEST].items[i];
+        const char *account = request->entry.key.account;
+        if (!request->entry.exists)
+            continue;
+        if (request->case_id != 0)
+            overlay_case(overlay, account, request->case_id);
+        if (request->number != 0)
+            overlay_message(overlay, account, request->case_id, request->number);
+        if (request->method == CASE_METHOD_CREATE_AGENT || request->method == CASE_METHOD_UPDATE_AGENT)
+            overlay_agent(overlay, account, request->resource);
+        if (request->method == CASE_METHOD_CREATE_CONTACT || request->method == CASE_METHOD_UPDATE_CONTACT)
+            overlay_contact(overlay, account, request->resource);
+        if (request->method == CASE_METHOD_CREATE_CHANNEL || request->method == CASE_METHOD_UPDATE_CHANNEL)
+            overlay_channel(overlay, account, request->resource);
+    }
+    for (size_t i = 0; i < overlay->entries[ENTRY_EXTERNAL].count; i++) {
+        const struct external_entry *external = overlay->entries[ENTRY_EXTERNAL].items[i];
+        if (!external->entry.exists || external->number == 0)
+            continue;
+        overlay_case(overlay, external->entry.key.account, external->case_id);
+        overlay_message(overlay, external->entry.key.account, external->case_id, external->number);
+    }
+}
+
+static bool read_references(struct batch_state *state, pg_batch *batch, error *err)
+{
+    follow_references(&state->overlay);
+    if (!case_store_is_curious(&state->overlay))
+        return true;
+    return case_store_ask(&state->overlay, &state->reads, batch, err) && pg_batch_fetch(batch, err) &&
+           case_store_load(&state->overlay, &state->reads, batch, err);
+}
+
+/* A message read from the database follows what happens to its case. */
+static void join_messages(struct overlay *overlay)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
+        struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
+        struct case_entry *owner =
+            overlay_find(overlay, &(struct entry_key){ENTRY_CASE, message->entry.key.account, "", "",
+                                                      message->entry.key.n, 0});
+        if (owner == NULL || !message->entry.exists)
+            continue;
+        message->next = owner->messages;
+        owner->messages = message;
+    }
+}
+
+static bool check_caller(struct overlay *overlay, const struct case_command *command, error *err)
+{
+    if (command->actor.kind != ACTOR_KIND_AGENT)
+        return true;
+    const struct agent_entry *agent = overlay_agent(overlay, command->account, command->actor.id);
+    if (agent == NULL)
+        return batch_out_of_memory(err);
+    if (!agent->entry.exists) {
+        return !command->agent_must_exist || error_set(err, STATUS_PERMISSION_DENIED, "AGENT_UNKNOWN",
+                                                       "there is no agent %s", command->actor.id);
+    }
+    if (agent->record.disabled)
+        return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_DISABLED", "agent %s is disabled",
+                         command->actor.id);
+    if (command->needs_admin && agent->record.role != AGENT_ROLE_ADMIN)
+        return error_set(err, STATUS_PERMISSION_DENIED, "NOT_AN_ADMIN", "agent %s is no admin",
+                         command->actor.id);
+    return true;
+}
+
+static bool creates_account(const struct case_command *command)
+{
+    return command->method == CASE_METHOD_CREATE_ACCOUNT ||
+           (command->method == CASE_METHOD_IMPORT && command->import.create_account);
+}
+
+/* The answer that an earlier request of that id got: the same resources as they are now. */
+static bool answer_again(struct overlay *overlay, struct case_command *command,
+                         const struct request_entry *request, error *err)
+{
+    if (request->method != command->method ||
+        memcmp(request->fingerprint, command->fingerprint, sizeof request->fingerprint) != 0) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED",
+                         "request_id was used for another request within the last 24 hours");
+    }
+    const char *account = command->account;
+    struct case_answer *answer = &command->answer;
+    answer->position = request->position;
+    answer->repeated = true;
+    answer->account = &overlay_account(overlay, account)->record;
+    if (command->method == CASE_METHOD_CREATE_AGENT || command->method == CASE_METHOD_UPDATE_AGENT)
+        answer->agent = &overlay_agent(overlay, account, request->resource)->record;
+    if (command->method == CASE_METHOD_CREATE_CONTACT || command->method == CASE_METHOD_UPDATE_CONTACT)
+        answer->contact = &overlay_contact(overlay, account, request->resource)->record;
+    if (command->method == CASE_METHOD_CREATE_CHANNEL || command->method == CASE_METHOD_UPDATE_CHANNEL)
+        answer->channel = &overlay_channel(overlay, account, request->resource)->record;
+    if (request->case_id != 0 &&
+        !batch_answer_case(overlay, command, overlay_case(overlay, account, request->case_id), err))
+        return false;
+    return request->number == 0 ||
+           batch_answer_message(overlay, command,
+                                overlay_message(overlay, account, request->case_id, request->number), err);
+}
+
+static void remember(struct overlay *overlay, const struct case_command *command,
+                     struct request_entry *request)
+{
+    const struct case_answer *answer = &command->answer;
+    request->entry.exists = request->entry.inserted = true;
+    memcpy(request->fingerprint, command->fingerprint, sizeof request->fingerprint);
+    request->method = command->method;
+    request->resource = answer->agent != NULL     ? answer->agent->id
+                        : answer->contact != NULL ? answer->contact->id
+                        : answer->channel != NULL ? answer->channel->id
+                                                  : "";
+    request->case_id = answer->record == NULL ? 0 : answer->record->id;
+    request->number = answer->message == NULL ? 0 : answer->message->number;
+    request->position = overlay->head;
+}
+
+static bool run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const struct account_entry *account = overlay_account(overlay, command->account);
+    if (account == NULL)
+        return batch_out_of_memory(err);
+    if (!account->entry.exists && !creates_account(command))
+        return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s does not exist", command->account);
+    if (!check_caller(overlay, command, err))
+        return false;
+    struct request_entry *request = NULL;
+    if (command->request_id[0] != '\0') {
+        request = overlay_request(overlay, command->account, command->request_id);
+        if (request == NULL)
+            return batch_out_of_memory(err);
+        if (request->entry.exists)
+            return answer_again(overlay, command, request, err);
+    }
+    if (!methods[command->method]->run(overlay, command, err))
+        return false;
+    command->answer.position = overlay->head;
+    if (request != NULL)
+        remember(overlay, command, request);
+    return true;
+}
+
+static bool decide(void *context, pg_batch *batch, error *err)
+{
+    (void)context;
+    struct batch_state *state = pg_batch_state(batch);
+    struct overlay *overlay = &state->overlay;
+    overlay->head = overlay->old_head = pg_get_int(pg_batch_lock(batch), 0, 0);
+    overlay->now = pg_get_time(pg_batch_lock(batch), 0, 1);
+    if (!case_store_load(overlay, &state->reads, batch, err) || !read_references(state, batch, err))
+        return false;
+    join_messages(overlay);
+    for (size_t i = 0; i < pg_batch_count(batch); i++) {
+        struct case_command *command = command_at(batch, i);
+        command->answer = (struct case_answer){0};
+        error refusal = {0};
+        if (!run(overlay, command, &refusal)) {
+            if (overlay->failed || refusal.code == STATUS_RESOURCE_EXHAUSTED)
+                return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                                 "the batch needs too much memory");
+            command->lane.outcome = refusal;
+        }
+    }
+    return case_store_write(overlay, batch, err);
+}
+
+static void finish(void *context, pg_batch *batch, bool committed)
+{
+    const struct case_batch_context *own = context;
+    const struct batch_state *state = pg_batch_state(batch);
+    if (committed && state != NULL && state->overlay.head > state->overlay.old_head && own->moved != NULL)
+        own->moved(own->argument, pg_batch_partition(batch), state->overlay.head);
+}
+
+const struct pg_lane_ops case_batch_ops_real = {
+    .lock = &case_store_lock_real, .read = batch_read, .decide = decide, .finish = finish};
+const struct pg_lane_ops case_batch_ops_manual = {
+    .lock = &case_store_lock_manual, .read = batch_read, .decide = decide, .finish = finish};
+
+/* --- what the methods share -------------------------------------------------------------------------------
+ */
+
+bool batch_not_found(const char *account, const char *collection, const char *id, error *err)
+{
+    return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/%s/%s does not exist", account, collection, id);
+}
+
+bool batch_out_of_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                     "the request needs too much memory");
+}
+
+bool batch_etag_mismatch(error *err)
+{
+    return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "the resource has changed since");
+}
+
+char *batch_new_id(arena *memory)
+{
+    enum { LENGTH = 12 };
+    static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    unsigned char random[LENGTH];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return NULL;
+    char id[LENGTH + 1] = {0};
+    for (size_t i = 0; i < LENGTH; i++)
+        id[i] = alphabet[random[i] % 32];
+    return arena_strdup(memory, id);
+}
+
+bool batch_tell(struct overlay *overlay, const struct case_event *event, error *err)
+{
+    struct case_event *told = arena_memdup(overlay->memory, event, sizeof *told);
+    if (told == NULL || !entry_list_add(overlay->memory, &overlay->events, told))
+        return batch_out_of_memory(err);
+    told->commit_time = overlay->now;
+    told->position = ++overlay->head;
+    return true;
+}
+
+static size_t field_names(unsigned fields, const char *names[EVENT_FIELDS_MAX])
+{
+    static const char *const all[] = {"display_name",
+                                      "time_zone",
+                                      "reopen_resolved_on_customer_message",
+                                      "report_lock_days",
+                                      "session_grace_duration",
+                                      "email",
+                                      "role",
+                                      "disabled",
+                                      "emails",
+                                      "phones",
+                                      "handles",
+                                      "note",
+                                      "address"};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && count < EVENT_FIELDS_MAX; i++) {
+        if ((fields & 1U << i) != 0)
+            names[count++] = all[i];
+    }
+    return count;
+}
+
+bool batch_tell_resource(struct overlay *overlay, const struct case_command *command, enum event_kind kind,
+                         const char *collection, const char *id, unsigned fields, error *err)
+{
+    struct case_event event = {
+        .kind = kind,
+        .account = command->account,
+        .time = overlay->now,
+        .actor = command->actor,
+        .previous_owner = "",
+        .imported = command->method == CASE_METHOD_IMPORT,
+        .resource = "",
+    };
+    event.changed_field_count = field_names(fields, event.changed_fields);
+    if (collection[0] != '\0') {
+        event.resource = arena_printf(overlay->memory, "%s/%s", collection, id);
+        if (event.resource == NULL)
+            return batch_out_of_memory(err);
+    } else {
+        event.account_facts =
+            arena_memdup(overlay->memory, &overlay_account(overlay, command->account)->record,
+                         sizeof *event.account_facts);
+    }
+    if (strcmp(collection, "channels") == 0) {
+        event.channel_facts =
+            arena_memdup(overlay->memory, &overlay_channel(overlay, command->account, id)->record,
+                         sizeof *event.channel_facts);
+    }
+    return batch_tell(overlay, &event, err);
+}

@@ -1,0 +1,26 @@
+#ifndef CASEWORK_CASE_BATCH_H
+#define CASEWORK_CASE_BATCH_H
+
+/*
+ * What the lanes do with a batch of commands: gather what they need, read it set-based under the partition's
+ * lock, run them one after the other on an overlay in memory, write what has changed set-based.
+ */
+
+#include "case/case_command.h"
+#include "pg/lane.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct case_batch_context {
+    /* Called on a lane's thread after a commit that wrote events: the partition's feed now ends at `head`.
+     * May be NULL. */
+    void (*moved)(void *argument, unsigned partition, int64_t head);
+    void *argument;
+};
+
+/* With a struct case_batch_context as context. */
+extern const struct pg_lane_ops case_batch_ops_real;   /* business time is the database's clock */
+extern const struct pg_lane_ops case_batch_ops_manual; /* business time is the clock that tests move */
+
+#endif

@@ -1,0 +1,474 @@
+/* Cases and messages: the rules' changes taken over into the overlay, and the methods that make them. */
+
+#include "case/case_batch_run.h"
+
+#include <string.h>
+
+struct case_context batch_case_context(const struct overlay *overlay, const struct case_command *command,
+                                       const struct account_entry *account)
+{
+    return (struct case_context){
+        .memory = overlay->memory,
+        .now = overlay->now,
+        .actor = command->actor,
+        .reopen_resolved = account->record.reopen_resolved,
+        .imported = command->method == CASE_METHOD_IMPORT,
+    };
+}
+
+static void raise_stored(struct case_entry *entry, enum message_state to)
+{
+    for (struct message_entry *message = entry->messages; message != NULL; message = message->next) {
+        if (message->record.state != MESSAGE_STATE_NONE && message->record.state < to)
+            message->record.state = to;
+    }
+    if (to > entry->raise_to)
+        entry->raise_to = to;
+}
+
+static bool store_message(struct overlay *overlay, struct case_entry *entry,
+                          const struct message_record *record, error *err)
+{
+    const char *account = entry->record.account;
+    struct message_entry *message = overlay_message(overlay, account, entry->record.id, record->number);
+    if (message == NULL || !entry_list_add(overlay->memory, &overlay->new_messages, message))
+        return batch_out_of_memory(err);
+    message->record = *record;
+    message->entry.asked = message->entry.exists = message->entry.inserted = true;
+    message->next = entry->messages;
+    entry->messages = message;
+    if (record->external_id[0] == '\0')
+        return true;
+    struct external_entry *external =
+        overlay_external(overlay, account, entry->record.channel, record->external_id);
+    if (external == NULL)
+        return batch_out_of_memory(err);
+    external->entry.asked = external->entry.exists = external->entry.inserted = true;
+    external->case_id = entry->record.id;
+    external->number = record->number;
+    return true;
+}
+
+bool batch_apply(struct overlay *overlay, struct case_entry *entry, struct case_change *change, error *err)
+{
+    if (change->event_count == 0)
+        return true;
+    entry->record = change->after;
+    entry->entry.changed = true;
+    entry->wide = entry->wide || change->wide;
+    if (change->raise_to != MESSAGE_STATE_NONE)
+        raise_stored(entry, change->raise_to);
+    for (size_t i = 0; i < change->message_count; i++) {
+        if (!store_message(overlay, entry, &change->messages[i], err))
+            return false;
+    }
+    if (change->set_number != 0) {
+        struct message_entry *message =
+            overlay_message(overlay, entry->record.account, entry->record.id, change->set_number);
+        if (message == NULL)
+            return batch_out_of_memory(err);
+        message->record.state = change->set_state;
+        message->entry.changed = true;
+    }
+    for (size_t i = 0; i < change->event_count; i++) {
+        if (!batch_tell(overlay, &change->events[i], err))
+            return false;
+    }
+    return true;
+}
+
+bool batch_apply_new(struct overlay *overlay, struct account_entry *account, struct case_change *change,
+                     error *err)
+{
+    struct case_entry *entry = overlay_case(overlay, account->record.id, change->after.id);
+    if (entry == NULL)
+        return batch_out_of_memory(err);
+    entry->entry.asked = entry->entry.exists = entry->entry.inserted = true;
+    account->record.next_case = change->after.id + 1;
+    account->entry.changed = true;
+    return batch_apply(overlay, entry, change, err);
+}
+
+bool batch_answer_case(struct overlay *overlay, struct case_command *command, const struct case_entry *entry,
+                       error *err)
+{
+    if (entry == NULL || !entry->entry.exists)
+        return error_set(err, STATUS_NOT_FOUND, "", "the case does not exist");
+    command->answer.record = arena_memdup(overlay->memory, &entry->record, sizeof entry->record);
+    return command->answer.record != NULL || batch_out_of_memory(err);
+}
+
+bool batch_answer_message(struct overlay *overlay, struct case_command *command,
+                          const struct message_entry *entry, error *err)
+{
+    if (entry == NULL || !entry->entry.exists)
+        return error_set(err, STATUS_NOT_FOUND, "", "the message does not exist");
+    command->answer.message = arena_memdup(overlay->memory, &entry->record, sizeof entry->record);
+    if (command->answer.message == NULL)
+        return batch_out_of_memory(err);
+    /* A case that came with its first message has its time. */
+    const struct case_record *record = command->answer.record;
+    command->answer.created =
+        record != NULL && entry->record.number == 1 && record->create_time == entry->record.create_time;
+    return true;
+}
+
+static bool answer_both(struct overlay *overlay, struct case_command *command, int64_t case_id,
+                        int32_t number, error *err)
+{
+    return batch_answer_case(overlay, command, overlay_case(overlay, command->account, case_id), err) &&
+           (number == 0 ||
+            batch_answer_message(overlay, command,
+                                 overlay_message(overlay, command->account, case_id, number), err));
+}
+
+static struct case_entry *existing_case(struct overlay *overlay, const struct case_command *command,
+                                        int64_t id, error *err)
+{
+    struct case_entry *entry = overlay_case(overlay, command->account, id);
+    if (entry != NULL && entry->entry.exists)
+        return entry;
+    error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/cases/%lld does not exist", command->account,
+              (long long)id);
+    return NULL;
+}
+
+/* An agent who is to own something. */
+static bool check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,
+                        error *err)
+{
+    if (owner[0] == '\0')
+        return true;
+    const struct agent_entry *agent = overlay_agent(overlay, command->account, owner);
+    if (agent == NULL || !agent->entry.exists)
+        return batch_not_found(command->account, "agents", owner, err);
+    if (agent->record.disabled)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "AGENT_DISABLED", "agent %s is disabled", owner);
+    return true;
+}
+
+/* --- change a case ----------------------------------------------------------------------------------------
+ */
+
+static void change_gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_case(overlay, command->account, command->change.case_id);
+    if (command->change.act.kind == CASE_ACT_ASSIGN && command->change.act.owner[0] != '\0')
+        overlay_agent(overlay, command->account, command->change.act.owner);
+}
+
+static bool change_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    if (entry == NULL)
+        return false;
+    const struct case_act *act = &command->change.act;
+    if (act->kind == CASE_ACT_ASSIGN && !check_owner(overlay, command, act->owner, err))
+        return false;
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, act, &change, err) && batch_apply(overlay, entry, &change, err) &&
+           batch_answer_case(overlay, command, entry, err);
+}
+
+const struct method_ops case_change_ops = {change_gather, change_run};
+
+/* --- messages ---------------------------------------------------------------------------------------------
+ */
+
+/* A customer's message without an author is by the case's contact. */
+static bool complete_message(const struct overlay *overlay, const struct case_record *record,
+                             struct message_record *message, error *err)
+{
+    message->create_time = overlay->now;
+    if (message->author[0] != '\0' || message->kind != MESSAGE_KIND_CUSTOMER || record->contact[0] == '\0')
+        return true;
+    message->author =
+        arena_printf(overlay->memory, "accounts/%s/contacts/%s", record->account, record->contact);
+    return message->author != NULL || batch_out_of_memory(err);
+}
+
+static void add_gather(struct overlay *overlay, const struct case_command *command)
+{
+    const char *external_id = command->change.act.add.message.external_id;
+    overlay_case(overlay, command->account, command->change.case_id);
+    if (external_id[0] != '\0')
+        overlay_external_of_case(overlay, command->account, command->change.case_id, external_id);
+}
+
+/* The message that has that external id on the case's channel already; NULL: none has. */
+static const struct external_entry *known_message(struct overlay *overlay, const struct case_record *record,
+                                                  const char *external_id)
+{
+    if (external_id[0] == '\0')
+        return NULL;
+    struct external_entry *external =
+        overlay_external(overlay, record->account, record->channel, external_id);
+    const struct external_entry *read =
+        overlay_external_of_case(overlay, record->account, record->id, external_id);
+    if (external == NULL || read == NULL)
+        return NULL;
+    if (!external->entry.asked) {
+        external->entry.asked = true;
+        external->entry.exists = read->entry.exists;
+        external->case_id = read->case_id;
+        external->number = read->number;
+    }
+    return external->entry.exists ? external : NULL;
+}
+
+static bool add_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    if (entry == NULL)
+        return false;
+    struct case_act act = command->change.act;
+    const struct external_entry *known = known_message(overlay, &entry->record, act.add.message.external_id);
+    if (known != NULL)
+        return answer_both(overlay, command, known->case_id, known->number, err);
+    if (!complete_message(overlay, &entry->record, &act.add.message, err))
+        return false;
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
+           answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+}
+
+const struct method_ops message_add_ops = {add_gather, add_run};
+
+static void state_gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_case(overlay, command->account, command->change.case_id);
+    overlay_message(overlay, command->account, command->change.case_id, command->change.act.set_state.number);
+}
+
+static bool state_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct case_act act = command->change.act;
+    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    if (entry == NULL)
+        return false;
+    const struct message_entry *message =
+        overlay_message(overlay, command->account, entry->record.id, act.set_state.number);
+    if (message == NULL || !message->entry.exists) {
+        return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/cases/%lld/messages/%d does not exist",
+                         command->account, (long long)entry->record.id, act.set_state.number);
+    }
+    act.set_state.kind = message->record.kind;
+    act.set_state.state = message->record.state;
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
+           answer_both(overlay, command, entry->record.id, act.set_state.number, err);
+}
+
+const struct method_ops message_state_ops = {state_gather, state_run};
+
+/* --- create a case ----------------------------------------------------------------------------------------
+ */
+
+static void create_gather(struct overlay *overlay, const struct case_command *command)
+{
+    const struct case_record *record = &command->create.record;
+    overlay_channel(overlay, command->account, record->channel);
+    if (record->contact[0] != '\0')
+        overlay_contact(overlay, command->account, record->contact);
+    if (record->owner[0] != '\0')
+        overlay_agent(overlay, command->account, record->owner);
+    if (command->create.has_message && command->create.message.add.message.external_id[0] != '\0') {
+        overlay_external(overlay, command->account, record->channel,
+                         command->create.message.add.message.external_id);
+    }
+}
+
+static bool check_contact(struct overlay *overlay, const struct case_command *command, const char *contact,
+                          error *err)
+{
+    if (contact[0] == '\0')
+        return true;
+    const struct contact_entry *entry = overlay_contact(overlay, command->account, contact);
+    if (entry == NULL || !entry->entry.exists)
+        return batch_not_found(command->account, "contacts", contact, err);
+    if (entry->record.erase_time != 0)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "CONTACT_ERASED", "contact %s was erased", contact);
+    return true;
+}
+
+/* A new case of the account on the channel; with its first message when there is one. */
+static bool create_case(struct overlay *overlay, struct case_command *command,
+                        const struct case_record *template, const struct channel_record *channel,
+                        const struct case_act *message, error *err)
+{
+    struct account_entry *account = overlay_account(overlay, command->account);
+    struct case_context context = batch_case_context(overlay, command, account);
+    struct case_record record = *template;
+    record.partition = overlay->partition;
+    record.account = account->record.id;
+    record.id = account->record.next_case;
+    record.channel = channel->id;
+    record.network = channel->network;
+    record.channel_address = channel->address;
+    struct case_change change;
+    if (!case_rules_create(&context, &record, &change, err))
+        return false;
+    if (message != NULL) {
+        struct case_act act = *message;
+        if (!complete_message(overlay, &record, &act.add.message, err) ||
+            !case_rules_apply(&context, &act, &change, err))
+            return false;
+    }
+    return batch_apply_new(overlay, account, &change, err) &&
+           answer_both(overlay, command, record.id, message == NULL ? 0 : 1, err);
+}
+
+static bool create_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const struct case_record *record = &command->create.record;
+    const struct channel_entry *channel = overlay_channel(overlay, command->account, record->channel);
+    if (channel == NULL || !channel->entry.exists)
+        return batch_not_found(command->account, "channels", record->channel, err);
+    if (!check_contact(overlay, command, record->contact, err) ||
+        !check_owner(overlay, command, record->owner, err))
+        return false;
+    const struct case_act *message = command->create.has_message ? &command->create.message : NULL;
+    if (message != NULL && message->add.message.external_id[0] != '\0') {
+        const struct external_entry *known =
+            overlay_external(overlay, command->account, record->channel, message->add.message.external_id);
+        if (known != NULL && known->entry.exists)
+            return answer_both(overlay, command, known->case_id, known->number, err);
+    }
+    return create_case(overlay, command, record, &channel->record, message, err);
+}
+
+const struct method_ops case_create_ops = {create_gather, create_run};
+
+/* --- receive a message from a connector --------------------------------------------------------------------
+ */
+
+static void receive_gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_channel(overlay, command->account, command->receive.channel);
+    overlay_external(overlay, command->account, command->receive.channel,
+                     command->receive.message.add.message.external_id);
+    struct route_entry *route =
+        overlay_route(overlay, command->account, command->receive.channel, command->receive.address);
+    if (route != NULL) {
+        route->folded = command->receive.folded;
+        route->phone = command->receive.phone;
+    }
+}
+
+/* The newest case of the contact on the channel that takes messages. */
+static struct case_entry *newest_case(struct overlay *overlay, const char *account, const char *contact,
+                                      const char *channel)
+{
+    struct case_entry *newest = NULL;
+    for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
+        struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
+        const struct case_record *record = &entry->record;
+        if (entry->entry.exists && record->status != CASE_STATUS_DELETED && record->merged_into == 0 &&
+            (newest == NULL || record->id > newest->record.id) && strcmp(record->contact, contact) == 0 &&
+            strcmp(record->channel, channel) == 0 && strcmp(record->account, account) == 0)
+            newest = entry;
+    }
+    return newest;
+}
+
+/* A contact made of what the connector told. */
+static bool new_sender(struct overlay *overlay, const struct case_command *command, const char *network,
+                       struct contact_record *ret_record, error *err)
+{
+    arena *memory = overlay->memory;
+    const char **items = arena_calloc(memory, 2, sizeof *items);
+    char *id = batch_new_id(memory);
+    if (items == NULL || id == NULL)
+        return batch_out_of_memory(err);
+    const char *name = command->receive.display_name;
+    struct contact_record record = {
+        .account = command->account,
+        .id = id,
+        .display_name = name[0] == '\0' ? command->receive.address : name,
+        .note = "",
+    };
+    if (strcmp(network, "email") == 0 || strcmp(network, "phone") == 0) {
+        items[0] = command->receive.address;
+        *(strcmp(network, "email") == 0 ? &record.emails : &record.phones) = (struct text_list){items, 1};
+    } else {
+        items[0] = network;
+        items[1] = command->receive.address;
+        record.handles = (struct text_list){items, 2};
+    }
+    *ret_record = record;
+    return true;
+}
+
+static bool receive_into_new(struct overlay *overlay, struct case_command *command, const char *contact,
+                             const struct channel_record *channel, const struct address_key *address,
+                             error *err)
+{
+    struct case_record record = {
+        .status = CASE_STATUS_NEW,
+        .owner = "",
+        .contact = contact,
+        .external_id = "",
+        .lock_agent = "",
+        .lock_session = "",
+        .subject = command->receive.subject,
+        .subject_key = command->receive.subject_key,
+    };
+    if (contact[0] != '\0')
+        return create_case(overlay, command, &record, channel, &command->receive.message, err);
+    struct contact_record sender;
+    if (command->receive.message.add.message.send_time > overlay->now)
+        return error_bad_field(err, "send_time", "lies in the future");
+    struct address_key key = *address;
+    if (!new_sender(overlay, command, channel->network, &sender, err) ||
+        !batch_insert_contact(overlay, command, &sender, &(struct address_keys){&key, 1}, err))
+        return false;
+    record.contact = sender.id;
+    return create_case(overlay, command, &record, channel, &command->receive.message, err);
+}
+
+static bool receive_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const struct channel_entry *channel =
+        overlay_channel(overlay, command->account, command->receive.channel);
+    if (channel == NULL || !channel->entry.exists)
+        return batch_not_found(command->account, "channels", command->receive.channel, err);
+    const struct external_entry *known = overlay_external(overlay, command->account, command->receive.channel,
+                                                          command->receive.message.add.message.external_id);
+    if (known != NULL && known->entry.exists)
+        return answer_both(overlay, command, known->case_id, known->number, err);
+    const char *network = channel->record.network;
+    struct address_key key = {network, strcmp(network, "phone") == 0 ? command->receive.phone
+                                                                     : command->receive.folded};
+    if (key.address[0] == '\0')
+        return error_bad_field(err, "sender_address", "is no address on this network");
+    const struct address_entry *address =
+        overlay_address(overlay, command->account, key.network, key.address);
+    if (address == NULL)
+        return batch_out_of_memory(err);
+    const char *contact = address->entry.exists ? address->contact : "";
+    struct case_entry *entry =
+        contact[0] == '\0' ? NULL : newest_case(overlay, command->account, contact, channel->record.id);
+    if (entry == NULL)
+        return receive_into_new(overlay, command, contact, &channel->record, &key, err);
+
+    struct case_act act = command->receive.message;
+    if (!complete_message(overlay, &entry->record, &act.add.message, err))
+        return false;
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
+           answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+}
+
+const struct method_ops message_receive_ops = {receive_gather, receive_run};

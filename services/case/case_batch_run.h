@@ -1,0 +1,73 @@
+#ifndef CASEWORK_CASE_BATCH_RUN_H
+#define CASEWORK_CASE_BATCH_RUN_H
+
+/*
+ * One command on the overlay. Private to the batch.
+ *
+ * A method's gather tells the overlay what the command needs to know; its run finds that there and decides. A
+ * run that fails must not have changed the overlay: everything that can be refused comes before the first
+ * change.
+ */
+
+#include "case/case_command.h"
+#include "case/case_overlay.h"
+
+#include <stdbool.h>
+
+struct method_ops {
+    void (*gather)(struct overlay *overlay, const struct case_command *command);
+    bool (*run)(struct overlay *overlay, struct case_command *command, error *err);
+};
+
+extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
+    contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
+    case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops;
+
+/* NOT_FOUND for the resource "accounts/{account}/{collection}/{id}". Always false. */
+bool batch_not_found(const char *account, const char *collection, const char *id, error *err);
+bool batch_out_of_memory(error *err);
+bool batch_etag_mismatch(error *err);
+
+/* An id that nobody has chosen: 12 random characters. NULL: arena full. */
+char *batch_new_id(arena *memory);
+
+/* Gives the event its position and puts it into the feed. */
+bool batch_tell(struct overlay *overlay, const struct case_event *event, error *err)
+    __attribute__((warn_unused_result));
+
+/* An event of the account that is about `resource` ("agents/anna"). */
+bool batch_tell_resource(struct overlay *overlay, const struct case_command *command, enum event_kind kind,
+                         const char *collection, const char *id, unsigned fields, error *err)
+    __attribute__((warn_unused_result));
+
+/* Takes a change over into the overlay: the case, its messages and their external ids, the events. */
+bool batch_apply(struct overlay *overlay, struct case_entry *entry, struct case_change *change, error *err)
+    __attribute__((warn_unused_result));
+
+/* A new case of the account: number and entry. The account's counter moves with batch_apply_new. */
+bool batch_apply_new(struct overlay *overlay, struct account_entry *account, struct case_change *change,
+                     error *err) __attribute__((warn_unused_result));
+
+/* New rows, with their events. */
+bool batch_insert_account(struct overlay *overlay, const struct case_command *command,
+                          const struct account_record *record, error *err)
+    __attribute__((warn_unused_result));
+bool batch_insert_agent(struct overlay *overlay, const struct case_command *command,
+                        const struct agent_record *record, error *err) __attribute__((warn_unused_result));
+bool batch_insert_channel(struct overlay *overlay, const struct case_command *command,
+                          const struct channel_record *record, error *err)
+    __attribute__((warn_unused_result));
+bool batch_insert_contact(struct overlay *overlay, const struct case_command *command,
+                          const struct contact_record *record, const struct address_keys *addresses,
+                          error *err) __attribute__((warn_unused_result));
+
+/* Snapshots for the answer: later commands of the batch go on changing the entries. */
+bool batch_answer_case(struct overlay *overlay, struct case_command *command, const struct case_entry *entry,
+                       error *err) __attribute__((warn_unused_result));
+bool batch_answer_message(struct overlay *overlay, struct case_command *command,
+                          const struct message_entry *entry, error *err) __attribute__((warn_unused_result));
+
+struct case_context batch_case_context(const struct overlay *overlay, const struct case_command *command,
+                                       const struct account_entry *account);
+
+#endif

@@ -1,0 +1,188 @@
+#ifndef CASEWORK_CASE_OVERLAY_H
+#define CASEWORK_CASE_OVERLAY_H
+
+/*
+ * What one batch knows: every row that its commands look at, as read under the partition's lock and as
+ * changed since by the commands before. Entries are made while the commands' needs are gathered, filled by
+ * case_store_read, changed by the commands, written by case_store_write. All in the batch's arena.
+ *
+ * Every entry begins with a struct entry.
+ */
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "case/case_command.h"
+#include "case/case_event.h"
+#include "case/case_model.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum entry_kind {
+    ENTRY_ACCOUNT,
+    ENTRY_AGENT,
+    ENTRY_CHANNEL,
+    ENTRY_CHANNEL_OF_NETWORK, /* the account's first channel of a network */
+    ENTRY_CHANNEL_ADDRESS,    /* the channel with an address */
+    ENTRY_CONTACT,
+    ENTRY_ADDRESS,
+    ENTRY_CASE,
+    ENTRY_MESSAGE,
+    ENTRY_REQUEST,
+    ENTRY_EXTERNAL,
+    ENTRY_ROUTE,
+    ENTRY_KINDS,
+};
+
+struct entry_key {
+    enum entry_kind kind;
+    const char *account, *a, *b; /* never NULL */
+    int64_t n, m;
+};
+
+struct entry {
+    struct entry_key key;
+    bool asked;    /* has been looked for in the database */
+    bool exists;   /* now */
+    bool inserted; /* by this batch */
+    bool changed;  /* by this batch, and was there before */
+};
+
+struct account_entry {
+    struct entry entry; /* key: account */
+    struct account_record record;
+};
+
+struct agent_entry {
+    struct entry entry; /* key: account, a = id */
+    struct agent_record record;
+};
+
+struct channel_entry {
+    struct entry entry; /* key: account, a = id */
+    struct channel_record record;
+};
+
+/*
+ * The channel that something leads to. Key: account, a = network: the first one of it; a = network, b =
+ * address: the one there; a = channel, b = address, n = 1: the one with that address on the network of that
+ * channel.
+ */
+struct channel_ref_entry {
+    struct entry entry;
+    const char *network; /* of the last sort */
+    const char *channel; /* id; "" if there is none */
+};
+
+struct contact_entry {
+    struct entry entry; /* key: account, a = id */
+    struct contact_record record;
+};
+
+struct address_entry {
+    struct entry entry; /* key: account, a = network, b = folded address */
+    bool was_stored;    /* before this batch */
+    const char *contact;
+};
+
+struct case_entry {
+    struct entry entry; /* key: account, n = id */
+    struct case_record record;
+    bool wide;                      /* see struct case_change */
+    int32_t stored_messages;        /* how many messages were there before this batch */
+    int32_t first_stored_open;      /* first_open_message before this batch */
+    enum message_state raise_to;    /* messages stored before are raised to it */
+    struct message_entry *messages; /* of this case in the overlay, latest first */
+};
+
+struct message_entry {
+    struct entry entry; /* key: account, n = case, m = number */
+    struct message_record record;
+    struct message_entry *next;
+};
+
+struct request_entry {
+    struct entry entry; /* key: account, a = request id */
+    unsigned char fingerprint[CASE_FINGERPRINT_SIZE];
+    enum case_method method;
+    const char *resource;
+    int64_t case_id;
+    int32_t number;
+    int64_t position;
+};
+
+/* Key: account, a = channel, b = external id; or a = "", b = external id, n = case: on the channel of that
+ * case. */
+struct external_entry {
+    struct entry entry;
+    const char *channel; /* of the second sort */
+    int64_t case_id;
+    int32_t number;
+};
+
+/* Where a sender's message goes. */
+struct route_entry {
+    struct entry entry; /* key: account, a = channel, b = the sender's address as given */
+    const char *folded, *phone;
+    const char *network; /* of the channel */
+};
+
+struct entry_list {
+    void **items;
+    size_t count, size;
+};
+
+struct overlay {
+    arena *memory;
+    int partition;
+    int64_t now;  /* business time of the batch */
+    int64_t head; /* the last position given out */
+    int64_t old_head;
+    size_t deletions; /* commands of the batch that delete a case: how far a route may have to look back */
+    bool failed;      /* the arena was full */
+
+    void **slots; /* hash table of entries */
+    size_t slot_count, used;
+    struct entry_list entries[ENTRY_KINDS];
+
+    struct entry_list new_messages; /* struct message_entry, in order */
+    struct entry_list events;       /* struct case_event, in order of their positions */
+};
+
+bool overlay_init(struct overlay *overlay, arena *memory, int partition) __attribute__((warn_unused_result));
+
+/* The entry of that key; NULL if nobody has asked for it. */
+void *overlay_find(const struct overlay *overlay, const struct entry_key *key);
+
+/* Likewise, made if need be (not asked, not existing). NULL (and failed) when the arena is full. Texts of the
+ * key are kept. */
+void *overlay_get(struct overlay *overlay, const struct entry_key *key);
+
+bool entry_list_add(arena *memory, struct entry_list *list, void *item);
+
+/* Shorthands. */
+struct account_entry *overlay_account(struct overlay *overlay, const char *account);
+struct agent_entry *overlay_agent(struct overlay *overlay, const char *account, const char *agent);
+struct channel_entry *overlay_channel(struct overlay *overlay, const char *account, const char *channel);
+struct contact_entry *overlay_contact(struct overlay *overlay, const char *account, const char *contact);
+struct address_entry *overlay_address(struct overlay *overlay, const char *account, const char *network,
+                                      const char *address);
+struct case_entry *overlay_case(struct overlay *overlay, const char *account, int64_t id);
+struct message_entry *overlay_message(struct overlay *overlay, const char *account, int64_t case_id,
+                                      int32_t number);
+struct request_entry *overlay_request(struct overlay *overlay, const char *account, const char *request_id);
+struct external_entry *overlay_external(struct overlay *overlay, const char *account, const char *channel,
+                                        const char *external_id);
+struct external_entry *overlay_external_of_case(struct overlay *overlay, const char *account, int64_t case_id,
+                                                const char *external_id);
+struct channel_ref_entry *overlay_channel_of_network(struct overlay *overlay, const char *account,
+                                                     const char *network);
+struct channel_ref_entry *overlay_channel_at(struct overlay *overlay, const char *account,
+                                             const char *network, const char *address);
+struct channel_ref_entry *overlay_channel_beside(struct overlay *overlay, const char *account,
+                                                 const char *channel, const char *address);
+struct route_entry *overlay_route(struct overlay *overlay, const char *account, const char *channel,
+                                  const char *address);
+
+#endif

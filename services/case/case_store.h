@@ -1,0 +1,46 @@
+#ifndef CASEWORK_CASE_STORE_H
+#define CASEWORK_CASE_STORE_H
+
+/*
+ * The SQL of a batch: set-based reads of everything the overlay asks for, set-based writes of all it has
+ * changed. The number of statements does not depend on the number of commands.
+ */
+
+#include "base/error.h"
+#include "case/case_overlay.h"
+#include "pg/lane.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Locks a partition: its head, and the business time of whoever gets it. */
+extern const struct pg_statement case_store_lock_real;   /* real clock */
+extern const struct pg_statement case_store_lock_manual; /* the clock that tests move */
+
+enum { STORE_READS = 13 };
+
+/* Reads that are under way: the entries that each statement was given, by their places. */
+struct store_reads {
+    struct {
+        struct entry **entries;
+        size_t count; /* 0: not queued */
+        size_t result;
+    } of[STORE_READS];
+};
+
+/* Anything in the overlay that has not been asked for? */
+bool case_store_is_curious(const struct overlay *overlay);
+
+/* Queues reads of all entries that have not been asked for; after the results have come, load fills the
+ * entries. */
+bool case_store_ask(struct overlay *overlay, struct store_reads *reads, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+bool case_store_load(struct overlay *overlay, const struct store_reads *reads, const pg_batch *batch,
+                     error *err) __attribute__((warn_unused_result));
+
+/* Queues the writes of everything that was inserted or changed, the events, and the partition's head and
+ * time. */
+bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+#endif

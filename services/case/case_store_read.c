@@ -1,0 +1,452 @@
+/*
+ * Reads of a batch. Each statement takes arrays of keys and gives the row of each key that has one, with the
+ * key's place (ord). LATERAL with a LIMIT keeps the planner to one index look-up a key, however young its
+ * statistics.
+ */
+
+#include "case/case_row.h"
+#include "case/case_store.h"
+
+#include <string.h>
+
+const struct pg_statement case_store_lock_real = {
+    .name = "case_lock",
+    .sql = "SELECT head, greatest(clock_timestamp(), last_time) FROM partitions"
+           " WHERE partition = $1::int2 FOR UPDATE",
+};
+
+/* A clock that nobody has set yet starts with real time and stands still from the first setting on. */
+const struct pg_statement case_store_lock_manual = {
+    .name = "case_lock_manual",
+    .sql = "SELECT p.head, greatest(coalesce(s.manual_time, clock_timestamp()), p.last_time)"
+           " FROM partitions p, suite s WHERE p.partition = $1::int2 FOR UPDATE OF p",
+};
+
+static const struct pg_statement read_accounts = {
+    .name = "case_accounts",
+    .sql = "SELECT " ACCOUNT_COLUMNS ", k.ord"
+           " FROM unnest($2::text[]) WITH ORDINALITY AS k(account, ord),"
+           " LATERAL (SELECT * FROM accounts t WHERE t.partition = $1::int2 AND t.account = k.account LIMIT "
+           "1) a",
+};
+
+static const struct pg_statement read_agents = {
+    .name = "case_agents",
+    .sql = "SELECT " AGENT_COLUMNS ", k.ord"
+           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, agent, ord),"
+           " LATERAL (SELECT * FROM agents t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.agent = k.agent LIMIT 1) g",
+};
+
+static const struct pg_statement read_channels = {
+    .name = "case_channels",
+    .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
+           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, channel, ord),"
+           " LATERAL (SELECT * FROM channels t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.channel = k.channel LIMIT 1) h",
+};
+
+static const struct pg_statement read_contacts = {
+    .name = "case_contacts",
+    .sql = "SELECT " CONTACT_COLUMNS ", k.ord"
+           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, contact, ord),"
+           " LATERAL (SELECT * FROM contacts t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.contact = k.contact LIMIT 1) p",
+};
+
+static const struct pg_statement read_channels_of_network = {
+    .name = "case_channels_of_network",
+    .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
+           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, network, ord),"
+           " LATERAL (SELECT * FROM channels t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.network = k.network ORDER BY t.channel LIMIT 1) h",
+};
+
+static const struct pg_statement read_channel_addresses = {
+    .name = "case_channel_addresses",
+    .sql =
+        "SELECT n.network, h.channel, k.ord"
+        " FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[]) WITH ORDINALITY"
+        " AS k(account, of, address, beside, ord),"
+        " LATERAL (SELECT CASE WHEN k.beside = 0 THEN k.of ELSE (SELECT t.network FROM channels t"
+        " WHERE t.partition = $1::int2 AND t.account = k.account AND t.channel = k.of) END AS network) n"
+        " LEFT JOIN LATERAL (SELECT t.channel FROM channels t WHERE t.partition = $1::int2"
+        " AND t.account = k.account AND t.network = n.network AND t.address = k.address LIMIT 1) h ON true",
+};
+
+static const struct pg_statement read_addresses = {
+    .name = "case_addresses",
+    .sql = "SELECT d.contact, k.ord"
+           " FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k(account, network, address, "
+           "ord),"
+           " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = $1::int2"
+           " AND t.account = k.account AND t.network = k.network AND t.address = k.address LIMIT 1) d",
+};
+
+static const struct pg_statement read_cases = {
+    .name = "case_cases",
+    .sql = "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
+           " FROM unnest($2::text[], $3::int8[]) WITH ORDINALITY AS k(account, id, ord),"
+           " LATERAL (SELECT * FROM cases t WHERE t.partition = $1::int2 AND t.account = k.account AND t.id "
+           "= k.id"
+           " LIMIT 1) c"
+           " LEFT JOIN LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = $1::int2"
+           " AND t.account = c.account AND t.channel = c.channel LIMIT 1) h ON true",
+};
+
+static const struct pg_statement read_messages = {
+    .name = "case_messages",
+    .sql = "SELECT " MESSAGE_COLUMNS ", k.ord"
+           " FROM unnest($2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(account, case_id, number, "
+           "ord),"
+           " LATERAL (SELECT * FROM messages t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.case_id = k.case_id AND t.number = k.number LIMIT 1) m",
+};
+
+static const struct pg_statement read_requests = {
+    .name = "case_requests",
+    .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, k.ord"
+           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, request_id, ord),"
+           " LATERAL (SELECT * FROM request_ids t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " AND t.request_id = k.request_id AND t.time > now() - interval '24 hours' LIMIT 1) r",
+};
+
+static const struct pg_statement read_externals = {
+    .name = "case_externals",
+    .sql = "SELECT n.channel, e.case_id, e.number, k.ord"
+           " FROM unnest($2::text[], $3::text[], $4::int8[], $5::text[]) WITH ORDINALITY"
+           " AS k(account, channel, case_id, external_id, ord),"
+           " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
+           " WHERE t.partition = $1::int2 AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
+           " LEFT JOIN LATERAL (SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = $1::int2"
+           " AND t.account = k.account AND t.channel = n.channel AND t.external_id = k.external_id LIMIT 1) "
+           "e ON true",
+};
+
+/* Who the senders are: their channel's network tells how an address is looked for. */
+#define ROUTE_JOIN                                                                       \
+    " FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY"       \
+    " AS k(account, channel, folded, phone, ord),"                                       \
+    " LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = $1::int2" \
+    " AND t.account = k.account AND t.channel = k.channel LIMIT 1) h"
+#define ROUTE_CONTACT                                                                                      \
+    " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = $1::int2 AND t.account = "    \
+    "k.account"                                                                                            \
+    " AND t.network = h.network AND t.address = CASE WHEN h.network = 'phone' THEN k.phone ELSE k.folded " \
+    "END"                                                                                                  \
+    " LIMIT 1) d"
+
+static const struct pg_statement read_senders = {
+    .name = "case_senders",
+    .sql = "SELECT h.network, d.contact, k.ord" ROUTE_JOIN " LEFT JOIN" ROUTE_CONTACT " ON true",
+};
+
+/* The newest cases of the senders that are not deleted, as many as may be needed. */
+static const struct pg_statement read_routes = {
+    .name = "case_routes",
+    .sql = "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord" ROUTE_JOIN "," ROUTE_CONTACT ","
+           " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
+           " WHERE u.partition = $1::int2 AND u.account = k.account AND u.id = cc.case_id LIMIT 1) t ON true"
+           " WHERE cc.partition = $1::int2 AND cc.account = k.account AND cc.contact = d.contact"
+           " AND cc.channel = k.channel AND t.status <> 6 AND t.merged_into = 0"
+           " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
+};
+
+/* What a column of keys is filled from. */
+enum part { PART_ACCOUNT, PART_A, PART_B, PART_N, PART_M, PART_FOLDED, PART_PHONE, PARTS_END };
+
+enum { PARTS_MAX = 6 };
+
+typedef bool load_row(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err);
+
+/* One statement: which entries it reads, its key columns, and what a row does to its entry. */
+struct reading {
+    enum entry_kind kind;
+    const struct pg_statement *statement;
+    enum part parts[PARTS_MAX];
+    int ord_column;
+    load_row *load;
+};
+
+static bool load_account(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct account_entry *account = entry;
+    account_row_read(result, row, &account->record);
+    account->entry.exists = true;
+    return true;
+}
+
+static bool load_agent(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct agent_entry *agent = entry;
+    agent_row_read(result, row, &agent->record);
+    agent->entry.exists = true;
+    return true;
+}
+
+static bool load_channel(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct channel_entry *channel = entry;
+    channel_row_read(result, row, &channel->record);
+    channel->entry.exists = true;
+    return true;
+}
+
+static bool load_contact(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    struct contact_entry *contact = entry;
+    contact->entry.exists = true;
+    return contact_row_read(result, row, overlay->memory, &contact->record, err);
+}
+
+/* The channel itself comes with it. */
+static bool load_channel_of_network(struct overlay *overlay, void *entry, const pg_result *result, int row,
+                                    error *err)
+{
+    struct channel_ref_entry *ref = entry;
+    struct channel_record record;
+    channel_row_read(result, row, &record);
+    ref->channel = record.id;
+    ref->entry.exists = true;
+    struct channel_entry *channel = overlay_channel(overlay, ref->entry.key.account, record.id);
+    if (channel == NULL)
+        return true;
+    channel->entry.asked = true;
+    return load_channel(overlay, channel, result, row, err);
+}
+
+static bool load_channel_address(struct overlay *overlay, void *entry, const pg_result *result, int row,
+                                 error *err)
+{
+    (void)overlay, (void)err;
+    struct channel_ref_entry *ref = entry;
+    ref->network = pg_get_text(result, row, 0);
+    ref->channel = pg_get_text(result, row, 1);
+    ref->entry.exists = ref->channel[0] != '\0';
+    return true;
+}
+
+static bool load_address(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct address_entry *address = entry;
+    address->contact = pg_get_text(result, row, 0);
+    address->entry.exists = address->was_stored = true;
+    return true;
+}
+
+static bool load_case(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    struct case_entry *found = entry;
+    if (!case_row_read(result, row, overlay->memory, &found->record, err))
+        return false;
+    found->record.network = pg_get_text(result, row, CASE_COLUMN_COUNT);
+    found->record.channel_address = pg_get_text(result, row, CASE_COLUMN_COUNT + 1);
+    found->stored_messages = found->record.message_count;
+    found->first_stored_open = found->record.first_open_message;
+    found->entry.exists = true;
+    return true;
+}
+
+static bool load_message(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    struct message_entry *message = entry;
+    message->entry.exists = true;
+    return message_row_read(result, row, overlay->memory, &message->record, err);
+}
+
+static bool load_request(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct request_entry *request = entry;
+    size_t length = 0;
+    const void *fingerprint = pg_get_bytes(result, row, 0, &length);
+    if (fingerprint != NULL && length == sizeof request->fingerprint)
+        memcpy(request->fingerprint, fingerprint, length);
+    request->method = (enum case_method)pg_get_int(result, row, 1);
+    request->resource = pg_get_text(result, row, 2);
+    request->case_id = pg_get_int(result, row, 3);
+    request->number = (int32_t)pg_get_int(result, row, 4);
+    request->position = pg_get_int(result, row, 5);
+    request->entry.exists = true;
+    return true;
+}
+
+static bool load_external(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct external_entry *external = entry;
+    external->channel = pg_get_text(result, row, 0);
+    external->case_id = pg_get_int(result, row, 1);
+    external->number = (int32_t)pg_get_int(result, row, 2);
+    external->entry.exists = external->case_id != 0;
+    return true;
+}
+
+/* Also answers who has the address, so that later commands of the batch find or make the same contact. */
+static bool load_sender(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)err;
+    struct route_entry *route = entry;
+    route->network = pg_get_text(result, row, 0);
+    route->entry.exists = true;
+    const char *key = strcmp(route->network, "phone") == 0 ? route->phone : route->folded;
+    struct address_entry *address = overlay_address(overlay, route->entry.key.account, route->network, key);
+    if (address == NULL || address->entry.asked)
+        return true;
+    address->entry.asked = true;
+    address->contact = pg_get_text(result, row, 1);
+    address->entry.exists = address->was_stored = address->contact[0] != '\0';
+    return true;
+}
+
+static bool load_route(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    const struct route_entry *route = entry;
+    struct case_entry *found = overlay_case(overlay, route->entry.key.account, pg_get_int(result, row, 2));
+    if (found == NULL || found->entry.exists)
+        return true;
+    found->entry.asked = true;
+    return load_case(overlay, found, result, row, err);
+}
+
+static const struct reading readings[STORE_READS] = {
+    {ENTRY_ACCOUNT, &read_accounts, {PART_ACCOUNT, PARTS_END}, ACCOUNT_COLUMN_COUNT, load_account},
+    {ENTRY_AGENT, &read_agents, {PART_ACCOUNT, PART_A, PARTS_END}, AGENT_COLUMN_COUNT, load_agent},
+    {ENTRY_CHANNEL, &read_channels, {PART_ACCOUNT, PART_A, PARTS_END}, CHANNEL_COLUMN_COUNT, load_channel},
+    {ENTRY_CHANNEL_OF_NETWORK,
+     &read_channels_of_network,
+     {PART_ACCOUNT, PART_A, PARTS_END},
+     1,
+     load_channel_of_network},
+    {ENTRY_CHANNEL_ADDRESS,
+     &read_channel_addresses,
+     {PART_ACCOUNT, PART_A, PART_B, PART_N, PARTS_END},
+     2,
+     load_channel_address},
+    {ENTRY_CONTACT, &read_contacts, {PART_ACCOUNT, PART_A, PARTS_END}, CONTACT_COLUMN_COUNT, load_contact},
+    {ENTRY_ADDRESS, &read_addresses, {PART_ACCOUNT, PART_A, PART_B, PARTS_END}, 1, load_address},
+    {ENTRY_CASE, &read_cases, {PART_ACCOUNT, PART_N, PARTS_END}, CASE_COLUMN_COUNT + 2, load_case},
+    {ENTRY_MESSAGE,
+     &read_messages,
+     {PART_ACCOUNT, PART_N, PART_M, PARTS_END},
+     MESSAGE_COLUMN_COUNT,
+     load_message},
+    {ENTRY_REQUEST, &read_requests, {PART_ACCOUNT, PART_A, PARTS_END}, 6, load_request},
+    {ENTRY_EXTERNAL, &read_externals, {PART_ACCOUNT, PART_A, PART_N, PART_B, PARTS_END}, 3, load_external},
+    {ENTRY_ROUTE, &read_senders, {PART_ACCOUNT, PART_A, PART_FOLDED, PART_PHONE, PARTS_END}, 2, load_sender},
+    {ENTRY_ROUTE,
+     &read_routes,
+     {PART_ACCOUNT, PART_A, PART_FOLDED, PART_PHONE, PARTS_END},
+     CASE_COLUMN_COUNT + 2,
+     load_route},
+};
+
+static const char *text_part(const struct entry *entry, enum part part)
+{
+    switch (part) {
+    case PART_ACCOUNT:
+        return entry->key.account;
+    case PART_A:
+        return entry->key.a;
+    case PART_B:
+        return entry->key.b;
+    case PART_FOLDED:
+        return ((const struct route_entry *)entry)->folded;
+    default:
+        return ((const struct route_entry *)entry)->phone;
+    }
+}
+
+static void add_keys(pg_params *params, enum part part, struct entry *const *entries, size_t count)
+{
+    bool is_number = part == PART_N || part == PART_M;
+    pg_array *keys = pg_add_array(params, part == PART_N ? PG_INT8 : part == PART_M ? PG_INT4 : PG_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        if (is_number)
+            pg_put_int(keys, part == PART_N ? entries[i]->key.n : entries[i]->key.m);
+        else
+            pg_put_text(keys, text_part(entries[i], part));
+    }
+}
+
+/* The entries of a kind that nobody has asked for. */
+static size_t unasked(const struct overlay *overlay, enum entry_kind kind, struct entry **ret_entries)
+{
+    const struct entry_list *list = &overlay->entries[kind];
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct entry *entry = list->items[i];
+        if (entry->asked)
+            continue;
+        if (ret_entries != NULL)
+            ret_entries[count] = entry;
+        count++;
+    }
+    return count;
+}
+
+bool case_store_is_curious(const struct overlay *overlay)
+{
+    for (enum entry_kind kind = 0; kind < ENTRY_KINDS; kind++) {
+        if (unasked(overlay, kind, NULL) > 0)
+            return true;
+    }
+    return false;
+}
+
+bool case_store_ask(struct overlay *overlay, struct store_reads *reads, pg_batch *batch, error *err)
+{
+    *reads = (struct store_reads){0};
+    for (size_t i = 0; i < STORE_READS; i++) {
+        const struct reading *reading = &readings[i];
+        size_t count = unasked(overlay, reading->kind, NULL);
+        if (count == 0)
+            continue;
+        struct entry **entries = arena_calloc(overlay->memory, count, sizeof(struct entry *));
+        if (entries == NULL)
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                             "the batch needs too much memory");
+        unasked(overlay, reading->kind, entries);
+        pg_params params;
+        pg_params_init(&params, overlay->memory);
+        pg_add_int2(&params, overlay->partition);
+        for (const enum part *part = reading->parts; *part != PARTS_END; part++)
+            add_keys(&params, *part, entries, count);
+        if (reading->statement == &read_routes)
+            pg_add_int8(&params, (int64_t)overlay->deletions + 1);
+        reads->of[i].entries = entries;
+        reads->of[i].count = count;
+        if (!pg_batch_read(batch, reading->statement, &params, &reads->of[i].result, err))
+            return false;
+    }
+    for (size_t i = 0; i < STORE_READS; i++) {
+        for (size_t k = 0; k < reads->of[i].count; k++)
+            reads->of[i].entries[k]->asked = true;
+    }
+    return true;
+}
+
+bool case_store_load(struct overlay *overlay, const struct store_reads *reads, const pg_batch *batch,
+                     error *err)
+{
+    for (size_t i = 0; i < STORE_READS; i++) {
+        if (reads->of[i].count == 0)
+            continue;
+        const pg_result *result = pg_batch_result(batch, reads->of[i].result);
+        for (int row = 0; row < pg_rows(result); row++) {
+            int64_t ord = pg_get_int(result, row, readings[i].ord_column);
+            if (ord < 1 || (size_t)ord > reads->of[i].count)
+                return error_set(err, STATUS_INTERNAL, "", "a read has answered what it was not asked");
+            if (!readings[i].load(overlay, reads->of[i].entries[ord - 1], result, row, err))
+                return false;
+        }
+    }
+    if (overlay->failed)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                         "the batch needs too much memory");
+    return true;
+}

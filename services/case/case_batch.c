@@ -4,7 +4,10 @@
 #include "case/case_batch_run.h"
 #include "case/case_store.h"
 #include "feed/partition.h"
+#include "rpc/call.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -31,17 +34,15 @@ struct batch_state {
     struct store_reads reads;
 };
 
-struct case_command *case_command_new(arena *memory, enum case_method method, const char *account)
+void case_command_init(struct case_command *command, enum case_method method, const char *account)
 {
-    struct case_command *command = arena_calloc(memory, 1, sizeof *command);
-    if (command == NULL)
-        return NULL;
-    command->method = method;
-    command->account = account;
+    *command = (struct case_command){
+        .method = method,
+        .account = account,
+        .actor = {.id = "", .via = "", .session = ""},
+        .request_id = "",
+    };
     command->lane.partition = (unsigned)feed_partition(account);
-    command->actor = (struct actor){.id = "", .via = "", .session = ""};
-    command->request_id = "";
-    return command;
 }
 
 static struct case_command *command_at(const pg_batch *batch, size_t index)
@@ -202,7 +203,7 @@ static bool run(struct overlay *overlay, struct case_command *command, error *er
     if (account == NULL)
         return batch_out_of_memory(err);
     if (!account->entry.exists && !creates_account(command))
-        return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s does not exist", command->account);
+        return batch_not_found(err, "accounts/%s", command->account);
     if (!check_caller(overlay, command, err))
         return false;
     struct request_entry *request = NULL;
@@ -253,17 +254,28 @@ static void finish(void *context, pg_batch *batch, bool committed)
         own->moved(own->argument, pg_batch_partition(batch), state->overlay.head);
 }
 
-const struct pg_lane_ops case_batch_ops_real = {
-    .lock = &case_store_lock_real, .read = batch_read, .decide = decide, .finish = finish};
-const struct pg_lane_ops case_batch_ops_manual = {
-    .lock = &case_store_lock_manual, .read = batch_read, .decide = decide, .finish = finish};
+const struct pg_lane_ops case_batch_ops_real = {.lock = &case_store_lock_real,
+                                                .mark = &case_store_mark,
+                                                .read = batch_read,
+                                                .decide = decide,
+                                                .finish = finish};
+const struct pg_lane_ops case_batch_ops_manual = {.lock = &case_store_lock_manual,
+                                                  .mark = &case_store_mark,
+                                                  .read = batch_read,
+                                                  .decide = decide,
+                                                  .finish = finish};
 
 /* --- what the methods share -------------------------------------------------------------------------------
  */
 
-bool batch_not_found(const char *account, const char *collection, const char *id, error *err)
+bool batch_not_found(error *err, const char *format, ...)
 {
-    return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/%s/%s does not exist", account, collection, id);
+    va_list arguments;
+    va_start(arguments, format);
+    char name[256];
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    return rpc_error_not_found(err, name);
 }
 
 bool batch_out_of_memory(error *err)

@@ -93,7 +93,7 @@ bool batch_answer_case(struct overlay *overlay, struct case_command *command, co
                        error *err)
 {
     if (entry == NULL || !entry->entry.exists)
-        return error_set(err, STATUS_NOT_FOUND, "", "the case does not exist");
+        return batch_not_found(err, "accounts/%s/cases", command->account);
     command->answer.record = arena_memdup(overlay->memory, &entry->record, sizeof entry->record);
     return command->answer.record != NULL || batch_out_of_memory(err);
 }
@@ -102,7 +102,7 @@ bool batch_answer_message(struct overlay *overlay, struct case_command *command,
                           const struct message_entry *entry, error *err)
 {
     if (entry == NULL || !entry->entry.exists)
-        return error_set(err, STATUS_NOT_FOUND, "", "the message does not exist");
+        return batch_not_found(err, "accounts/%s/messages", command->account);
     command->answer.message = arena_memdup(overlay->memory, &entry->record, sizeof entry->record);
     if (command->answer.message == NULL)
         return batch_out_of_memory(err);
@@ -141,7 +141,7 @@ static bool check_owner(struct overlay *overlay, const struct case_command *comm
         return true;
     const struct agent_entry *agent = overlay_agent(overlay, command->account, owner);
     if (agent == NULL || !agent->entry.exists)
-        return batch_not_found(command->account, "agents", owner, err);
+        return batch_not_found(err, "accounts/%s/agents/%s", command->account, owner);
     if (agent->record.disabled)
         return error_set(err, STATUS_FAILED_PRECONDITION, "AGENT_DISABLED", "agent %s is disabled", owner);
     return true;
@@ -255,8 +255,8 @@ static bool state_run(struct overlay *overlay, struct case_command *command, err
     const struct message_entry *message =
         overlay_message(overlay, command->account, entry->record.id, act.set_state.number);
     if (message == NULL || !message->entry.exists) {
-        return error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/cases/%lld/messages/%d does not exist",
-                         command->account, (long long)entry->record.id, act.set_state.number);
+        return batch_not_found(err, "accounts/%s/cases/%lld/messages/%d", command->account,
+                               (long long)entry->record.id, act.set_state.number);
     }
     act.set_state.kind = message->record.kind;
     act.set_state.state = message->record.state;
@@ -294,7 +294,7 @@ static bool check_contact(struct overlay *overlay, const struct case_command *co
         return true;
     const struct contact_entry *entry = overlay_contact(overlay, command->account, contact);
     if (entry == NULL || !entry->entry.exists)
-        return batch_not_found(command->account, "contacts", contact, err);
+        return batch_not_found(err, "accounts/%s/contacts/%s", command->account, contact);
     if (entry->record.erase_time != 0)
         return error_set(err, STATUS_FAILED_PRECONDITION, "CONTACT_ERASED", "contact %s was erased", contact);
     return true;
@@ -332,7 +332,7 @@ static bool create_run(struct overlay *overlay, struct case_command *command, er
     const struct case_record *record = &command->create.record;
     const struct channel_entry *channel = overlay_channel(overlay, command->account, record->channel);
     if (channel == NULL || !channel->entry.exists)
-        return batch_not_found(command->account, "channels", record->channel, err);
+        return batch_not_found(err, "accounts/%s/channels/%s", command->account, record->channel);
     if (!check_contact(overlay, command, record->contact, err) ||
         !check_owner(overlay, command, record->owner, err))
         return false;
@@ -440,7 +440,7 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
     const struct channel_entry *channel =
         overlay_channel(overlay, command->account, command->receive.channel);
     if (channel == NULL || !channel->entry.exists)
-        return batch_not_found(command->account, "channels", command->receive.channel, err);
+        return batch_not_found(err, "accounts/%s/channels/%s", command->account, command->receive.channel);
     const struct external_entry *known = overlay_external(overlay, command->account, command->receive.channel,
                                                           command->receive.message.add.message.external_id);
     if (known != NULL && known->entry.exists)

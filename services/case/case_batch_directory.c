@@ -159,7 +159,7 @@ static bool agent_update(struct overlay *overlay, struct case_command *command, 
     struct agent_entry *agent = overlay_agent(overlay, command->account, given->id);
     struct agent_record *record = &agent->record;
     if (!agent->entry.exists)
-        return batch_not_found(command->account, "agents", given->id, err);
+        return batch_not_found(err, "accounts/%s/agents/%s", command->account, given->id);
     if (!check_etag(command, record->version, err))
         return false;
     unsigned changed = command->fields &
@@ -279,7 +279,7 @@ static bool channel_update(struct overlay *overlay, struct case_command *command
     struct channel_entry *channel = overlay_channel(overlay, command->account, given->id);
     struct channel_record *record = &channel->record;
     if (!channel->entry.exists)
-        return batch_not_found(command->account, "channels", given->id, err);
+        return batch_not_found(err, "accounts/%s/channels/%s", command->account, given->id);
     if (!check_etag(command, record->version, err))
         return false;
     if ((command->fields & FIELD_ADDRESS) == 0 || strcmp(given->address, record->address) == 0)
@@ -453,7 +453,7 @@ static bool contact_update(struct overlay *overlay, struct case_command *command
     struct contact_entry *contact = overlay_contact(overlay, command->account, given->id);
     struct contact_record *record = &contact->record;
     if (!contact->entry.exists)
-        return batch_not_found(command->account, "contacts", given->id, err);
+        return batch_not_found(err, "accounts/%s/contacts/%s", command->account, given->id);
     if (record->erase_time != 0)
         return error_set(err, STATUS_FAILED_PRECONDITION, "CONTACT_ERASED", "contact %s was erased",
                          given->id);

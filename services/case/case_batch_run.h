@@ -23,8 +23,8 @@ extern const struct method_ops account_create_ops, account_update_ops, agent_cre
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
     case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops;
 
-/* NOT_FOUND for the resource "accounts/{account}/{collection}/{id}". Always false. */
-bool batch_not_found(const char *account, const char *collection, const char *id, error *err);
+/* NOT_FOUND for the resource of that name. Always false. */
+bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool batch_out_of_memory(error *err);
 bool batch_etag_mismatch(error *err);
 

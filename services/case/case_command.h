@@ -5,7 +5,7 @@
  * What can be asked of the write path: one struct per request, made by a handler, carried out by a lane in a
  * batch with others.
  *
- *     struct case_command *command = case_command_new(memory, CASE_METHOD_ADD_MESSAGE, account);
+ *     case_command_init(command, CASE_METHOD_ADD_MESSAGE, account);
  *     … fill in …
  *     command->lane.done = …;
  *     if (!pg_lanes_submit(lanes, &command->lane, err)) …
@@ -142,10 +142,9 @@ struct case_command {
     };
 
     struct case_answer answer;
-    void *caller; /* the handler's own */
 };
 
-/* Zeroed, of the account's partition, texts "". NULL: arena full. */
-struct case_command *case_command_new(arena *memory, enum case_method method, const char *account);
+/* Zeroed, of the account's partition, texts of the common part "". */
+void case_command_init(struct case_command *command, enum case_method method, const char *account);
 
 #endif

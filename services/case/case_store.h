@@ -17,6 +17,9 @@
 extern const struct pg_statement case_store_lock_real;   /* real clock */
 extern const struct pg_statement case_store_lock_manual; /* the clock that tests move */
 
+/* The mark of the partition's last batch (pg/lane.h). */
+extern const struct pg_statement case_store_mark;
+
 enum { STORE_READS = 13 };
 
 /* Reads that are under way: the entries that each statement was given, by their places. */

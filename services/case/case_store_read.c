@@ -22,6 +22,11 @@ const struct pg_statement case_store_lock_manual = {
            " FROM partitions p, suite s WHERE p.partition = $1::int2 FOR UPDATE OF p",
 };
 
+const struct pg_statement case_store_mark = {
+    .name = "case_mark",
+    .sql = "SELECT mark FROM partitions WHERE partition = $1::int2",
+};
+
 static const struct pg_statement read_accounts = {
     .name = "case_accounts",
     .sql = "SELECT " ACCOUNT_COLUMNS ", k.ord"

@@ -11,7 +11,8 @@
 
 static const struct pg_statement write_head = {
     .name = "case_write_head",
-    .sql = "UPDATE partitions SET head = $2::int8, last_time = $3::timestamptz WHERE partition = $1::int2",
+    .sql = "UPDATE partitions SET head = $2::int8, last_time = $3::timestamptz, mark = $4::int8"
+           " WHERE partition = $1::int2",
 };
 
 static const struct pg_statement write_accounts = {
@@ -693,18 +694,31 @@ static bool write_head_row(const struct overlay *overlay, pg_batch *batch, error
     pg_add_int2(&params, overlay->partition);
     pg_add_int8(&params, overlay->head);
     pg_add_time(&params, overlay->now);
+    pg_add_int8(&params, pg_batch_mark(batch));
     return pg_batch_write(batch, &write_head, &params, err);
+}
+
+/* Without an event, only a request that found nothing to do may want to be remembered. */
+static bool is_idle(const struct overlay *overlay)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_REQUEST].count; i++) {
+        if (((const struct entry *)overlay->entries[ENTRY_REQUEST].items[i])->inserted)
+            return false;
+    }
+    return overlay->head == overlay->old_head;
 }
 
 bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
 {
+    if (is_idle(overlay))
+        return true;
     bool written = write_account_rows(overlay, batch, err) && write_agent_rows(overlay, batch, err) &&
                    write_channel_rows(overlay, batch, err) && write_contact_rows(overlay, batch, err) &&
                    write_address_rows(overlay, batch, err) && write_case_rows(overlay, batch, err) &&
                    write_case_references(overlay, batch, err) && write_message_states(overlay, batch, err) &&
                    write_message_rows(overlay, batch, err) && write_external_rows(overlay, batch, err) &&
                    write_request_rows(overlay, batch, err) && write_event_rows(overlay, batch, err) &&
-                   (overlay->head == overlay->old_head || write_head_row(overlay, batch, err));
+                   write_head_row(overlay, batch, err);
     if (written && overlay->failed)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                          "the batch needs too much memory");

@@ -7,8 +7,8 @@
  */
 
 #include "base/arena.h"
-#include "case/case_model.h"
 #include "base/error.h"
+#include "case/case_model.h"
 #include "casework/cases/v1/account.pb-c.h"
 #include "casework/cases/v1/agent.pb-c.h"
 #include "casework/cases/v1/case.pb-c.h"

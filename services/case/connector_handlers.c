@@ -1,0 +1,89 @@
+#include "case/case_write.h"
+#include "case/message_input.h"
+#include "casework/cases/v1/connector_service.pb-c.h"
+#include "rpc/name.h"
+
+static bool out_of_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                     "the request needs too much memory");
+}
+
+static bool check_received(const Casework__Cases__V1__ReceiveMessageRequest *request, error *err)
+{
+    return check_required(request->sender_address, CASE_ADDRESS_MAX, "sender_address", err) &&
+           check_text(request->sender_display_name, CASE_NAME_MAX, "sender_display_name", err) &&
+           check_text(request->subject, CASE_SUBJECT_MAX, "subject", err) &&
+           check_text(request->body, CASE_BODY_MAX, "body", err) &&
+           check_required(request->external_id, CASE_EXTERNAL_ID_MAX, "external_id", err);
+}
+
+static bool read_received(struct case_write *write, const char *channel,
+                          const Casework__Cases__V1__ReceiveMessageRequest *request, error *err)
+{
+    struct case_command *command = &write->command;
+    struct case_act act = {.kind = CASE_ACT_ADD_MESSAGE};
+    struct message_record *message = &act.add.message;
+    *message = (struct message_record){
+        .kind = MESSAGE_KIND_CUSTOMER,
+        .automatic = request->automatic,
+        .author = "",
+        .third_party = "",
+        .external_id = request->external_id,
+        .delivery_failure = "",
+        .body = request->body,
+        .attachment_count = request->n_attachments,
+    };
+    command->receive.channel = channel;
+    command->receive.address = request->sender_address;
+    command->receive.folded = case_address_key(write->memory, "email", request->sender_address);
+    command->receive.phone = case_address_key(write->memory, "phone", request->sender_address);
+    command->receive.display_name = request->sender_display_name;
+    command->receive.subject = request->subject;
+    command->receive.subject_key = case_subject_key(write->memory, request->subject);
+    if (command->receive.folded == NULL || command->receive.phone == NULL ||
+        command->receive.subject_key == NULL)
+        return out_of_memory(err);
+    if (!time_input(request->send_time, "send_time", &message->send_time, err) ||
+        !attachments_input(write, request->attachments, request->n_attachments, &message->attachments, err))
+        return false;
+    command->receive.message = act;
+    return true;
+}
+
+static bool begin_receive(rpc_call *call, const Casework__Cases__V1__ReceiveMessageRequest *request,
+                          struct case_write **ret_write, error *err)
+{
+    const char *account = NULL, *channel = NULL;
+    if (!rpc_name_member(rpc_call_arena(call), "channels", request->parent, "parent", &account, &channel,
+                         err) ||
+        !check_received(request, err))
+        return false;
+    struct case_write *write = case_write_begin(call, CASE_METHOD_RECEIVE_MESSAGE, account, err);
+    if (write == NULL)
+        return false;
+    *ret_write = write;
+    if (write->command.actor.kind == ACTOR_KIND_AGENT)
+        return error_set(err, STATUS_PERMISSION_DENIED, "", "an agent cannot hand in a customer's message");
+    return read_received(write, channel, request, err);
+}
+
+static void receive_message(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    error err = {0};
+    struct case_write *write = NULL;
+    if (begin_receive(call, (const void *)message, &write, &err))
+        case_write_submit(write, context, message,
+                          &casework__cases__v1__receive_message_response__descriptor);
+    else
+        rpc_call_fail(call, &err);
+}
+
+const struct rpc_method connector_methods[] = {
+    {.service = &casework__cases__v1__connector_service__descriptor,
+     .name = "ReceiveMessage",
+     .roles = RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .unary = receive_message},
+    {.service = NULL},
+};

@@ -1,0 +1,105 @@
+#include "case/case_health.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pg/migrate.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_WAIT (30 * CLOCK_SECOND)
+#define PING_EVERY (2 * CLOCK_SECOND)
+#define PING_TIMEOUT (2 * CLOCK_SECOND)
+
+struct case_health {
+    pg_pool *pool;
+    rpc_server *server;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop_asked;
+    bool stop;
+};
+
+bool case_health_check_schema(const struct pg_options *connection, error *err)
+{
+    int64_t deadline = clock_monotonic_us() + START_WAIT;
+    for (;;) {
+        if (pg_migrate_check(connection, "case", CASE_SCHEMA_VERSION, err))
+            return true;
+        if (err->code != STATUS_UNAVAILABLE || clock_monotonic_us() > deadline)
+            return false;
+        usleep(200 * 1000);
+    }
+}
+
+/* Waits for the next look; true when it is time to stop. */
+static bool wait_for_stop(case_health *health)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PING_EVERY / CLOCK_SECOND;
+    pthread_mutex_lock(&health->lock);
+    int waited = 0;
+    while (!health->stop && waited == 0)
+        waited = pthread_cond_timedwait(&health->stop_asked, &health->lock, &until);
+    bool stop = health->stop;
+    pthread_mutex_unlock(&health->lock);
+    return stop;
+}
+
+static void *watch(void *argument)
+{
+    case_health *health = argument;
+    bool serving = false;
+    do {
+        error err = {0};
+        bool fine = pg_pool_ping(health->pool, clock_monotonic_us() + PING_TIMEOUT, &err);
+        if (fine == serving)
+            continue;
+        serving = fine;
+        rpc_server_set_serving(health->server, serving);
+        if (serving)
+            log_info("serving");
+        else
+            log_warn("not serving", LOG_TEXT("error.message", err.message),
+                     LOG_TEXT("error.detail", err.detail));
+    } while (!wait_for_stop(health));
+    return NULL;
+}
+
+bool case_health_new(pg_pool *pool, rpc_server *server, case_health **ret_health, error *err)
+{
+    case_health *health = calloc(1, sizeof *health);
+    if (health == NULL)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+    health->pool = pool;
+    health->server = server;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&health->stop_asked, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&health->lock, NULL);
+    if (pthread_create(&health->thread, NULL, watch, health) != 0) {
+        free(health);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "no thread for the health check");
+    }
+    *ret_health = health;
+    return true;
+}
+
+void case_health_free(case_health *health)
+{
+    if (health == NULL)
+        return;
+    pthread_mutex_lock(&health->lock);
+    health->stop = true;
+    pthread_cond_signal(&health->stop_asked);
+    pthread_mutex_unlock(&health->lock);
+    pthread_join(health->thread, NULL);
+    pthread_cond_destroy(&health->stop_asked);
+    pthread_mutex_destroy(&health->lock);
+    free(health);
+}

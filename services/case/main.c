@@ -1,0 +1,186 @@
+/* casework-case: configuration and wiring. */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "case/case_batch.h"
+#include "case/case_clock.h"
+#include "case/case_feed.h"
+#include "case/case_health.h"
+#include "case/case_read.h"
+#include "case/case_write.h"
+#include "rpc/host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+    const char *database_url, *clock, *search_target, *sla_target, *report_target;
+    int64_t lanes, readers;
+};
+
+enum { PEERS = 3 };
+
+struct service {
+    struct pg_options connection;
+    pg_pool *pool;
+    pg_lanes *lanes;
+    case_feed *feed;
+    case_clock *clock;
+    case_health *health;
+    rpc_channel *peers[PEERS];
+    struct case_reader reader;
+    struct case_writer writer;
+    struct case_batch_context batch;
+};
+
+static void moved(void *argument, unsigned partition, int64_t head)
+{
+    case_feed_committed(((struct service *)argument)->feed, (int)partition, head);
+}
+
+/* "real", "manual", or "manual=TIME" with the time it starts at. */
+static bool parse_clock(const char *text, bool *ret_manual, int64_t *ret_start_us, error *err)
+{
+    *ret_manual = strncmp(text, "manual", strlen("manual")) == 0;
+    *ret_start_us = 0;
+    const char *rest = text + (*ret_manual ? strlen("manual") : 0);
+    if (*ret_manual ? rest[0] == '\0' || (rest[0] == '=' && clock_parse(rest + 1, ret_start_us))
+                    : strcmp(text, "real") == 0)
+        return true;
+    return error_set(err, STATUS_INVALID_ARGUMENT, "", "CLOCK: neither real nor manual nor manual=TIME");
+}
+
+static bool open_clock(struct service *service, const struct rpc_host *host, const struct settings *settings,
+                       error *err)
+{
+    const char *const names[PEERS] = {"search", "sla", "report"};
+    const char *const targets[PEERS] = {settings->search_target, settings->sla_target,
+                                        settings->report_target};
+    struct case_clock_peer peers[PEERS];
+    size_t count = 0;
+    for (size_t i = 0; i < PEERS; i++) {
+        const struct rpc_channel_options options = {
+            .target = targets[i],
+            .key_directory = host->key_directory[0] == '\0' ? NULL : host->key_directory,
+            .subject = "casework-case",
+        };
+        if (targets[i][0] == '\0')
+            continue;
+        if (!rpc_channel_new(&options, &service->peers[i], err))
+            return false;
+        peers[count++] = (struct case_clock_peer){names[i], service->peers[i]};
+    }
+    return case_clock_new(&service->connection, peers, count, &service->clock, err) &&
+           rpc_server_add(host->server, case_clock_methods, service->clock, err);
+}
+
+static bool add_methods(struct service *service, rpc_server *server, error *err)
+{
+    const struct rpc_method *const reads[] = {case_read_resource_methods, case_read_case_methods,
+                                              case_list_methods, case_read_message_methods,
+                                              case_document_methods};
+    const struct rpc_method *const writes[] = {account_methods,  agent_methods, contact_methods,
+                                               channel_methods,  case_methods,  message_methods,
+                                               connector_methods};
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
+        if (!rpc_server_add(server, reads[i], &service->reader, err))
+            return false;
+    }
+    for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
+        if (!rpc_server_add(server, writes[i], &service->writer, err))
+            return false;
+    }
+    return rpc_server_add(server, case_feed_methods, service->feed, err);
+}
+
+static bool run(struct rpc_host *host, const struct settings *settings, struct service *service, error *err)
+{
+    bool manual;
+    int64_t start_us;
+    service->connection = (struct pg_options){.url = settings->database_url, .application = "casework-case"};
+    if (!parse_clock(settings->clock, &manual, &start_us, err) ||
+        !case_health_check_schema(&service->connection, err) ||
+        !case_clock_prepare(&service->connection, manual, start_us, err) ||
+        !pg_pool_new(&service->connection, (unsigned)settings->readers, &service->pool, err) ||
+        !rpc_host_open(host, err))
+        return false;
+    const struct case_feed_options feed = {service->connection, service->pool, host->server};
+    const struct pg_lane_options lanes = {.connection = service->connection,
+                                          .lanes = (unsigned)settings->lanes};
+    service->batch = (struct case_batch_context){moved, service};
+    if (!case_feed_new(&feed, &service->feed, err) ||
+        !pg_lanes_new(&lanes, manual ? &case_batch_ops_manual : &case_batch_ops_real, &service->batch,
+                      &service->lanes, err))
+        return false;
+    service->reader.pool = service->pool;
+    service->writer.lanes = service->lanes;
+    return add_methods(service, host->server, err) && (!manual || open_clock(service, host, settings, err)) &&
+           case_health_new(service->pool, host->server, &service->health, err) && rpc_host_serve(host, err);
+}
+
+/* Calls end first, then what answers them. */
+static void stop(struct rpc_host *host, struct service *service)
+{
+    case_health_free(service->health);
+    if (host->server != NULL)
+        rpc_server_drain(host->server);
+    pg_lanes_free(service->lanes);
+    case_feed_free(service->feed);
+    rpc_host_close(host);
+    case_clock_free(service->clock);
+    pg_pool_free(service->pool);
+    for (size_t i = 0; i < PEERS; i++)
+        rpc_channel_free(service->peers[i]);
+}
+
+int main(int argc, char **argv)
+{
+    static struct rpc_host host;
+    static struct settings settings;
+    static struct service service;
+    const struct config_option options[] = {
+        RPC_HOST_OPTIONS(host, "127.0.0.1:7001", "127.0.0.1:9101"),
+        {.env = "DATABASE_URL",
+         .help = "PostgreSQL, a libpq URL; several hosts are tried in turn",
+         .fallback = "postgresql:///casework",
+         .secret = true,
+         .value = &settings.database_url},
+        {.env = "CLOCK", .help = "real, manual or manual=TIME", .fallback = "real", .value = &settings.clock},
+        {.env = "SEARCH_TARGET",
+         .help = "the search service, which follows the manual clock; empty: none",
+         .fallback = "127.0.0.1:7002",
+         .value = &settings.search_target},
+        {.env = "SLA_TARGET",
+         .help = "the SLA service, likewise",
+         .fallback = "127.0.0.1:7003",
+         .value = &settings.sla_target},
+        {.env = "REPORT_TARGET",
+         .help = "the report service, likewise",
+         .fallback = "127.0.0.1:7004",
+         .value = &settings.report_target},
+        {.env = "LANES",
+         .help = "connections that write",
+         .fallback = "4",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 64,
+         .value = &settings.lanes},
+        {.env = "READERS",
+         .help = "connections that read",
+         .fallback = "8",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 1024,
+         .value = &settings.readers},
+        {.env = NULL},
+    };
+    int code = rpc_host_configure(&host, "case", "keeps accounts, cases and messages", options, argc, argv);
+    if (code >= 0)
+        return code;
+    error err = {0};
+    bool done = run(&host, &settings, &service, &err);
+    if (!done)
+        log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
+    stop(&host, &service);
+    return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,7 +1,6 @@
 #include "case/case_event.h"
 
 #include "base/clock.h"
-#include "casework/cases/v1/event.pb-c.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -180,6 +179,32 @@ static void pack_account(struct packer *p, const struct account_record *account,
     out->reopen_resolved_on_customer_message = account->reopen_resolved;
     out->session_grace_duration = grace;
     out->create_time = timestamp(p, account->create_time);
+}
+
+Casework__Cases__V1__CaseFacts *case_event_facts(arena *memory, const struct case_record *record)
+{
+    struct packer *p = arena_calloc(memory, 1, sizeof *p);
+    Casework__Cases__V1__CaseFacts *facts = arena_alloc(memory, sizeof *facts);
+    if (p == NULL || facts == NULL)
+        return NULL;
+    p->scratch = memory;
+    p->account = record->account;
+    pack_facts(p, record, facts);
+    return p->failed ? NULL : facts;
+}
+
+Casework__Cases__V1__AccountFacts *case_event_account_facts(arena *memory,
+                                                            const struct account_record *record)
+{
+    struct packer *p = arena_calloc(memory, 1, sizeof *p);
+    Google__Protobuf__Duration *grace = arena_alloc(memory, sizeof *grace);
+    Casework__Cases__V1__AccountFacts *facts = arena_alloc(memory, sizeof *facts);
+    if (p == NULL || grace == NULL || facts == NULL)
+        return NULL;
+    p->scratch = memory;
+    p->account = record->id;
+    pack_account(p, record, grace, facts);
+    return p->failed ? NULL : facts;
 }
 
 static bool append_packed(const Casework__Cases__V1__Event *event, bytes *out)

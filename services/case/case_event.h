@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "case/case_model.h"
+#include "casework/cases/v1/event.pb-c.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,5 +62,10 @@ struct case_event {
 /* Appends the packed event to `out`. False when memory or the cap is out. `scratch` is used up, not cleared.
  */
 bool case_event_pack(const struct case_event *event, int partition, arena *scratch, bytes *out);
+
+/* Facts on their own, for snapshots; in `memory`. NULL: the arena is full. */
+Casework__Cases__V1__CaseFacts *case_event_facts(arena *memory, const struct case_record *record);
+Casework__Cases__V1__AccountFacts *case_event_account_facts(arena *memory,
+                                                            const struct account_record *record);
 
 #endif

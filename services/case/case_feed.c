@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "case/case_feed_stream.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -244,6 +245,7 @@ void case_feed_free(case_feed *feed)
 {
     if (!feed)
         return;
+    case_snapshots_join();
     pg_listener_free(feed->listener);
     pthread_mutex_lock(&feed->lock);
     feed->stopping = true;

@@ -20,4 +20,7 @@ bool feed_partitions_take(const int32_t *partitions, size_t count, const char *a
 extern const struct rpc_stream_handlers case_feed_stream_handlers;
 extern const struct rpc_stream_handlers case_snapshot_handlers;
 
+/* Waits for the threads of snapshots; after the server has drained they end by themselves. */
+void case_snapshots_join(void);
+
 #endif

@@ -6,6 +6,7 @@
 #include "feed/partition.h"
 #include "rpc/wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,11 +17,17 @@
 #define CALL_WAIT_US (10 * CLOCK_MINUTE)
 #define SETTLE_WAIT_US (CLOCK_MINUTE)
 
-enum { PEERS_MAX = 8, MEMORY_MAX = 1 << 20, PAUSE_MS = 5 };
+enum { PEERS_MAX = 16, TARGET_MAX = 256, MEMORY_MAX = 1 << 20, PAUSE_MS = 5 };
+
+/* One replica of a service. */
+struct peer {
+    const char *name;
+    rpc_channel *channel;
+};
 
 struct case_clock {
     struct pg_options connection;
-    struct case_clock_peer peers[PEERS_MAX];
+    struct peer peers[PEERS_MAX];
     size_t peer_count;
 };
 
@@ -125,8 +132,8 @@ static bool read_heads(struct move *move, struct feed_positions *ret_heads, erro
     return true;
 }
 
-static bool settle_peer(struct move *move, const struct case_clock_peer *peer,
-                        const struct feed_positions *heads, int64_t *next_due_us, error *err)
+static bool settle_peer(struct move *move, const struct peer *peer, const struct feed_positions *heads,
+                        int64_t *next_due_us, error *err)
 {
     Casework__Testing__V1__SettleRequest request = CASEWORK__TESTING__V1__SETTLE_REQUEST__INIT;
     Casework__Cases__V1__PartitionPosition members[FEED_PARTITIONS], *list[FEED_PARTITIONS];
@@ -318,24 +325,62 @@ static void handle_advance(rpc_call *call, const ProtobufCMessage *request, void
     rpc_call_reply(call, &response.base);
 }
 
-bool case_clock_new(const struct pg_options *connection, const struct case_clock_peer *peers, size_t count,
-                    case_clock **ret_clock, error *err)
+static bool add_peer(case_clock *clock, const char *keys, const char *name, const char *target, error *err)
+{
+    if (clock->peer_count == PEERS_MAX)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_PEERS", "more than %d replicas",
+                         PEERS_MAX);
+    const struct rpc_channel_options options = {
+        .target = target, .key_directory = keys, .subject = "casework-case"};
+    struct peer *peer = &clock->peers[clock->peer_count];
+    if (!rpc_channel_new(&options, &peer->channel, err))
+        return false;
+    peer->name = name;
+    clock->peer_count++;
+    return true;
+}
+
+/* A channel for each replica: a call that is balanced over them would reach only one. */
+static bool add_replicas(case_clock *clock, const char *keys, const struct case_clock_peer *peer, error *err)
+{
+    static const char list[] = "ipv4:";
+    if (strncmp(peer->target, list, sizeof list - 1) != 0)
+        return !*peer->target || add_peer(clock, keys, peer->name, peer->target, err);
+    const char *address = peer->target + sizeof list - 1;
+    while (*address) {
+        char target[TARGET_MAX];
+        size_t length = strcspn(address, ",");
+        snprintf(target, sizeof target, "%s%.*s", list, (int)length, address);
+        if (!add_peer(clock, keys, peer->name, target, err))
+            return false;
+        address += length + (address[length] == ',');
+    }
+    return true;
+}
+
+bool case_clock_new(const struct pg_options *connection, const char *keys,
+                    const struct case_clock_peer *peers, size_t count, case_clock **ret_clock, error *err)
 {
     case_clock *clock = calloc(1, sizeof *clock);
-    if (!clock || count > PEERS_MAX) {
-        free(clock);
+    if (!clock)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the clock");
-    }
     clock->connection = *connection;
-    if (count > 0)
-        memcpy(clock->peers, peers, count * sizeof *peers);
-    clock->peer_count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (!add_replicas(clock, keys, &peers[i], err)) {
+            case_clock_free(clock);
+            return false;
+        }
+    }
     *ret_clock = clock;
     return true;
 }
 
 void case_clock_free(case_clock *clock)
 {
+    if (!clock)
+        return;
+    for (size_t i = 0; i < clock->peer_count; i++)
+        rpc_channel_free(clock->peers[i].channel);
     free(clock);
 }
 

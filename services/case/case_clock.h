@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A service that has to follow the clock. */
+/* A service that has to follow the clock; every replica that its target names ("ipv4:a:1,b:2"). */
 struct case_clock_peer {
-    const char *name; /* for errors */
-    rpc_channel *channel;
+    const char *name;   /* for errors */
+    const char *target; /* "": there is none */
 };
 
 typedef struct case_clock case_clock;
@@ -31,9 +31,13 @@ typedef struct case_clock case_clock;
 bool case_clock_prepare(const struct pg_options *connection, bool manual, int64_t start_us, error *err)
     __attribute__((warn_unused_result));
 
-/* The options' texts, the peers' names and channels must outlive the clock; the array is copied. */
-bool case_clock_new(const struct pg_options *connection, const struct case_clock_peer *peers, size_t count,
-                    case_clock **ret_clock, error *err) __attribute__((warn_unused_result));
+/*
+ * `keys`: the key directory that tokens for the peers are made with, NULL for none. Its text, the
+ * connection's and the names must outlive the clock.
+ */
+bool case_clock_new(const struct pg_options *connection, const char *keys,
+                    const struct case_clock_peer *peers, size_t count, case_clock **ret_clock, error *err)
+    __attribute__((warn_unused_result));
 void case_clock_free(case_clock *clock); /* takes NULL */
 
 /* ClockService; context: the case_clock. Only to be served with a manual clock. */

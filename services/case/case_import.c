@@ -4,6 +4,7 @@
 #include "case/case_command.h"
 #include "case/case_import_command.h"
 #include "case/case_name.h"
+#include "case/case_write.h"
 #include "casework/cases/v1/import_service.pb-c.h"
 #include "rpc/wire.h"
 
@@ -46,7 +47,7 @@ struct import {
 
 /* A conversation on its way. In its own arena. */
 struct item {
-    struct case_command *command; /* its `caller` is the item */
+    struct case_command command; /* first: the lane knows the item by it */
     struct import *import;
     arena *memory;
     int64_t index;
@@ -184,7 +185,7 @@ static void fail(struct import *import, const error *err)
 /* With the lock held: books what became of a conversation. */
 static void book(struct import *import, const struct item *item)
 {
-    const struct case_command *command = item->command;
+    const struct case_command *command = &item->command;
     if (command->lane.outcome.code != STATUS_OK) {
         refuse(import, item->index, command->import.external_id, &command->lane.outcome);
         return;
@@ -201,7 +202,7 @@ static void book(struct import *import, const struct item *item)
 /* On the lane's thread, after the commit. */
 static void item_done(struct pg_command *lane)
 {
-    struct item *item = ((struct case_command *)lane)->caller;
+    struct item *item = (struct item *)lane;
     struct import *import = item->import;
     const error *outcome = &lane->outcome;
     if (outcome->code != STATUS_OK && !is_refusal(outcome->code))
@@ -232,52 +233,61 @@ static bool submit(struct import *import, struct case_command *command, error *e
     return true;
 }
 
-static struct actor actor_of(arena *memory, const struct rpc_caller *caller)
+/* What the lane needs must outlive this message of the stream: the conversation is copied. */
+static const Casework__Cases__V1__Conversation *copy(arena *memory,
+                                                     const Casework__Cases__V1__Conversation *given,
+                                                     error *err)
 {
-    struct actor actor = {.kind = ACTOR_KIND_SERVICE, .id = "", .via = "", .session = ""};
-    if (*caller->agent) {
-        actor.kind = ACTOR_KIND_AGENT;
-        actor.id = arena_strdup(memory, caller->agent);
-        if (caller->role == RPC_ROLE_SERVICE)
-            actor.via = arena_strdup(memory, caller->subject);
-    } else {
-        actor.id = arena_strdup(memory, caller->subject);
-    }
-    return actor;
+    size_t length = protobuf_c_message_get_packed_size(&given->base);
+    uint8_t *packed = malloc(length + 1);
+    ProtobufCMessage *message = NULL;
+    if (!packed)
+        return NULL;
+    protobuf_c_message_pack(&given->base, packed);
+    bool copied = wire_unpack(given->base.descriptor, packed, length, memory, &message, err);
+    free(packed);
+    return copied ? (const Casework__Cases__V1__Conversation *)message : NULL;
+}
+
+static bool item_fill(struct item *item, const Casework__Cases__V1__ImportConversationsRequest *request,
+                      error *err)
+{
+    struct import *import = item->import;
+    const struct rpc_caller *caller = rpc_call_caller(import->call);
+    struct case_command *command = &item->command;
+    const char *account = arena_strdup(item->memory, import->account);
+    const char *display_name = arena_strdup(item->memory, request->account_display_name);
+    if (!account || !display_name)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the conversation");
+    if (!request->conversation)
+        return error_bad_field(err, "conversation", "is required");
+    const Casework__Cases__V1__Conversation *conversation = copy(item->memory, request->conversation, err);
+    case_command_init(command, CASE_METHOD_IMPORT, account);
+    if (!conversation || !import_conversation_take(item->memory, conversation, &command->import, err))
+        return false;
+    command->import.create_account = strcmp(caller->account, "*") == 0;
+    command->import.account_display_name = display_name;
+    command->actor = case_write_actor(import->call);
+    command->agent_must_exist = command->actor.kind == ACTOR_KIND_AGENT;
+    command->needs_admin = *caller->agent && caller->role == RPC_ROLE_SERVICE;
+    command->lane.done = item_done;
+    return true;
 }
 
 /* The conversation as a command. NULL: err says why. */
 static struct item *item_new(struct import *import,
                              const Casework__Cases__V1__ImportConversationsRequest *request, error *err)
 {
-    const struct rpc_caller *caller = rpc_call_caller(import->call);
     arena *memory = arena_new(CONVERSATION_BYTES_MAX);
     struct item *item = memory ? arena_calloc(memory, 1, sizeof *item) : NULL;
-    const char *account = item ? arena_strdup(memory, import->account) : NULL;
-    struct case_command *command = account ? case_command_new(memory, CASE_METHOD_IMPORT, account) : NULL;
-    if (!command) {
-        arena_free(memory);
-        error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the conversation");
-        return NULL;
+    error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the conversation");
+    if (item) {
+        item->import = import;
+        item->memory = memory;
+        item->index = import->next_index;
     }
-    *item =
-        (struct item){.command = command, .import = import, .memory = memory, .index = import->next_index};
-    struct import_conversation *conversation = &command->import;
-    if (!import_conversation_take(memory, request->conversation, conversation, err)) {
+    if (!item || !item_fill(item, request, err)) {
         arena_free(memory);
-        return NULL;
-    }
-    conversation->create_account = strcmp(caller->account, "*") == 0;
-    conversation->account_display_name = arena_strdup(memory, request->account_display_name);
-    command->actor = actor_of(memory, caller);
-    command->agent_must_exist = command->actor.kind == ACTOR_KIND_AGENT;
-    command->needs_admin = *caller->agent && caller->role == RPC_ROLE_SERVICE;
-    command->caller = item;
-    command->lane.done = item_done;
-    command->lane.deadline_us = 0;
-    if (!conversation->account_display_name || !command->actor.id || !command->actor.via) {
-        arena_free(memory);
-        error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the conversation");
         return NULL;
     }
     return item;
@@ -316,7 +326,7 @@ static bool take_item(struct import *import, const Casework__Cases__V1__ImportCo
         import->in_flight++;
         import->references++;
         pthread_mutex_unlock(&import->lock);
-        if (submit(import, item->command, &err))
+        if (submit(import, &item->command, &err))
             return true;
         arena_free(item->memory);
         pthread_mutex_lock(&import->lock);

@@ -15,8 +15,8 @@
 enum { IMPORT_ID_MAX = 63 };
 
 /*
- * Fills `ret_import`, copying everything into `memory`. False: INVALID_ARGUMENT and the field, or
- * RESOURCE_EXHAUSTED when the memory is full.
+ * Fills `ret_import`, which shares the conversation's texts; what is made of them is in `memory`. False:
+ * INVALID_ARGUMENT and the field, or RESOURCE_EXHAUSTED when the memory is full.
  */
 bool import_conversation_take(arena *memory, const Casework__Cases__V1__Conversation *conversation,
                               struct import_conversation *ret_import, error *err)

@@ -6,6 +6,7 @@
 #include "case/case_clock.h"
 #include "case/case_feed.h"
 #include "case/case_health.h"
+#include "case/case_import.h"
 #include "case/case_read.h"
 #include "case/case_write.h"
 #include "rpc/host.h"
@@ -18,8 +19,6 @@ struct settings {
     int64_t lanes, readers;
 };
 
-enum { PEERS = 3 };
-
 struct service {
     struct pg_options connection;
     pg_pool *pool;
@@ -27,9 +26,9 @@ struct service {
     case_feed *feed;
     case_clock *clock;
     case_health *health;
-    rpc_channel *peers[PEERS];
     struct case_reader reader;
     struct case_writer writer;
+    struct case_importer importer;
     struct case_batch_context batch;
 };
 
@@ -53,32 +52,20 @@ static bool parse_clock(const char *text, bool *ret_manual, int64_t *ret_start_u
 static bool open_clock(struct service *service, const struct rpc_host *host, const struct settings *settings,
                        error *err)
 {
-    const char *const names[PEERS] = {"search", "sla", "report"};
-    const char *const targets[PEERS] = {settings->search_target, settings->sla_target,
-                                        settings->report_target};
-    struct case_clock_peer peers[PEERS];
-    size_t count = 0;
-    for (size_t i = 0; i < PEERS; i++) {
-        const struct rpc_channel_options options = {
-            .target = targets[i],
-            .key_directory = host->key_directory[0] == '\0' ? NULL : host->key_directory,
-            .subject = "casework-case",
-        };
-        if (targets[i][0] == '\0')
-            continue;
-        if (!rpc_channel_new(&options, &service->peers[i], err))
-            return false;
-        peers[count++] = (struct case_clock_peer){names[i], service->peers[i]};
-    }
-    return case_clock_new(&service->connection, peers, count, &service->clock, err) &&
+    const struct case_clock_peer peers[] = {{"search", settings->search_target},
+                                            {"sla", settings->sla_target},
+                                            {"report", settings->report_target}};
+    const char *keys = host->key_directory[0] == '\0' ? NULL : host->key_directory;
+    return case_clock_new(&service->connection, keys, peers, sizeof peers / sizeof peers[0], &service->clock,
+                          err) &&
            rpc_server_add(host->server, case_clock_methods, service->clock, err);
 }
 
 static bool add_methods(struct service *service, rpc_server *server, error *err)
 {
     const struct rpc_method *const reads[] = {case_read_resource_methods, case_read_case_methods,
-                                              case_list_methods, case_read_message_methods,
-                                              case_document_methods};
+                                              case_due_methods,           case_list_methods,
+                                              case_read_message_methods,  case_document_methods};
     const struct rpc_method *const writes[] = {account_methods,  agent_methods, contact_methods,
                                                channel_methods,  case_methods,  message_methods,
                                                connector_methods};
@@ -90,7 +77,8 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
         if (!rpc_server_add(server, writes[i], &service->writer, err))
             return false;
     }
-    return rpc_server_add(server, case_feed_methods, service->feed, err);
+    return rpc_server_add(server, case_feed_methods, service->feed, err) &&
+           rpc_server_add(server, case_import_methods, &service->importer, err);
 }
 
 static bool run(struct rpc_host *host, const struct settings *settings, struct service *service, error *err)
@@ -113,7 +101,7 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
                       &service->lanes, err))
         return false;
     service->reader.pool = service->pool;
-    service->writer.lanes = service->lanes;
+    service->writer.lanes = service->importer.lanes = service->lanes;
     return add_methods(service, host->server, err) && (!manual || open_clock(service, host, settings, err)) &&
            case_health_new(service->pool, host->server, &service->health, err) && rpc_host_serve(host, err);
 }
@@ -129,8 +117,6 @@ static void stop(struct rpc_host *host, struct service *service)
     rpc_host_close(host);
     case_clock_free(service->clock);
     pg_pool_free(service->pool);
-    for (size_t i = 0; i < PEERS; i++)
-        rpc_channel_free(service->peers[i]);
 }
 
 int main(int argc, char **argv)

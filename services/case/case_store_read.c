@@ -325,7 +325,7 @@ static const struct reading readings[STORE_READS] = {
     {ENTRY_CHANNEL_OF_NETWORK,
      &read_channels_of_network,
      {PART_ACCOUNT, PART_A, PARTS_END},
-     1,
+     CHANNEL_COLUMN_COUNT,
      load_channel_of_network},
     {ENTRY_CHANNEL_ADDRESS,
      &read_channel_addresses,

@@ -90,6 +90,7 @@ static void heap_remove(struct heap *heap, struct waiter *waiter)
 {
     size_t at = waiter->places[heap->order];
     struct waiter *last = heap->items[--heap->count];
+    heap->items[heap->count] = NULL;
     if (last == waiter)
         return;
     heap_set(heap, at, last);

@@ -76,8 +76,7 @@ static bool close_case(const struct case_context *context, const struct case_act
     if (!rule_holds(before, act->close.rule) || context->now < act->close.due_time) {
         error_set(err, STATUS_FAILED_PRECONDITION, "NOT_DUE", "case %lld is not due for closing",
                   (long long)before->id);
-        error_add_info(err, "status", case_status_name(before->status));
-        return false;
+        return case_step_tell_status(before, err);
     }
     return case_step_status(context, change, CASE_STATUS_CLOSED, EVENT_KIND_CASE_CLOSED, err);
 }

@@ -1,5 +1,6 @@
 #include "case/case_rules_steps.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define STAYS CASE_STAYS
@@ -29,16 +30,21 @@ int case_transition(enum case_row row, enum case_status from)
     return transitions[row][from];
 }
 
-bool case_step_refuse(const struct case_record *record, error *err)
+bool case_step_tell_status(const struct case_record *record, error *err)
 {
-    char reason[40] = "CASE_";
-    strncat(reason, case_status_name(record->status), sizeof reason - sizeof "CASE_");
-    error_set(err, STATUS_FAILED_PRECONDITION, reason, "case %lld is %s", (long long)record->id,
-              case_status_name(record->status));
-    char status[48] = "CASE_STATUS_";
-    strncat(status, case_status_name(record->status), sizeof status - sizeof "CASE_STATUS_");
+    char status[48];
+    snprintf(status, sizeof status, "CASE_STATUS_%s", case_status_name(record->status));
     error_add_info(err, "status", status);
     return false;
+}
+
+bool case_step_refuse(const struct case_record *record, error *err)
+{
+    char reason[40];
+    snprintf(reason, sizeof reason, "CASE_%s", case_status_name(record->status));
+    error_set(err, STATUS_FAILED_PRECONDITION, reason, "case %lld is %s", (long long)record->id,
+              case_status_name(record->status));
+    return case_step_tell_status(record, err);
 }
 
 bool case_step_out_of_memory(error *err)

@@ -23,7 +23,8 @@ enum { CASE_STAYS = 0, CASE_REFUSED = -1, CASE_GOES_BACK = -2 };
 /* Where the row takes a case of that status: a status, or one of the three above. */
 int case_transition(enum case_row row, enum case_status from);
 
-/* Refused because of where the case stands. Always false. */
+/* Refused because of where the case stands; and only the status in the details. Always false. */
+bool case_step_tell_status(const struct case_record *record, error *err);
 bool case_step_refuse(const struct case_record *record, error *err);
 bool case_step_out_of_memory(error *err);
 

@@ -53,7 +53,7 @@ struct append {
 
 static embedded_pg *server;
 static pg_lanes *lanes;
-static atomic_int finished, committed, largest;
+static atomic_int started, finished, committed, largest;
 
 static bool append_read(void *context, pg_batch *batch, error *err)
 {
@@ -62,6 +62,7 @@ static bool append_read(void *context, pg_batch *batch, error *err)
     pg_params_init(&p, pg_batch_memory(batch));
     pg_add_int2(&p, pg_batch_partition(batch));
     pg_array *values = pg_add_array(&p, PG_INT8);
+    started++;
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         struct append *a = (struct append *)pg_batch_command(batch, i);
         a->runs++;
@@ -240,7 +241,7 @@ static pg_conn *hold_partition(void)
         .name = "hold", .sql = "SELECT head FROM partitions WHERE partition = 0 FOR UPDATE"};
     error err = {0};
     pg_conn *conn = open_conn();
-    cr_assert(pg_begin(conn, 0, &err) && pg_query(conn, &hold, NULL, 0, NULL, &err));
+    cr_assert(pg_begin(conn, 0, &err) && pg_query(conn, &hold, NULL, 0, NULL, &err), "%s", err.detail);
     return conn;
 }
 
@@ -280,6 +281,16 @@ Test(pg_lane, nothing_to_write_is_no_commit)
     cr_assert_eq(item_count(), 1);
     cr_assert_eq(finished, 2);
     cr_assert_eq(committed, 1);
+}
+
+Test(pg_lane, a_batch_that_writes_nothing_lets_the_partition_go)
+{
+    cr_assert_eq(append(0, REFUSED), STATUS_FAILED_PRECONDITION);
+    pg_conn *other = hold_partition();
+    pg_conn_close(other);
+    cr_assert_eq(append(0, FORBIDDEN), STATUS_INTERNAL);
+    other = hold_partition();
+    pg_conn_close(other);
 }
 
 Test(pg_lane, waiting_commands_become_one_transaction)
@@ -359,26 +370,23 @@ Test(pg_lane, a_partition_that_somebody_keeps_is_unavailable)
 
 Test(pg_lane, a_full_queue_says_so_at_once)
 {
-    static struct append a[200];
-    static atomic_bool told[200];
+    static struct append a[101], one_more;
+    static atomic_bool told[101];
     error err = {0};
-    int taken = 0;
     pg_conn *holder = hold_partition();
-    for (int i = 0; i < 200; i++) {
-        a[i] =
-            (struct append){.command = {.partition = 0, .done = append_done}, .value = i, .told = &told[i]};
-        if (!pg_lanes_submit(lanes, &a[i].command, &err))
-            break;
-        taken++;
-    }
+    submit(&a[0], &told[0], 0, 0);
+    while (started == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 1; i <= 100; i++)
+        submit(&a[i], &told[i], 0, i);
+    one_more = (struct append){.command = {.partition = 0, .done = append_done}};
+    cr_assert_not(pg_lanes_submit(lanes, &one_more.command, &err));
     cr_assert_eq(err.code, STATUS_RESOURCE_EXHAUSTED);
-    cr_assert_geq(taken, 100);
-    cr_assert_leq(taken, 101, "100 waiting, and one being run");
     pg_rollback(holder);
     pg_conn_close(holder);
-    for (int i = 0; i < taken; i++)
+    for (int i = 0; i <= 100; i++)
         await(&told[i]);
-    cr_assert_eq(item_count(), taken);
+    cr_assert_eq(item_count(), 101);
 }
 
 Test(pg_lane, freeing_runs_what_is_queued)

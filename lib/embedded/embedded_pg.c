@@ -156,13 +156,11 @@ static bool await_ready(embedded_pg *pg, error *err)
     return false;
 }
 
-bool embedded_pg_restart(embedded_pg *pg, error *err)
+static bool start_once(embedded_pg *pg, error *err)
 {
     char program[PATH_SIZE + 16];
     const char *argv[8 + 2 * SETTINGS_MAX];
     size_t count = 0;
-    if (pg->server)
-        return true;
     snprintf(program, sizeof program, "%s/postgres", pg->programs);
     argv[count++] = program;
     argv[count++] = "-D";
@@ -184,6 +182,28 @@ bool embedded_pg_restart(embedded_pg *pg, error *err)
     process_free(pg->server);
     pg->server = NULL;
     return false;
+}
+
+/* After a crash of all its processes some may take a moment to be gone; the server refuses to start beside
+ * them. */
+static bool is_hindered_by_the_dying(const error *err)
+{
+    return strstr(err->detail, "is still in use") ||
+           strstr(err->detail, "Terminate any old server processes");
+}
+
+bool embedded_pg_restart(embedded_pg *pg, error *err)
+{
+    error why = {.code = STATUS_OK};
+    int64_t until = clock_monotonic_us() + STOP_TIMEOUT;
+    while (!pg->server && !start_once(pg, &why)) {
+        if (!is_hindered_by_the_dying(&why) || clock_monotonic_us() > until) {
+            *err = why;
+            return false;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    return true;
 }
 
 static void add_setting(embedded_pg *pg, const char *text)

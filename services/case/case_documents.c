@@ -41,13 +41,13 @@ static const struct pg_statement documents = {
         " m.numbers, m.kinds, m.bodies, (SELECT epoch FROM suite)"
         " FROM u JOIN partitions h ON h.partition = u.partition"
         " LEFT JOIN cases c ON c.partition = u.partition AND c.account = u.account AND c.id = u.id"
-        " AND u.before <= $4"
+        " AND u.before <= $4::int8"
         " LEFT JOIN contacts p ON p.partition = c.partition AND p.account = c.account AND p.contact = "
         "c.contact"
         " LEFT JOIN LATERAL (SELECT array_agg(t.number::int8 ORDER BY t.number) AS numbers,"
         " array_agg(t.kind::int8 ORDER BY t.number) AS kinds, array_agg(t.body ORDER BY t.number) AS bodies"
         " FROM (SELECT x.number, x.kind, x.body" COUNTING
-        ") t WHERE u.before <= $4) m ON true ORDER BY u.place",
+        ") t WHERE u.before <= $4::int8) m ON true ORDER BY u.place",
 };
 
 enum column {

@@ -105,6 +105,18 @@ void suite_create_agent(suite *s, const char *account, const char *id);
 const char *suite_create_case(suite *s, const char *account, const char *subject, const char *body,
                               arena *memory, int64_t *ret_position);
 
+/*
+ * OpenCase, MarkCasePending, ResolveCase, ReopenCase, DeleteCase, UndeleteCase: whatever takes a case's name.
+ * By the agent with this id; NULL: by the platform. Answers the position.
+ */
+int64_t suite_step(suite *s, const char *method, const char *case_name, const char *agent);
+
+/* A message of MESSAGE_KIND_… by the agent; NULL: by the platform. Answers the position. */
+int64_t suite_write(suite *s, const char *case_name, int kind, const char *agent, const char *body);
+
+/* The case as it is, in `memory`. */
+const struct Casework__Cases__V1__Case *suite_case(suite *s, const char *case_name, arena *memory);
+
 /* Where the account's feed stands. */
 int64_t suite_position(suite *s, const char *account);
 

@@ -4,6 +4,7 @@
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
+#include "casework/cases/v1/message_service.pb-c.h"
 #include "casework/testing/v1/clock_service.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "tests/support/suite_private.h"
@@ -204,6 +205,67 @@ const char *suite_create_case(suite *s, const char *account, const char *subject
     if (ret_position)
         *ret_position = response->position;
     return response->case_->name;
+}
+
+static void *call_as(suite *s, const char *agent, const ProtobufCServiceDescriptor *service,
+                     const char *method, const ProtobufCMessage *request, arena *memory)
+{
+    const struct rpc_client_options options = {.timeout_us = CALL_TIMEOUT, .agent = agent};
+    ProtobufCMessage *response;
+    error err;
+    if (!rpc_client_call(suite_channel(s, service_of(service), 0), service, method, request, &options, memory,
+                         &response, &err))
+        suite_give_up(s, "%s: %s: %s", method, status_code_name(err.code), err.message);
+    return response;
+}
+
+static void *field_at(const ProtobufCMessage *message, const char *name)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+    return (char *)message + field->offset;
+}
+
+int64_t suite_step(suite *s, const char *method, const char *case_name, const char *agent)
+{
+    const ProtobufCServiceDescriptor *service = &casework__cases__v1__case_service__descriptor;
+    const ProtobufCMethodDescriptor *found =
+        protobuf_c_service_descriptor_get_method_by_name(service, method);
+    if (!found)
+        suite_give_up(s, "there is no method %s", method);
+    arena *memory = arena_new(4 * 1024 * 1024);
+    ProtobufCMessage *request = arena_calloc(memory, 1, found->input->sizeof_message);
+    found->input->message_init(request);
+    *(const char **)field_at(request, "name") = case_name;
+    const ProtobufCMessage *response = call_as(s, agent, service, method, request, memory);
+    int64_t position = *(const int64_t *)field_at(response, "position");
+    arena_free(memory);
+    return position;
+}
+
+int64_t suite_write(suite *s, const char *case_name, int kind, const char *agent, const char *body)
+{
+    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
+    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
+    arena *memory = arena_new(4 * 1024 * 1024);
+    message.kind = (Casework__Cases__V1__MessageKind)kind;
+    message.body = (char *)body;
+    request.parent = (char *)case_name;
+    request.message = &message;
+    const Casework__Cases__V1__AddMessageResponse *response = call_as(
+        s, agent, &casework__cases__v1__message_service__descriptor, "AddMessage", &request.base, memory);
+    int64_t position = response->position;
+    arena_free(memory);
+    return position;
+}
+
+const Casework__Cases__V1__Case *suite_case(suite *s, const char *case_name, arena *memory)
+{
+    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
+    request.name = (char *)case_name;
+    const Casework__Cases__V1__GetCaseResponse *response =
+        suite_call(s, &casework__cases__v1__case_service__descriptor, "GetCase", &request, memory);
+    return response->case_;
 }
 
 int64_t suite_position(suite *s, const char *account)

@@ -1,0 +1,59 @@
+#ifndef CASEWORK_TESTS_SUPPORT_CASE_SERVER_H
+#define CASEWORK_TESTS_SUPPORT_CASE_SERVER_H
+
+/*
+ * The case service alone, as a program of its own on a private PostgreSQL, with a manual clock that nobody
+ * else follows, and without keys: every caller is a service for all accounts. What a test cannot go on
+ * without ends it with a message.
+ */
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "casework/cases/v1/import_service.pb-c.h"
+#include "embedded/embedded_pg.h"
+#include "embedded/process.h"
+#include "rpc/client.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CASE_SERVER_START_US INT64_C(1772442000000000) /* 2026-03-02T09:00:00Z */
+
+struct case_server {
+    embedded_pg *pg;
+    process *process;
+    rpc_channel *channel;
+    arena *memory; /* of the answers of all calls */
+};
+
+void case_server_start(struct case_server *server);
+void case_server_stop(struct case_server *server);
+
+/* False: the answer was an error. */
+bool case_server_try(struct case_server *server, const ProtobufCServiceDescriptor *service,
+                     const char *method, const void *request, void *ret_response, error *ret_err)
+    __attribute__((warn_unused_result));
+
+/* For calls that must succeed. */
+void *case_server_call(struct case_server *server, const ProtobufCServiceDescriptor *service,
+                       const char *method, const void *request);
+
+/* The clock moves on. */
+void case_server_advance(struct case_server *server, int64_t duration_us);
+
+/* accounts/ID and, in it, channels/desk of the network "chat". */
+void case_server_account(struct case_server *server, const char *id);
+
+/* A conversation for an import, in the server's memory. Messages: 'c'ustomer, 'a'gent, 'n'ote, 't'hird party,
+ * a minute apart. */
+Casework__Cases__V1__ImportConversationsRequest *case_server_conversation(
+    struct case_server *server, const char *account, const char *external_id, const char *subject,
+    const char *messages, int64_t start_us);
+
+/* Streams them in. */
+Casework__Cases__V1__ImportConversationsResponse *case_server_import(
+    struct case_server *server, Casework__Cases__V1__ImportConversationsRequest *const *items, size_t count);
+
+#endif

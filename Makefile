@@ -20,9 +20,8 @@ all: deps-build ## build every library, service and tool into build/ (the defaul
 	+@$(BUILD) programs
 
 .PHONY: run
-run: deps-run all ## build, then run everything on this machine; ARGS="…" goes to `casework up`
-	@test -x build/bin/casework || { echo "run: nothing in cli/ to build build/bin/casework from" >&2; exit 1; }
-	build/bin/casework up $(ARGS)
+run: deps-run all ## build, then run everything on this machine and show it; ARGS="…" goes to `casework up`
+	@build/bin/casework up --tour $(ARGS)
 
 .PHONY: image
 image: ## build the container image casework:latest (docker or podman)

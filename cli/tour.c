@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
+#include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/report/v1/report_service.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define ACCOUNT "bramblefield" /* of the sample */
+#define AN_AGENT "AGENT"       /* stands for the id of an agent of the account */
 #define STEP_TIMEOUT CLOCK_MINUTE
 
 enum { WORDS_MAX = 12 };
@@ -33,8 +35,8 @@ static const struct step steps[] = {
      {"search", ACCOUNT, "contract"},
      false},
     {"An agent answers, and the case is resolved.",
-     {"message", "add", ACCOUNT "/5", "The contract is on its way to you.", "--then", "resolve", "--as-agent",
-      "tomasz.wolny"},
+     {"message", "add", ACCOUNT "/5", "The contract is on its way to you.", "--kind", "agent", "--then",
+      "resolve", "--as-agent", AN_AGENT},
      true},
     {"If nobody writes for 72 hours, the system closes it.", {"sla", "timers", ACCOUNT}, false},
     {"Those resolved in March it has closed already.",
@@ -125,6 +127,34 @@ static bool await_others(struct session *session, error *err)
                 &activity, &ignored, err);
 }
 
+/* The steps' words, with an agent's id where they want one. */
+static bool complete_words(struct session *session, const struct step *step, const char *ret_words[WORDS_MAX],
+                           error *err)
+{
+    Casework__Cases__V1__ListAgentsRequest request = CASEWORK__CASES__V1__LIST_AGENTS_REQUEST__INIT;
+    Casework__Cases__V1__ListAgentsResponse *response;
+    request.parent = "accounts/" ACCOUNT;
+    for (int i = 0; i < WORDS_MAX; i++) {
+        ret_words[i] = step->words[i];
+        if (!step->words[i] || strcmp(step->words[i], AN_AGENT) != 0)
+            continue;
+        if (!call(session, TARGET_CASE, &casework__cases__v1__agent_service__descriptor, "ListAgents",
+                  &request, &response, err))
+            return false;
+        if (response->n_agents == 0)
+            return error_set(err, STATUS_NOT_FOUND, "", "the sample's account has no agents");
+        ret_words[i] = strrchr(response->agents[0]->name, '/') + 1;
+    }
+    return true;
+}
+
+static bool take_step(struct session *session, const struct step *step, error *err)
+{
+    const char *words[WORDS_MAX];
+    return await_others(session, err) && complete_words(session, step, words, err) &&
+           run_command(step->why, words, err);
+}
+
 static bool load_sample(error *err)
 {
     char sample[PLACE_SIZE];
@@ -147,8 +177,7 @@ static bool walk(struct session *session, error *err)
     if (!run_command("These companies are here.", all_accounts, err))
         return false;
     for (int i = 0; i < STEP_COUNT && has_account(accounts, "accounts/" ACCOUNT); i++)
-        if ((loaded || !steps[i].once) &&
-            (!await_others(session, err) || !run_command(steps[i].why, steps[i].words, err)))
+        if ((loaded || !steps[i].once) && !take_step(session, &steps[i], err))
             return false;
     return true;
 }

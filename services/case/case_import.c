@@ -130,7 +130,8 @@ static Casework__Cases__V1__ImportRefusal *refusal_wire(arena *memory, const str
 static bool fill_refusals(struct import *import, arena *memory,
                           Casework__Cases__V1__ImportConversationsResponse *response)
 {
-    qsort(import->refusals, import->refusal_count, sizeof *import->refusals, by_index);
+    if (import->refusal_count > 0)
+        qsort(import->refusals, import->refusal_count, sizeof *import->refusals, by_index);
     response->refusals = arena_calloc(memory, import->refusal_count + 1, sizeof *response->refusals);
     if (!response->refusals)
         return false;

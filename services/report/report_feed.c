@@ -1,5 +1,6 @@
 #include "report/report_feed.h"
 
+#include "base/injection.h"
 #include "base/log.h"
 #include "rpc/name.h"
 #include "rpc/wire.h"
@@ -114,6 +115,7 @@ static bool apply(void *context, wire_event *const *events, size_t count, const 
     }
     if (!report_store_apply(feed->store, heads->epoch, parts, part_count, err))
         return false;
+    injection_point("report_feed.applied"); /* stored, and nobody has heard of it yet */
     feed->done = *heads;
     return true;
 }

@@ -42,13 +42,17 @@ struct world {
     int64_t position; /* of the last change */
 };
 
-static struct world begin(const char *zone, unsigned replicas)
+static struct world begin_with(const char *zone, const struct suite_options *options)
 {
-    const struct suite_options options = {.replicas = replicas};
-    struct world w = {.suite = suite_start(&options), .memory = arena_new(256 << 20)};
+    struct world w = {.suite = suite_start(options), .memory = arena_new(256 << 20)};
     w.account = suite_create_account(w.suite, "acme", zone, w.memory);
     w.position = suite_position(w.suite, w.account);
     return w;
+}
+
+static struct world begin(const char *zone, unsigned replicas)
+{
+    return begin_with(zone, &(struct suite_options){.replicas = replicas});
 }
 
 static void end(struct world *w)
@@ -426,6 +430,38 @@ Test(report, what_cannot_be_answered_is_refused)
     end(&w);
 }
 
+/* --- crashes ---------------------------------------------------------------------------------------------
+ */
+
+/* The service dies each time it has stored its third response and not yet said so. */
+Test(report, killed_between_effect_and_position_nothing_counts_twice)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=report_feed.applied=kill@3", NULL};
+    struct world w = begin_with("UTC", &(struct suite_options){.settings = settings});
+    pid_t former = suite_pid(w.suite, SUITE_REPORT, 0);
+    int deaths = 0, made = 0;
+    for (; deaths < 3 && made < 300; made++) {
+        act(&w, made % 2 == 0 ? "ResolveCase" : "MarkCasePending", create_case(&w));
+        const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+        nanosleep(&pause, NULL);
+        pid_t now = suite_pid(w.suite, SUITE_REPORT, 0);
+        if (now == former)
+            continue;
+        suite_await_restart(w.suite, SUITE_REPORT, 0, former);
+        former = suite_pid(w.suite, SUITE_REPORT, 0);
+        deaths++;
+    }
+    cr_expect_eq(deaths, 3);
+    wire_request today = ask(&w);
+    ProtobufCMessage *response;
+    error err = {0};
+    while (!suite_try(w.suite, reports, "GetCaseActivity", &today.base, w.memory, &response, &err))
+        cr_assert_eq(err.code, STATUS_UNAVAILABLE, "%s", err.message); /* dying once more on its way */
+    check_sums((const wire_response *)response);
+    expect_row(((const wire_response *)response)->total, made, made / 2, (made + 1) / 2, 0);
+    end(&w);
+}
+
 /* --- the real conversations ------------------------------------------------------------------------------
  */
 
@@ -445,20 +481,19 @@ static void *import(void *argument)
     return NULL;
 }
 
-/* Kills the replicas in turn for as long as the import runs; how often. */
+/* Kills the replicas in turn for as long as the import runs; how often while it did. */
 static int import_under_fire(const struct world *w, const char *path)
 {
     struct importing importing = {.suite = w->suite, .path = path};
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, import, &importing), 0);
     int kills = 0;
-    const struct timespec pause = {.tv_nsec = 150 * 1000 * 1000};
-    do {
-        nanosleep(&pause, NULL);
-        pid_t former = suite_kill(w->suite, SUITE_REPORT, (unsigned)kills % 2);
-        suite_await_restart(w->suite, SUITE_REPORT, (unsigned)kills % 2, former);
-        kills++;
-    } while (!atomic_load(&importing.done));
+    const struct timespec pause = {.tv_nsec = 60 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+    while (!atomic_load(&importing.done)) {
+        unsigned replica = (unsigned)kills++ % 2;
+        suite_await_restart(w->suite, SUITE_REPORT, replica, suite_kill(w->suite, SUITE_REPORT, replica));
+    }
     pthread_join(thread, NULL);
     cr_expect_eq(importing.status, 0);
     return kills;
@@ -554,7 +589,7 @@ Test(report, the_real_conversations_under_fire_equal_a_rebuild, .timeout = 300)
         return;
     struct world w = begin("UTC", 2);
     cr_expect_gt(import_under_fire(&w, path), 0);
-    cr_expect_gt(import_under_fire(&w, path), 0); /* again: without a second effect */
+    (void)import_under_fire(&w, path); /* again: without a second effect */
     struct feed_positions heads = heads_of(&w);
     struct rebuild r = rebuild(&w, &heads);
     Casework__Cases__V1__ListAccountsRequest list = CASEWORK__CASES__V1__LIST_ACCOUNTS_REQUEST__INIT;

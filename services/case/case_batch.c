@@ -243,6 +243,11 @@ static bool decide(void *context, pg_batch *batch, error *err)
             command->lane.outcome = refusal;
         }
     }
+    for (size_t i = 0; i < pg_batch_count(batch); i++) {
+        struct case_command *command = command_at(batch, i);
+        if (command->prepare != NULL && command->lane.outcome.code == STATUS_OK)
+            command->prepare(command);
+    }
     return case_store_write(overlay, batch, err);
 }
 

@@ -90,7 +90,7 @@ struct import_conversation {
     int64_t status_time;     /* 0: of the last message */
 };
 
-/* What became of a command: references into the batch. NULL and 0 where there is none. */
+/* What became of a command: numbers, and references into the batch. NULL and 0 where there is none. */
 struct case_answer {
     int64_t position;
     bool created;  /* ReceiveMessage: a new case; an import: not there before */
@@ -141,6 +141,12 @@ struct case_command {
         struct import_conversation import;
     };
 
+    /*
+     * Called in each run, after all commands of the batch have run, on the lane's thread: makes what `done`
+     * will need of the answer. What the answer points to may belong to another command of the batch, which is
+     * gone once that was told. NULL: not needed.
+     */
+    void (*prepare)(struct case_command *command);
     struct case_answer answer;
 };
 

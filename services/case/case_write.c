@@ -131,24 +131,32 @@ static bool put_answer(ProtobufCMessage *response, arena *memory, const struct c
             put_message(response, "message", message_wire(memory, answer->message)));
 }
 
+/* Packs the response into the call's arena. */
+static void prepare(struct case_command *command)
+{
+    struct case_write *write = (struct case_write *)command;
+    write->packed = NULL;
+    ProtobufCMessage *response = arena_calloc(write->memory, 1, write->response->sizeof_message);
+    if (response == NULL)
+        return;
+    protobuf_c_message_init(write->response, response);
+    if (!put_answer(response, write->memory, &command->answer))
+        return;
+    write->packed_size = protobuf_c_message_get_packed_size(response);
+    write->packed = arena_alloc(write->memory, write->packed_size + 1);
+    if (write->packed != NULL)
+        protobuf_c_message_pack(response, write->packed);
+}
+
 static void done(struct pg_command *lane)
 {
     struct case_write *write = (struct case_write *)lane;
-    rpc_call *call = write->call;
-    if (lane->outcome.code != STATUS_OK) {
-        rpc_call_fail(call, &lane->outcome);
-        return;
-    }
-    ProtobufCMessage *response = arena_calloc(write->memory, 1, write->response->sizeof_message);
-    if (response == NULL) {
-        rpc_call_fail_memory(call);
-        return;
-    }
-    protobuf_c_message_init(write->response, response);
-    if (put_answer(response, write->memory, &write->command.answer))
-        rpc_call_reply(call, response);
+    if (lane->outcome.code != STATUS_OK)
+        rpc_call_fail(write->call, &lane->outcome);
+    else if (write->packed == NULL)
+        rpc_call_fail_memory(write->call);
     else
-        rpc_call_fail_memory(call);
+        rpc_call_reply_packed(write->call, write->packed, write->packed_size);
 }
 
 void case_write_submit(struct case_write *write, void *context, const ProtobufCMessage *request,
@@ -158,6 +166,7 @@ void case_write_submit(struct case_write *write, void *context, const ProtobufCM
     rpc_call *call = write->call;
     error err = {0};
     write->response = response;
+    write->command.prepare = prepare;
     write->command.lane.done = done;
     if (!take_request_id(&write->command, request, &err) ||
         !pg_lanes_submit(writer->lanes, &write->command.lane, &err))

@@ -47,6 +47,8 @@ struct case_write {
     rpc_call *call;
     arena *memory; /* the call's */
     const ProtobufCMessageDescriptor *response;
+    uint8_t *packed; /* the response; NULL: the arena is full */
+    size_t packed_size;
 };
 
 /* In the call's arena, with the actor from the token. NULL (err set): the arena is full. */

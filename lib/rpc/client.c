@@ -48,15 +48,9 @@ static grpc_channel *create_core(const char *target, grpc_channel_credentials *c
 static void *channel_thread(void *argument)
 {
     rpc_channel *channel = argument;
-    for (;;) {
-        grpc_event event = grpc_completion_queue_next(channel->queue, unary_retry_due(channel), NULL);
-        if (event.type == GRPC_QUEUE_SHUTDOWN)
-            return NULL;
-        if (event.type == GRPC_OP_COMPLETE) {
-            struct tag *tag = event.tag;
-            tag->run(tag, event.success != 0);
-        }
-    }
+    while (core_run_next(channel->queue, unary_retry_due(channel)))
+        ;
+    return NULL;
 }
 
 bool rpc_channel_new(const struct rpc_channel_options *options, rpc_channel **ret_channel, error *err)

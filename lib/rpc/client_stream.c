@@ -55,7 +55,7 @@ static bool batch_start(rpc_stream *s, struct batch *batch, const grpc_op *op)
     batch->stream = s;
     batch->running = true;
     s->running++;
-    if (grpc_call_start_batch(s->core, op, 1, &batch->tag, NULL) == GRPC_CALL_OK)
+    if (core_start(s->core, op, 1, &batch->tag) == GRPC_CALL_OK)
         return true;
     batch->running = false;
     s->running--;

@@ -126,7 +126,7 @@ static bool attempt_batch(struct unary *u)
     ops[5].data.recv_status_on_client.trailing_metadata = &u->ending.trailing;
     ops[5].data.recv_status_on_client.status = &u->ending.code;
     ops[5].data.recv_status_on_client.status_details = &u->ending.message;
-    grpc_call_error failed = grpc_call_start_batch(u->core, ops, 6, &u->tag, NULL);
+    grpc_call_error failed = core_start(u->core, ops, 6, &u->tag);
     grpc_byte_buffer_destroy(request);
     return failed == GRPC_CALL_OK;
 }

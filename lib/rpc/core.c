@@ -6,17 +6,42 @@
 #include <grpc/support/time.h>
 #include <string.h>
 
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define TAG_ACQUIRE(tag) __tsan_acquire(tag)
+#define TAG_RELEASE(tag) __tsan_release(tag)
+#else
+#define TAG_ACQUIRE(tag) ((void)(tag))
+#define TAG_RELEASE(tag) ((void)(tag))
+#endif
+
+void core_hand_over(struct tag *tag)
+{
+    TAG_RELEASE(tag);
+}
+
+grpc_call_error core_start(grpc_call *call, const grpc_op *ops, size_t count, struct tag *tag)
+{
+    core_hand_over(tag);
+    return grpc_call_start_batch(call, ops, count, tag, NULL);
+}
+
+bool core_run_next(grpc_completion_queue *queue, gpr_timespec deadline)
+{
+    grpc_event event = grpc_completion_queue_next(queue, deadline, NULL);
+    if (event.type == GRPC_OP_COMPLETE) {
+        struct tag *tag = event.tag;
+        TAG_ACQUIRE(tag);
+        tag->run(tag, event.success != 0);
+    }
+    return event.type != GRPC_QUEUE_SHUTDOWN;
+}
+
 void core_poll(grpc_completion_queue *queue)
 {
-    for (;;) {
-        grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        if (event.type == GRPC_QUEUE_SHUTDOWN)
-            return;
-        if (event.type == GRPC_OP_COMPLETE) {
-            struct tag *tag = event.tag;
-            tag->run(tag, event.success != 0);
-        }
-    }
+    while (core_run_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC)))
+        ;
 }
 
 grpc_byte_buffer *core_buffer(const void *data, size_t length)

@@ -257,6 +257,7 @@ void rpc_server_drain(rpc_server *server)
     server->stopping = true;
     pthread_mutex_unlock(&server->lock);
     server->shutdown_tag.run = core_is_down;
+    core_hand_over(&server->shutdown_tag);
     grpc_server_shutdown_and_notify(server->core, server->queues[0].core, &server->shutdown_tag);
     if (server->thread_count > 0) {
         stream_stop_endless(server);

@@ -86,7 +86,7 @@ void call_start_close(struct rpc_call *call)
     call_ref(call);
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &call->cancelled_by_core;
-    if (grpc_call_start_batch(call->core, &op, 1, &call->close_tag, NULL) != GRPC_CALL_OK)
+    if (core_start(call->core, &op, 1, &call->close_tag) != GRPC_CALL_OK)
         call_unref(call);
 }
 

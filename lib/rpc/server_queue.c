@@ -15,6 +15,7 @@ static void slot_post(struct slot *slot)
     slot->call = NULL;
     slot->payload = NULL;
     grpc_metadata_array_init(&slot->metadata);
+    core_hand_over(&slot->tag);
     if (slot->method) {
         bool takes_message = !slot->method->client_streams;
         failed = grpc_server_request_registered_call(

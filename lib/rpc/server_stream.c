@@ -121,7 +121,7 @@ static void send_start(struct rpc_call *call, const grpc_op *ops, size_t count)
     struct rpc_stream_state *s = call->stream;
     s->sending = true;
     call_ref(call);
-    grpc_call_error failed = grpc_call_start_batch(call->core, ops, count, &s->send_tag, NULL);
+    grpc_call_error failed = core_start(call->core, ops, count, &s->send_tag);
     if (failed == GRPC_CALL_OK)
         return;
     log_error("a batch was refused by the core", LOG_TEXT("rpc.method", call->method->path),
@@ -183,7 +183,8 @@ static void send_done(struct tag *tag, bool ok)
     s->broken = s->broken || !ok;
     pump(call);
     unsigned events = done_if_over(call);
-    if (s->writable_wanted && s->count <= s->size / 2 && !s->broken && !s->ended) {
+    if (s->writable_wanted && s->count <= s->size / 2 && s->queued_bytes <= QUEUED_BYTES_MAX / 2 &&
+        !s->broken && !s->ended) {
         s->writable_wanted = false;
         events |= EVENT_WRITABLE;
     }
@@ -268,7 +269,7 @@ static void read_start(struct rpc_call *call)
     s->incoming = NULL;
     s->reading = true;
     call_ref(call);
-    if (grpc_call_start_batch(call->core, &op, 1, &s->read_tag, NULL) != GRPC_CALL_OK) {
+    if (core_start(call->core, &op, 1, &s->read_tag) != GRPC_CALL_OK) {
         s->reading = false;
         call_unref(call); /* never the last one */
         grpc_call_cancel(call->core, NULL);

@@ -34,7 +34,7 @@ void unary_answer(struct rpc_call *call, grpc_byte_buffer *message, const error 
         ops[count++].data.recv_close_on_server.cancelled = &call->cancelled_by_core;
     }
     call->answer_tag.run = answer_done;
-    grpc_call_error failed = grpc_call_start_batch(call->core, ops, count, &call->answer_tag, NULL);
+    grpc_call_error failed = core_start(call->core, ops, count, &call->answer_tag);
     answer_status_release(&status);
     grpc_byte_buffer_destroy(message); /* the core has taken its slices */
     if (failed != GRPC_CALL_OK) {

@@ -252,19 +252,15 @@ Test(rpc_server, work_stops_at_the_deadline)
 
 /* Kept calls are answered by another thread. */
 struct kept {
-    pthread_mutex_t lock;
-    rpc_call *call;
+    _Atomic(rpc_call *) call;
     atomic_int count;
-    atomic_bool was_cancelled;
 };
 
 static void keep(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     (void)message;
     struct kept *kept = context;
-    pthread_mutex_lock(&kept->lock);
-    kept->call = call;
-    pthread_mutex_unlock(&kept->lock);
+    atomic_store(&kept->call, call);
     atomic_fetch_add(&kept->count, 1);
 }
 
@@ -280,7 +276,7 @@ static const struct rpc_method keep_methods[] = {
 
 Test(rpc_server, a_kept_call_hears_of_its_cancellation)
 {
-    struct kept kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct kept kept = {.call = NULL};
     struct tally tally = {0};
     Grpc__Testing__Empty request = GRPC__TESTING__EMPTY__INIT;
     rpc_loopback_start(&loopback, keep_methods, &kept, NULL, NULL);

@@ -1,7 +1,7 @@
 #include "sla/sla_rules.h"
 
 /* 9999-12-31T23:59:59.999999Z, the last instant that a Timestamp can say. */
-#define LAST_INSTANT (INT64_C(253402300799) * CLOCK_SECOND + 999999)
+#define LAST_INSTANT INT64_C(253402300799999999)
 
 struct sla_policy sla_rules_default(void)
 {

@@ -6,7 +6,6 @@
  * should have, or none. Times and durations are microseconds.
  */
 
-#include "base/clock.h"
 #include "base/error.h"
 
 #include <stdbool.h>
@@ -28,10 +27,11 @@ enum sla_status {
     SLA_STATUS_DELETED = 6,
 };
 
-#define SLA_RESOLVED_DURATION (72 * CLOCK_HOUR)
-#define SLA_INACTIVE_DURATION (24 * CLOCK_HOUR)
-#define SLA_DURATION_LEAST CLOCK_SECOND
-#define SLA_DURATION_MOST (3650 * CLOCK_DAY)
+#define SLA_SECOND INT64_C(1000000)
+#define SLA_RESOLVED_DURATION (72 * 3600 * SLA_SECOND)
+#define SLA_INACTIVE_DURATION (24 * 3600 * SLA_SECOND) /* what is customary; an account names its own */
+#define SLA_DURATION_LEAST SLA_SECOND
+#define SLA_DURATION_MOST (3650 * 24 * 3600 * SLA_SECOND)
 
 struct sla_policy {
     enum sla_rule rule;

@@ -1,5 +1,6 @@
 /* The closing rules, sentence by sentence. */
 
+#include "base/clock.h"
 #include "sla/sla_rules.h"
 
 #include <criterion/criterion.h>

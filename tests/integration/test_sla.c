@@ -1,0 +1,396 @@
+/* The closing timer, end to end: real servers, a clock that the test moves, and faults that really happen. */
+
+#include "base/clock.h"
+#include "casework/cases/v1/case_service.pb-c.h"
+#include "casework/cases/v1/message_service.pb-c.h"
+#include "casework/sla/v1/sla_service.pb-c.h"
+#include "redis/client.h"
+#include "tests/support/suite.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define CASES (&casework__cases__v1__case_service__descriptor)
+#define MESSAGES (&casework__cases__v1__message_service__descriptor)
+#define SLA (&casework__sla__v1__sla_service__descriptor)
+
+#define STATUS(name) CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_##name
+
+enum { MEMORY = 16 << 20 };
+
+typedef Casework__Cases__V1__Case wire_case;
+
+static suite *s;
+static arena *memory;
+static const char *account;
+
+static void begin(const struct suite_options *options)
+{
+    memory = arena_new(MEMORY);
+    s = suite_start(options);
+    account = suite_create_account(s, "acme", "Europe/Berlin", memory);
+}
+
+static void end(void)
+{
+    suite_stop(s);
+    arena_free(memory);
+}
+
+static const char *new_case(void)
+{
+    return suite_create_case(s, account, "Parcel", "Where is it?", memory, NULL);
+}
+
+static int64_t resolve(const char *name)
+{
+    Casework__Cases__V1__ResolveCaseRequest request = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
+    request.name = (char *)name;
+    const Casework__Cases__V1__ResolveCaseResponse *response =
+        suite_call(s, CASES, "ResolveCase", &request, memory);
+    return response->position;
+}
+
+static const wire_case *get(const char *name)
+{
+    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
+    request.name = (char *)name;
+    const Casework__Cases__V1__GetCaseResponse *response = suite_call(s, CASES, "GetCase", &request, memory);
+    return response->case_;
+}
+
+static int64_t add_message(const char *name)
+{
+    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
+    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
+    message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
+    message.body = (char *)"Thank you!";
+    request.parent = (char *)name;
+    request.message = &message;
+    const Casework__Cases__V1__AddMessageResponse *response =
+        suite_call(s, MESSAGES, "AddMessage", &request, memory);
+    return response->position;
+}
+
+static void check_status(const char *name, Casework__Cases__V1__CaseStatus status, const char *when)
+{
+    cr_assert_eq(get(name)->status, status, "%s: status %d, not %d", when, (int)get(name)->status,
+                 (int)status);
+}
+
+/* Under a manual clock a case is closed at its deadline to the microsecond. */
+static void check_closed_at(const char *name, int64_t time_us)
+{
+    const wire_case *now = get(name);
+    cr_assert_eq(now->status, STATUS(CLOSED));
+    cr_assert_eq(now->close_time->seconds * CLOCK_SECOND + now->close_time->nanos / 1000, time_us);
+}
+
+static const Casework__Sla__V1__Timer *timer_of(const char *name, int64_t min_position)
+{
+    Casework__Sla__V1__ListCaseTimersRequest request = CASEWORK__SLA__V1__LIST_CASE_TIMERS_REQUEST__INIT;
+    request.parent = (char *)name;
+    request.min_position = min_position;
+    const Casework__Sla__V1__ListCaseTimersResponse *response =
+        suite_call(s, SLA, "ListCaseTimers", &request, memory);
+    cr_assert(response->position >= min_position);
+    return response->n_timers ? response->timers[0] : NULL;
+}
+
+static size_t count_timers(void)
+{
+    Casework__Sla__V1__ListTimersRequest request = CASEWORK__SLA__V1__LIST_TIMERS_REQUEST__INIT;
+    request.parent = (char *)account;
+    request.page_size = 1000;
+    const Casework__Sla__V1__ListTimersResponse *response =
+        suite_call(s, SLA, "ListTimers", &request, memory);
+    return response->n_timers;
+}
+
+static Casework__Sla__V1__UpdatePolicyRequest *policy_request(int64_t after_resolved_us,
+                                                              int64_t after_inactivity_us)
+{
+    Casework__Sla__V1__UpdatePolicyRequest *request = arena_alloc(memory, sizeof *request);
+    Casework__Sla__V1__SlaPolicy *policy = arena_alloc(memory, sizeof *policy);
+    Casework__Sla__V1__ClosingRule *closing = arena_alloc(memory, sizeof *closing);
+    Google__Protobuf__Duration *duration = arena_alloc(memory, sizeof *duration);
+    int64_t us = after_resolved_us ? after_resolved_us : after_inactivity_us;
+    casework__sla__v1__update_policy_request__init(request);
+    casework__sla__v1__sla_policy__init(policy);
+    casework__sla__v1__closing_rule__init(closing);
+    google__protobuf__duration__init(duration);
+    duration->seconds = us / CLOCK_SECOND;
+    duration->nanos = (int32_t)(us % CLOCK_SECOND) * 1000;
+    if (after_resolved_us) {
+        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_RESOLVED_DURATION;
+        closing->after_resolved_duration = duration;
+    } else {
+        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_INACTIVITY_DURATION;
+        closing->after_inactivity_duration = duration;
+    }
+    policy->name = arena_printf(memory, "%s/slaPolicy", account);
+    policy->closing = closing;
+    request->policy = policy;
+    return request;
+}
+
+static const Casework__Sla__V1__UpdatePolicyResponse *set_policy(int64_t after_resolved_us,
+                                                                 int64_t after_inactivity_us)
+{
+    return suite_call(s, SLA, "UpdatePolicy", policy_request(after_resolved_us, after_inactivity_us), memory);
+}
+
+static void redis_command(const char *command, const char *key)
+{
+    const struct redis_options options = {.url = suite_redis_url(s)};
+    redis_client *client;
+    redis_batch *batch = redis_batch_new();
+    error err;
+    cr_assert(redis_client_new(&options, &client, &err), "%s", err.message);
+    redis_batch_command(batch, command);
+    if (key)
+        redis_batch_text(batch, key);
+    cr_assert(redis_client_run(client, batch, &err), "%s", err.detail);
+    redis_batch_free(batch);
+    redis_client_free(client);
+}
+
+Test(sla, closes_72_hours_after_the_last_change)
+{
+    begin(NULL);
+    const char *name = new_case();
+    int64_t resolved = suite_now_us(s);
+    const Casework__Sla__V1__Timer *timer = timer_of(name, resolve(name));
+    cr_assert_not_null(timer);
+    cr_assert_eq(timer->due_time->seconds * CLOCK_SECOND, resolved + 72 * CLOCK_HOUR);
+    cr_assert_eq(timer->version, get(name)->change_version);
+    cr_assert_eq(timer->remaining_duration->seconds, 72 * 3600);
+
+    suite_advance(s, 72 * CLOCK_HOUR - CLOCK_MINUTE);
+    check_status(name, STATUS(RESOLVED), "71 h 59 min after it was resolved");
+    int64_t written = suite_now_us(s);
+    add_message(name);
+    suite_advance(s, 72 * CLOCK_HOUR - CLOCK_MINUTE);
+    check_status(name, STATUS(RESOLVED), "71 h 59 min after the message");
+    suite_advance(s, CLOCK_HOUR);
+    check_closed_at(name, written + 72 * CLOCK_HOUR);
+    cr_assert_null(timer_of(name, 0));
+    cr_assert_eq(count_timers(), 0);
+    end();
+}
+
+Test(sla, each_timer_fires_at_its_own_time)
+{
+    enum { COUNT = 40 };
+    const char *names[COUNT];
+    int64_t times[COUNT];
+    begin(NULL);
+    for (int i = 0; i < COUNT; i++) {
+        names[i] = new_case();
+        resolve(names[i]);
+        times[i] = suite_now_us(s);
+        suite_advance(s, 7 * CLOCK_MINUTE + i);
+    }
+    cr_assert_eq(count_timers(), COUNT);
+    suite_advance(s, 80 * CLOCK_HOUR);
+    for (int i = 0; i < COUNT; i++)
+        check_closed_at(names[i], times[i] + 72 * CLOCK_HOUR);
+    end();
+}
+
+Test(sla, a_case_that_is_opened_again_has_no_timer)
+{
+    begin(NULL);
+    const char *name = new_case();
+    resolve(name);
+    Casework__Cases__V1__ReopenCaseRequest request = CASEWORK__CASES__V1__REOPEN_CASE_REQUEST__INIT;
+    request.name = (char *)name;
+    const Casework__Cases__V1__ReopenCaseResponse *response =
+        suite_call(s, CASES, "ReopenCase", &request, memory);
+    cr_assert_null(timer_of(name, response->position));
+    suite_advance(s, 100 * CLOCK_HOUR);
+    check_status(name, STATUS(OPEN), "100 hours later");
+    end();
+}
+
+Test(sla, survives_kill_and_flush)
+{
+    begin(NULL);
+    const char *first = new_case();
+    const char *second = new_case();
+    int64_t resolved = suite_now_us(s);
+    resolve(first);
+    suite_advance(s, 0);
+    pid_t former = suite_kill(s, SUITE_SLA, 0);
+    resolve(second);
+    suite_await_restart(s, SUITE_SLA, 0, former);
+    suite_advance(s, CLOCK_HOUR);
+    cr_assert_eq(count_timers(), 2);
+
+    redis_command("FLUSHALL", NULL);
+    suite_advance(s, CLOCK_HOUR);
+    cr_assert_eq(count_timers(), 2, "rebuilt from the case service");
+    redis_command("FLUSHALL", NULL);
+    suite_advance(s, 70 * CLOCK_HOUR - 1);
+    check_status(first, STATUS(RESOLVED), "a microsecond before");
+    redis_command("FLUSHALL", NULL);
+    former = suite_kill(s, SUITE_SLA, 0);
+    suite_await_restart(s, SUITE_SLA, 0, former);
+    suite_advance(s, 1);
+    check_closed_at(first, resolved + 72 * CLOCK_HOUR);
+    check_closed_at(second, resolved + 72 * CLOCK_HOUR);
+    end();
+}
+
+Test(sla, a_changed_policy_applies_to_running_timers_at_once)
+{
+    begin(NULL);
+    const char *name = new_case();
+    int64_t resolved = suite_now_us(s);
+    resolve(name);
+    suite_advance(s, 30 * CLOCK_HOUR);
+
+    const Casework__Sla__V1__UpdatePolicyResponse *longer = set_policy(100 * CLOCK_HOUR, 0);
+    cr_assert_eq(longer->effect->timers_moved, 1);
+    cr_assert_eq(timer_of(name, 0)->due_time->seconds, (resolved + 100 * CLOCK_HOUR) / CLOCK_SECOND);
+    suite_advance(s, 60 * CLOCK_HOUR);
+    check_status(name, STATUS(RESOLVED), "90 of 100 hours");
+
+    const Casework__Sla__V1__UpdatePolicyResponse *shorter = set_policy(40 * CLOCK_HOUR, 0);
+    cr_assert_eq(shorter->effect->cases_closing, 1);
+    cr_assert_str_neq(shorter->policy->etag, longer->policy->etag);
+    check_closed_at(name, suite_now_us(s));
+
+    const char *other = new_case();
+    int64_t again = suite_now_us(s);
+    resolve(other);
+    suite_advance(s, 50 * CLOCK_HOUR);
+    check_closed_at(other, again + 40 * CLOCK_HOUR);
+    end();
+}
+
+Test(sla, closes_for_inactivity_where_that_was_chosen)
+{
+    begin(NULL);
+    set_policy(0, 24 * CLOCK_HOUR);
+    const char *waiting = new_case();
+    const char *done = new_case();
+    int64_t written = suite_now_us(s);
+    suite_advance(s, CLOCK_HOUR);
+    Casework__Cases__V1__SetMessageStateRequest request =
+        CASEWORK__CASES__V1__SET_MESSAGE_STATE_REQUEST__INIT;
+    request.name = arena_printf(memory, "%s/messages/1", done);
+    request.state = CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_CLOSED;
+    suite_call(s, MESSAGES, "SetMessageState", &request, memory);
+    check_status(done, STATUS(OPEN), "the first act on a new case opens it");
+    suite_advance(s, 30 * CLOCK_HOUR);
+    check_status(waiting, STATUS(NEW), "nobody has closed its message");
+    const wire_case *closed = get(done);
+    cr_assert_eq(closed->status, STATUS(CLOSED));
+    int64_t close_us = closed->close_time->seconds * CLOCK_SECOND + closed->close_time->nanos / 1000;
+    cr_assert(close_us == written + 24 * CLOCK_HOUR || close_us == written + 25 * CLOCK_HOUR,
+              "a day after the last activity, which was %ld us before", (long)(close_us - written));
+    end();
+}
+
+Test(sla, a_changed_rule_takes_the_old_timers_away_and_arms_new_ones)
+{
+    begin(NULL);
+    const char *name = new_case();
+    resolve(name);
+    suite_advance(s, CLOCK_HOUR);
+    const Casework__Sla__V1__UpdatePolicyResponse *response = set_policy(0, 48 * CLOCK_HOUR);
+    cr_assert_eq(response->effect->timers_moved + response->effect->timers_added, 1);
+    cr_assert_eq(count_timers(), 1);
+    cr_assert_eq(timer_of(name, 0)->version, get(name)->activity_version);
+    set_policy(72 * CLOCK_HOUR, 0);
+    cr_assert_eq(count_timers(), 1);
+    cr_assert_eq(timer_of(name, 0)->version, get(name)->change_version);
+    end();
+}
+
+static void check_refused(const void *request, enum status_code code, const char *reason)
+{
+    ProtobufCMessage *response;
+    error err;
+    cr_assert_not(suite_try(s, SLA, "UpdatePolicy", request, memory, &response, &err));
+    cr_assert_eq(err.code, code, "%s", err.message);
+    if (reason)
+        cr_assert_str_eq(err.reason, reason);
+}
+
+Test(sla, policies_have_etags_request_ids_and_limits)
+{
+    begin(NULL);
+    Casework__Sla__V1__GetPolicyRequest get_policy = CASEWORK__SLA__V1__GET_POLICY_REQUEST__INIT;
+    get_policy.name = arena_printf(memory, "%s/slaPolicy", account);
+    const Casework__Sla__V1__GetPolicyResponse *usual = suite_call(s, SLA, "GetPolicy", &get_policy, memory);
+    cr_assert_eq(usual->policy->closing->rule_case,
+                 CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_RESOLVED_DURATION);
+    cr_assert_eq(usual->policy->closing->after_resolved_duration->seconds, 259200);
+
+    Casework__Sla__V1__UpdatePolicyRequest *update = policy_request(CLOCK_HOUR, 0);
+    update->policy->etag = usual->policy->etag;
+    update->request_id = (char *)"r-1";
+    const Casework__Sla__V1__UpdatePolicyResponse *first = suite_call(s, SLA, "UpdatePolicy", update, memory);
+    const Casework__Sla__V1__UpdatePolicyResponse *again = suite_call(s, SLA, "UpdatePolicy", update, memory);
+    cr_assert_str_eq(first->policy->etag, again->policy->etag, "the same request has no second effect");
+    update->request_id = (char *)"r-2";
+    check_refused(update, STATUS_ABORTED, "ETAG_MISMATCH");
+    update->request_id = (char *)"r-1";
+    update->policy->etag = first->policy->etag;
+    check_refused(update, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED");
+    check_refused(policy_request(CLOCK_SECOND - 1, 0), STATUS_INVALID_ARGUMENT, NULL);
+    check_refused(policy_request(3651 * CLOCK_DAY, 0), STATUS_INVALID_ARGUMENT, NULL);
+    Casework__Sla__V1__UpdatePolicyRequest *nobodys = policy_request(CLOCK_HOUR, 0);
+    nobodys->policy->name = (char *)"accounts/nobody/slaPolicy";
+    check_refused(nobodys, STATUS_NOT_FOUND, "NOT_FOUND");
+    end();
+}
+
+static void pause_until_closed(const char *name, int64_t within_us)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    int64_t deadline = clock_monotonic_us() + within_us;
+    while (get(name)->status != STATUS(CLOSED) && clock_monotonic_us() < deadline)
+        nanosleep(&pause, NULL);
+    check_status(name, STATUS(CLOSED), "in real time");
+}
+
+static int64_t lateness(const char *name, int64_t resolved_us, int64_t duration_us)
+{
+    const wire_case *now = get(name);
+    return now->close_time->seconds * CLOCK_SECOND + now->close_time->nanos / 1000 - resolved_us -
+           duration_us;
+}
+
+static int64_t resolve_time(const char *name)
+{
+    const wire_case *now = get(name);
+    return now->resolve_time->seconds * CLOCK_SECOND + now->resolve_time->nanos / 1000;
+}
+
+Test(sla, fires_in_real_time_with_and_without_redis)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=2s", NULL};
+    begin(&(struct suite_options){.clock = "real", .settings = settings});
+    set_policy(2 * CLOCK_SECOND, 0);
+    const char *name = new_case();
+    resolve(name);
+    int64_t resolved = resolve_time(name);
+    pause_until_closed(name, 10 * CLOCK_SECOND);
+    int64_t late = lateness(name, resolved, 2 * CLOCK_SECOND);
+    cr_assert(late >= 0 && late < CLOCK_SECOND, "%ld us late", (long)late);
+
+    const char *without = new_case();
+    cr_assert_eq(kill(suite_redis_pid(s), SIGSTOP), 0);
+    resolve(without);
+    resolved = resolve_time(without);
+    pause_until_closed(without, 30 * CLOCK_SECOND);
+    cr_assert_eq(kill(suite_redis_pid(s), SIGCONT), 0);
+    cr_assert(lateness(without, resolved, 2 * CLOCK_SECOND) >= 0);
+    end();
+}

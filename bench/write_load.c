@@ -62,22 +62,20 @@ static void call_done(void *argument, const ProtobufCMessage *response, const er
 static void call(struct slot *slot)
 {
     struct load *load = slot->load;
-    char account[32], parent[96], author[64], request_id[40];
+    char account[32], parent[96], request_id[40];
     account_name(account, sizeof account, 1 + (int)(next_random(&slot->random) % (uint64_t)load->accounts));
     snprintf(parent, sizeof parent, "accounts/%s/cases/%" PRIu64, account,
              1 + next_random(&slot->random) % (uint64_t)load->cases_each);
-    snprintf(author, sizeof author, "accounts/%s/agents/ann", account);
     snprintf(request_id, sizeof request_id, "%016" PRIx64 "%016" PRIx64, next_random(&slot->random),
              next_random(&slot->random));
     Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
     message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_AGENT;
-    message.author = author;
     message.body = (char *)"Thank you. Please take out the second tray and put it back in.";
     Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
     request.parent = parent;
     request.message = &message;
     request.request_id = request_id;
-    const struct rpc_client_options options = {.timeout_us = CALL_TIMEOUT, .no_retry = true};
+    const struct rpc_client_options options = {.timeout_us = CALL_TIMEOUT, .agent = "ann", .no_retry = true};
     slot->sent = clock_monotonic_us();
     rpc_client_call_async(load->channel, &casework__cases__v1__message_service__descriptor, "AddMessage",
                           &request.base, &options, call_done, slot);

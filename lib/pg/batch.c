@@ -237,9 +237,14 @@ void pg_batch_end(pg_batch *batch, const struct pg_lane_ops *ops, void *context,
         ops->finish(context, batch, committed);
     batch->started = false;
     batch->state = NULL;
+}
+
+void pg_batch_clear(pg_batch *batch)
+{
     pg_result_free(batch->lock);
     batch->lock = NULL;
     for (size_t i = 0; i < batch->received; i++)
         pg_result_free(batch->results[i]);
     batch->reads = batch->received = 0;
+    arena_clear(batch->memory);
 }

@@ -272,7 +272,7 @@ static void run_commands(struct lane *lane, struct pg_command **commands, size_t
             run = PG_RUN_LOST;
             break;
         }
-        arena_clear(batch->memory);
+        pg_batch_clear(batch);
         batch->conn = lane->conn;
         batch->commands = commands;
         batch->count = count;
@@ -283,6 +283,7 @@ static void run_commands(struct lane *lane, struct pg_command **commands, size_t
         pg_batch_end(batch, ops, context, run == PG_RUN_COMMITTED);
         if (run == PG_RUN_COMMITTED || run == PG_RUN_NOTHING) {
             tell_all(commands, count);
+            pg_batch_clear(batch);
             return;
         }
         if (!is_worth_again(run, &err, runs, &losses))
@@ -463,6 +464,8 @@ static void lane_release(struct lane *lane)
     free(lane->waiting);
     free(lane->ready);
     free(lane->commands);
+    if (lane->batch.memory)
+        pg_batch_clear(&lane->batch);
     free(lane->batch.results);
     arena_free(lane->batch.memory);
 }

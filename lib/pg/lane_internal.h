@@ -40,8 +40,10 @@ enum pg_run {
  * pg_batch_end. */
 enum pg_run pg_batch_run(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err);
 
-/* Calls `finish` if that is due, frees the results. The arena stays as it is: the commands' `done` may still
- * read it. */
+/* Calls `finish` if that is due. Results and memory stay: the commands' `done` may still read them. */
 void pg_batch_end(pg_batch *batch, const struct pg_lane_ops *ops, void *context, bool committed);
+
+/* Gives up results and memory of the last run. */
+void pg_batch_clear(pg_batch *batch);
 
 #endif

@@ -21,7 +21,7 @@ enum { PARTITIONS = 8, FORBIDDEN = -1, REFUSED = -2 };
 
 static const struct pg_statement lock_partition = {
     .name = "lock_partition",
-    .sql = "SELECT head FROM partitions WHERE partition = $1::int2 FOR UPDATE",
+    .sql = "SELECT head, 'head ' || head FROM partitions WHERE partition = $1::int2 FOR UPDATE",
 };
 static const struct pg_statement read_known = {
     .name = "read_known",
@@ -48,6 +48,8 @@ struct append {
     int64_t value;
     int64_t position; /* told by decide */
     int runs;
+    const char *head; /* as the lock statement's result has it, for `done` to read */
+    bool head_was_readable;
     atomic_bool *told;
 };
 
@@ -90,6 +92,7 @@ static bool append_decide(void *context, pg_batch *batch, error *err)
     pg_array *positions = pg_add_array(&items, PG_INT8), *values = pg_add_array(&items, PG_INT8);
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         struct append *a = (struct append *)pg_batch_command(batch, i);
+        a->head = pg_get_text(pg_batch_lock(batch), 0, 1);
         if (a->value == REFUSED) {
             error_set(&a->command.outcome, STATUS_FAILED_PRECONDITION, "REFUSED", "no");
         } else if (!is_known(pg_batch_result(batch, 0), a->value)) {
@@ -126,7 +129,9 @@ static const struct pg_lane_ops ops = {.lock = &lock_partition,
 
 static void append_done(struct pg_command *command)
 {
-    *((struct append *)command)->told = true;
+    struct append *a = (struct append *)command;
+    a->head_was_readable = a->head && strncmp(a->head, "head ", 5) == 0;
+    *a->told = true;
 }
 
 /* --- help --- */
@@ -304,6 +309,7 @@ Test(pg_lane, waiting_commands_become_one_transaction)
     for (int i = 0; i < 50; i++) {
         cr_assert_eq(a[i].command.outcome.code, STATUS_OK);
         cr_assert_eq(a[i].position, i + 2, "in the order submitted");
+        cr_assert(a[i].head_was_readable, "results live until the commands are done");
     }
     cr_assert_eq(largest, 50);
     cr_assert_eq(committed, 2);

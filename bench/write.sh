@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Durable writes: AddMessage of the case service against pgbench running the same inserts and updates in one prepared
+# function, on the same PostgreSQL, in databases with the same tables and rows, taking turns. Prints medians and ratios,
+# writes build/bench/write.json. See docs/benchmarks.md.
+#
+#   WRITE_LEVELS="1 8 32 128"   requests in flight, pgbench's clients
+#   WRITE_ACCOUNTS="1 24"       accounts that share the cases
+#   WRITE_CASES=200000  WRITE_ROUNDS=3  WRITE_SECONDS=5  WRITE_LANES=
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=${CASEWORK_BIN:-build/bin}
+bench=${BENCH_BIN:-build/bench/bin}
+levels=${WRITE_LEVELS:-1 8 32 128}
+distributions=${WRITE_ACCOUNTS:-1 24}
+cases=${WRITE_CASES:-200000}
+rounds=${WRITE_ROUNDS:-3}
+seconds=${WRITE_SECONDS:-5}
+
+work=$(mktemp -d /tmp/casework-bench-XXXXXX)
+pids=()
+end() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+trap end EXIT
+
+wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
+    local left=$(($1 * 10))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || { echo "write: gave up waiting for: $*" >&2; return 1; }
+        sleep 0.1
+    done
+}
+
+# --- PostgreSQL, the same for both ---
+
+"$bench/private_pg" shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
+pids+=($!)
+wait_for 30 test -s "$work/url"
+url=$(cat "$work/url")
+programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+in_database() { echo "${url/\/postgres?//$1?}"; }
+sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
+
+# case_N and peer_N: the first prepared, the other a copy of it.
+prepare() { # prepare ACCOUNTS
+    local ours peer
+    ours=$(in_database "case_$1")
+    peer=$(in_database "peer_$1")
+    sql "$url" -c "CREATE DATABASE case_$1"
+    DATABASE_URL=$ours MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
+    sql "$ours" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
+    "$bench/write_load" accounts "$1" | sql "$ours" -c '\copy bench_accounts FROM STDIN'
+    sql -v cases="$cases" "$ours" -f bench/write_prepare.sql
+    sql "$url" -c "CREATE DATABASE peer_$1 TEMPLATE case_$1"
+    sql "$peer" -f bench/write_peer.sql
+}
+
+# --- the two sides: each prints "calls-per-second p50-us p99-us" ---
+
+"$bench/write_load" keys "$work/keys"
+
+start_service() { # start_service ACCOUNTS
+    rm -f "$work/service.log"
+    DATABASE_URL=$(in_database "case_$1") LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 \
+        AUTH_KEY_DIRECTORY=$work/keys ${WRITE_LANES:+LANES=$WRITE_LANES} "$bin/casework-case" 2>"$work/service.log" &
+    service=$!
+    pids+=("$service")
+    wait_for 30 grep -q '"msg":"listening"' "$work/service.log" || { cat "$work/service.log" >&2; return 1; }
+    port=$(sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service.log" | head -n 1)
+}
+
+stop_service() {
+    kill "$service"
+    wait "$service" || true
+}
+
+number_of() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p"; }
+
+run_ours() { # run_ours ACCOUNTS IN_FLIGHT
+    local line
+    line=$("$bench/write_load" run "127.0.0.1:$port" "$work/keys" "$1" "$cases" "$2" "$seconds")
+    echo "$(number_of per_second <<<"$line") $(number_of p50_us <<<"$line") $(number_of p99_us <<<"$line")"
+}
+
+run_peer() { # run_peer ACCOUNTS CLIENTS
+    local threads=$2
+    [ "$threads" -le 2 ] || threads=2
+    rm -f "$work"/pgbench.*
+    "$programs/pgbench" -n -M prepared -c "$2" -j "$threads" -T "$seconds" -l --log-prefix="$work/pgbench" \
+        -D "accounts=$1" -D "cases=$cases" -f bench/write_peer.pgbench "$(in_database "peer_$1")" >"$work/peer.out"
+    local per_second
+    per_second=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/peer.out")
+    sort -n -k3,3 <(cat "$work"/pgbench.*) | awk -v rate="$per_second" \
+        '{ t[NR] = $3 } END { print rate, t[int((NR + 1) / 2)], t[int(NR * 0.99)] }'
+}
+
+median() { # median COLUMN FILE
+    cut -d' ' -f"$1" "$2" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# --- taking turns ---
+
+mkdir -p build/bench
+printf '%-9s %-9s | %10s %9s %9s | %10s %9s %9s | %6s\n' accounts 'in flight' 'service/s' 'p50 ms' 'p99 ms' \
+    'pgbench/s' 'p50 ms' 'p99 ms' ratio
+rows=""
+for accounts in $distributions; do
+    prepare "$accounts"
+    start_service "$accounts"
+    for level in $levels; do
+        : >"$work/ours"
+        : >"$work/peer"
+        for ((round = 0; round < rounds; round++)); do
+            run_ours "$accounts" "$level" >>"$work/ours"
+            run_peer "$accounts" "$level" >>"$work/peer"
+        done
+        row=$(for side in ours peer; do for column in 1 2 3; do median "$column" "$work/$side"; done; done | xargs)
+        awk -v a="$accounts" -v n="$level" '{ printf "%-9s %-9s | %10.0f %9.2f %9.2f | %10.0f %9.2f %9.2f | %6.2f\n", a, n,
+            $1, $2 / 1000, $3 / 1000, $4, $5 / 1000, $6 / 1000, $1 / $4 }' <<<"$row"
+        rows+=$(awk -v a="$accounts" -v n="$level" '{ printf "%s{\"accounts\": %s, \"in_flight\": %s, \"service\": {\"per_second\": %s, \"p50_us\": %s, \"p99_us\": %s}, \"pgbench\": {\"per_second\": %s, \"p50_us\": %s, \"p99_us\": %s}, \"ratio\": %.3f}",
+            "\n  ", a, n, $1, $2, $3, $4, $5, $6, $1 / $4 }' <<<"$row"),
+    done
+    stop_service
+    sql "$url" -c "DROP DATABASE case_$accounts" -c "DROP DATABASE peer_$accounts"
+done
+printf '{"cases": %s, "seconds": %s, "rounds": %s, "rows": [%s\n]}\n' "$cases" "$seconds" "$rounds" "${rows%,}" \
+    >build/bench/write.json

@@ -38,6 +38,7 @@ static void fill_options(struct rpc_server_options *o)
     o->write_queue = or_default(o->write_queue, 64);
     o->requests = or_default(o->requests, 128);
     o->message_bytes_max = o->message_bytes_max ? o->message_bytes_max : (size_t)4 << 20;
+    o->answer_bytes_max = o->answer_bytes_max ? o->answer_bytes_max : (size_t)64 << 20;
     o->call_bytes_max = o->call_bytes_max ? o->call_bytes_max : (size_t)64 << 20;
     o->drain_us = o->drain_us ? o->drain_us : 10 * CLOCK_SECOND;
 }
@@ -54,7 +55,7 @@ static grpc_server *create_core(const struct rpc_server_options *o)
     grpc_arg list[] = {
         number_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, o->streams_max),
         number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, o->message_bytes_max),
-        number_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, o->message_bytes_max),
+        number_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, o->answer_bytes_max),
         number_arg(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX),
         number_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
         number_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),

@@ -67,6 +67,7 @@ struct rpc_server_options {
     unsigned workers;                                                     /* 0: 8 */
     unsigned worker_queue;      /* waiting requests at the most, 0: 1024 */
     size_t message_bytes_max;   /* received; 0: 4 MiB */
+    size_t answer_bytes_max;    /* sent, each message; 0: 64 MiB, which is what our own clients take */
     size_t call_bytes_max;      /* arena cap of one call; 0: 64 MiB */
     unsigned streams_max;       /* concurrent streams a connection, 0: 1000 */
     unsigned write_queue;       /* queued messages of one stream, 0: 64; and 1 MiB */

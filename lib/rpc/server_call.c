@@ -217,7 +217,7 @@ void rpc_call_reply(rpc_call *call, const ProtobufCMessage *response)
 {
     error err;
     grpc_byte_buffer *message;
-    if (core_pack(response, call->server->options.message_bytes_max, &message, &err))
+    if (core_pack(response, call->server->options.answer_bytes_max, &message, &err))
         end_call(call, message, NULL);
     else
         fail_packing(call, &err);
@@ -235,7 +235,7 @@ enum rpc_write rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
     enum rpc_write room = stream_room(call);
     if (room != RPC_WRITE_OK)
         return room;
-    if (core_pack(message, call->server->options.message_bytes_max, &packed, &err))
+    if (core_pack(message, call->server->options.answer_bytes_max, &packed, &err))
         return stream_write(call, packed);
     fail_packing(call, &err);
     return RPC_WRITE_CLOSED;

@@ -12,7 +12,7 @@
 
 enum {
     NAMES_MAX = 1000,
-    /* Text in one response. It ends early where more would come, but never without a document. */
+    /* Text in one response. It ends early where more would come; one document may be larger. */
     TEXT_BYTES_MAX = 3 * 1024 * 1024,
 };
 
@@ -29,25 +29,27 @@ enum {
 static const struct pg_statement documents = {
     .name = "case_documents",
     .sql =
-        "WITH u AS MATERIALIZED (SELECT u.*, sum(b.bytes) OVER (ORDER BY u.place) - b.bytes AS before"
+        "WITH u AS MATERIALIZED (SELECT u.*, sum(b.bytes) OVER (ORDER BY u.place) AS upto, b.bytes = "
+        "sum(b.bytes) OVER (ORDER BY u.place) AS first"
         " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS u(partition, account, id, place)"
         " CROSS JOIN LATERAL (SELECT coalesce(sum(octet_length(t.body)), 0)"
         " + coalesce((SELECT octet_length(p.note) FROM cases c JOIN contacts p ON p.partition = c.partition"
         " AND p.account = c.account AND p.contact = c.contact WHERE c.partition = u.partition"
         " AND c.account = u.account AND c.id = u.id), 0) AS bytes FROM (SELECT x.body" COUNTING ") t) b)"
-        " SELECT u.before <= $4::int8, h.head, c.id IS NOT NULL, c.status, c.version, c.subject, c.owner, "
+        " SELECT u.first OR u.upto <= $4::int8, h.head, c.id IS NOT NULL, c.status, c.version, c.subject, "
+        "c.owner, "
         "c.channel,"
         " c.labels, c.contact, c.update_time, c.need_reply, p.display_name, p.emails, p.phones, p.note,"
         " m.numbers, m.kinds, m.bodies, (SELECT epoch FROM suite)"
         " FROM u JOIN partitions h ON h.partition = u.partition"
         " LEFT JOIN cases c ON c.partition = u.partition AND c.account = u.account AND c.id = u.id"
-        " AND u.before <= $4::int8"
+        " AND (u.first OR u.upto <= $4::int8)"
         " LEFT JOIN contacts p ON p.partition = c.partition AND p.account = c.account AND p.contact = "
         "c.contact"
         " LEFT JOIN LATERAL (SELECT array_agg(t.number::int8 ORDER BY t.number) AS numbers,"
         " array_agg(t.kind::int8 ORDER BY t.number) AS kinds, array_agg(t.body ORDER BY t.number) AS bodies"
         " FROM (SELECT x.number, x.kind, x.body" COUNTING
-        ") t WHERE u.before <= $4::int8) m ON true ORDER BY u.place",
+        ") t WHERE u.first OR u.upto <= $4::int8) m ON true ORDER BY u.place",
 };
 
 enum column {

@@ -30,6 +30,17 @@ bool log_level_parse(const char *text, enum log_level *ret_level);
 
 bool log_enabled(enum log_level level);
 
+/*
+ * From here on lines are gathered and written by a thread of their own, every few milliseconds, at once from
+ * level error on: a line then costs no system call. For servers; a program that forks without exec must not.
+ * Nothing is lost: who finds no room waits, and the rest is written at exit. Once; false when the thread
+ * cannot be started (lines go out as before).
+ */
+bool log_start_writer(void);
+
+/* Returns when all lines so far are written. */
+void log_flush(void);
+
 /* `fields` ends with a field whose key is NULL. Use the macros. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 

@@ -29,6 +29,8 @@ int rpc_host_configure(struct rpc_host *host, const char *service, const char *p
         return EXIT_WRONG_SETTING;
     }
     log_init(service, level);
+    if (!log_start_writer())
+        log_warn("log lines are written one by one", LOG_TEXT("error", "the log's thread cannot be started"));
     return -1;
 }
 

@@ -78,5 +78,6 @@ int main(int argc, char **argv)
         }
     }
     log_init("conformance", level);
+    (void)log_start_writer();
     return serve(&options);
 }

@@ -1,50 +1,109 @@
-/* base/log.h: one JSON object a line. */
+/* base/log.h */
 
 #include "base/log.h"
 
 #include <criterion/criterion.h>
-#include <criterion/redirect.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static json_t *last_line(void)
+enum { THREADS = 4, LINES = 5000 };
+
+static FILE *captured;
+
+/* Standard error goes to a file from here on. */
+static void capture(void)
 {
-    char text[8192];
-    FILE *f = cr_get_redirected_stderr();
-    size_t length = fread(text, 1, sizeof text - 1, f);
-    text[length] = '\0';
-    cr_assert_eq(strcspn(text, "\n") + 1, length, "one line");
-    json_t *line = json_loads(text, 0, NULL);
-    cr_assert_not_null(line, "not JSON: %s", text);
-    return line;
+    captured = tmpfile();
+    cr_assert_not_null(captured);
+    cr_assert(dup2(fileno(captured), STDERR_FILENO) >= 0);
+    log_init("test", LOG_LEVEL_INFO);
 }
 
-Test(log, a_line_is_json_whatever_is_in_it)
+static json_t *read_line(void)
 {
-    cr_redirect_stderr();
-    log_init("case", LOG_LEVEL_INFO);
+    static char line[16384];
+    json_error_t wrong;
+    if (!fgets(line, sizeof line, captured))
+        return NULL;
+    json_t *object = json_loads(line, 0, &wrong);
+    cr_assert_not_null(object, "%s in %s", wrong.text, line);
+    return object;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+TestSuite(log, .init = capture, .timeout = 60);
+
+Test(log, a_line_is_an_object)
+{
     log_debug("not this one");
-    log_info("re\"quest\n", LOG_TEXT("rpc.method", "Get\tCase"), LOG_NUMBER("duration_us", -5));
-    json_t *line = last_line();
-    cr_assert_str_eq(json_string_value(json_object_get(line, "service")), "case");
-    cr_assert_str_eq(json_string_value(json_object_get(line, "level")), "info");
-    cr_assert_str_eq(json_string_value(json_object_get(line, "msg")), "re\"quest\n");
-    cr_assert_str_eq(json_string_value(json_object_get(line, "rpc.method")), "Get\tCase");
-    cr_assert_eq(json_integer_value(json_object_get(line, "duration_us")), -5);
-    cr_assert_not_null(json_object_get(line, "time"));
+    log_info("a \"quoted\"\nmessage", LOG_TEXT("rpc.method", "Grüße\\\t\x01"), LOG_NUMBER("low", INT64_MIN),
+             LOG_NUMBER("zero", 0), LOG_NUMBER("n", -42));
+    rewind(captured);
+    json_t *line = read_line();
+    cr_assert_str_eq(text_of(line, "msg"), "a \"quoted\"\nmessage");
+    cr_assert_str_eq(text_of(line, "rpc.method"), "Grüße\\\t\x01");
+    cr_assert_str_eq(text_of(line, "level"), "info");
+    cr_assert_str_eq(text_of(line, "service"), "test");
+    cr_assert_eq(strlen(text_of(line, "time")), strlen("2026-01-02T03:04:05.678901Z"));
+    cr_assert_eq(json_integer_value(json_object_get(line, "low")), INT64_MIN);
+    cr_assert_eq(json_integer_value(json_object_get(line, "zero")), 0);
+    cr_assert_eq(json_integer_value(json_object_get(line, "n")), -42);
+    json_decref(line);
+    cr_assert_null(read_line());
+}
+
+Test(log, a_field_too_long_is_left_out)
+{
+    static char text[10000];
+    memset(text, 'x', sizeof text - 1);
+    log_info("long", LOG_TEXT("long", text), LOG_TEXT("short", "y"));
+    rewind(captured);
+    json_t *line = read_line();
+    cr_assert_null(json_object_get(line, "long"));
+    cr_assert_str_eq(text_of(line, "short"), "y");
     json_decref(line);
 }
 
-Test(log, levels)
+static void *write_lines(void *argument)
 {
-    enum log_level level = LOG_LEVEL_OFF;
-    cr_assert(log_level_parse("warn", &level));
-    cr_assert_eq(level, LOG_LEVEL_WARN);
-    cr_assert_not(log_level_parse("loud", &level));
-    cr_assert_eq(level, LOG_LEVEL_WARN);
-    log_init("case", LOG_LEVEL_WARN);
-    cr_assert_not(log_enabled(LOG_LEVEL_INFO));
-    cr_assert(log_enabled(LOG_LEVEL_WARN));
-    cr_assert(log_enabled(LOG_LEVEL_ERROR));
+    for (int i = 0; i < LINES; i++)
+        log_info("line", LOG_TEXT("thread", argument), LOG_NUMBER("i", i));
+    return NULL;
+}
+
+Test(log, the_writer_loses_and_mixes_nothing)
+{
+    static const char *names[THREADS] = {"a", "b", "c", "d"};
+    pthread_t threads[THREADS];
+    int next[THREADS] = {0};
+    int count = 0;
+    cr_assert(log_start_writer());
+    cr_assert(log_start_writer());
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, write_lines, (void *)(uintptr_t)names[i]);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    log_error("last");
+    log_flush();
+    rewind(captured);
+    json_t *line;
+    for (; (line = read_line()); count++) {
+        if (count < THREADS * LINES) {
+            int thread = text_of(line, "thread")[0] - 'a';
+            cr_assert_eq(json_integer_value(json_object_get(line, "i")), next[thread]++);
+        } else {
+            cr_assert_str_eq(text_of(line, "msg"), "last");
+        }
+        json_decref(line);
+    }
+    cr_assert_eq(count, THREADS * LINES + 1);
+    log_flush();
 }

@@ -302,7 +302,7 @@ Test(rpc_stream, a_reader_that_stops_does_not_fill_the_memory)
 
 Test(rpc_stream, a_deadline_ends_a_stream)
 {
-    const struct rpc_client_options hurried = {.timeout_us = 100000};
+    const struct rpc_client_options hurried = {.timeout_us = 1000000};
     error err;
     rpc_loopback_start(&loopback, inline_methods, NULL, NULL, NULL);
     rpc_stream *stream = open_stream("FullDuplexCall", &hurried);

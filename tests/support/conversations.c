@@ -51,9 +51,9 @@ const char *conversation_account(const json_t *conversation, const char *prefix,
     return id;
 }
 
-void conversations_write(const struct conversations *conversations, const char *path, const char *prefix)
+void conversations_append(const struct conversations *conversations, const char *path, const char *prefix)
 {
-    FILE *f = fopen(path, "we");
+    FILE *f = fopen(path, "ae");
     if (!f)
         suite_give_up(NULL, "cannot write %s", path);
     for (size_t i = 0; i < conversations->count; i++) {

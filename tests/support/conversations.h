@@ -23,8 +23,8 @@ void conversations_release(struct conversations *conversations);
 /* The account's id: lower case, after `prefix`. In `memory`. */
 const char *conversation_account(const json_t *conversation, const char *prefix, arena *memory);
 
-/* Writes the same conversations for accounts whose names begin with `prefix`. */
-void conversations_write(const struct conversations *conversations, const char *path, const char *prefix);
+/* Adds the same conversations to a file, for accounts whose names begin with `prefix`. */
+void conversations_append(const struct conversations *conversations, const char *path, const char *prefix);
 
 /*
  * Compares what the case service has under the prefix with the file: every conversation one case, every

@@ -205,34 +205,55 @@ pid_t suite_kill(suite *s, enum suite_service service, unsigned replica)
     return pid;
 }
 
-int suite_run(suite *s, const char *const *arguments, char **ret_output)
+const char *suite_directory(const suite *s)
 {
-    char program[SUITE_PATH_SIZE + 16], output[SUITE_PATH_SIZE];
+    return s->directory;
+}
+
+static process *begin(suite *s, const char *const *arguments, const char *output)
+{
+    char program[SUITE_PATH_SIZE + 16];
     const char *argv[ARGUMENTS_MAX] = {program};
     size_t count = 1;
     process *p;
-    int status = 0;
     error err;
     snprintf(program, sizeof program, "%s/casework", s->programs);
-    snprintf(output, sizeof output, "%s/output", s->directory);
     for (size_t i = 0; arguments[i] && count < ARGUMENTS_MAX - 3; i++)
         argv[count++] = arguments[i];
     argv[count++] = "--ready-file";
     argv[count++] = s->ready_file;
-    unlink(output);
     if (!process_start(&(struct process_options){.argv = argv, .output_file = output}, &p, &err))
         suite_give_up(s, "%s", err.message);
+    return p;
+}
+
+process *suite_begin(suite *s, const char *const *arguments)
+{
+    return begin(s, arguments, s->log_file);
+}
+
+static char *read_output(const suite *s, const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *text = calloc(1, OUTPUT_MAX);
+    if (!f || !text || fread(text, 1, OUTPUT_MAX - 1, f) == OUTPUT_MAX - 1)
+        suite_give_up(s, "cannot read %s", path);
+    fclose(f);
+    return text;
+}
+
+int suite_run(suite *s, const char *const *arguments, char **ret_output)
+{
+    char output[SUITE_PATH_SIZE];
+    int status = 0;
+    snprintf(output, sizeof output, "%s/output", s->directory);
+    unlink(output);
+    process *p = begin(s, arguments, output);
     if (!process_wait(p, clock_monotonic_us() + RUN_TIMEOUT, &status))
         suite_give_up(s, "casework %s takes too long", arguments[0]);
     process_free(p);
-    if (ret_output) {
-        FILE *f = fopen(output, "re");
-        char *text = calloc(1, OUTPUT_MAX);
-        if (!f || !text || fread(text, 1, OUTPUT_MAX - 1, f) == OUTPUT_MAX - 1)
-            suite_give_up(s, "casework %s: no output", arguments[0]);
-        fclose(f);
-        *ret_output = text;
-    }
+    if (ret_output)
+        *ret_output = read_output(s, output);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 

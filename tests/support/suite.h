@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "embedded/process.h"
 #include "rpc/call.h"
 #include "rpc/client.h"
 #include "rpc/token.h"
@@ -48,6 +49,7 @@ const char *suite_address(const suite *s, enum suite_service service, unsigned r
 const char *suite_redis_url(const suite *s);
 const char *suite_database(const suite *s, enum suite_service service);
 const char *suite_ready_file(const suite *s);
+const char *suite_directory(const suite *s); /* for a test's own files; gone with the suite */
 
 /* SIGKILL. `casework up` starts the service again; see suite_await_restart. Answers the former process. */
 pid_t suite_kill(suite *s, enum suite_service service, unsigned replica);
@@ -59,7 +61,10 @@ void suite_await_restart(suite *s, enum suite_service service, unsigned replica,
  * wanted, what it wrote, to be freed. */
 int suite_run(suite *s, const char *const *arguments, char **ret_output);
 
-/* The same with --json, for commands that must succeed. The caller releases the object. */
+/* Starts it and does not wait; its output goes with the suite's log. The caller frees the process. */
+process *suite_begin(suite *s, const char *const *arguments);
+
+/* The same as suite_run with --json, for commands that must succeed. The caller releases the object. */
 json_t *suite_run_json(suite *s, const char *const *arguments);
 
 /* --- calls --- */

@@ -1,7 +1,6 @@
 #ifndef CASEWORK_TESTS_SUPPORT_SUITE_PRIVATE_H
 #define CASEWORK_TESTS_SUPPORT_SUITE_PRIVATE_H
 
-#include "embedded/process.h"
 #include "tests/support/suite.h"
 
 enum { SUITE_PATH_SIZE = 512 };

@@ -83,7 +83,6 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAccoun
         {NULL, 0, false},
     };
     command->given_account.id = account;
-    command->needs_admin = command->actor.via[0] != '\0';
     *ret_write = write;
     return read_account(wire, &command->given_account, err) &&
            read_mask(request->update_mask, fields, &command->fields, err) &&

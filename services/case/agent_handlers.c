@@ -26,7 +26,6 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateAgentR
     struct case_write *write = case_write_begin(call, CASE_METHOD_CREATE_AGENT, account, err);
     if (write == NULL)
         return false;
-    write->command.needs_admin = write->command.actor.via[0] != '\0';
     write->command.given_agent.id = request->agent_id;
     *ret_write = write;
     return read_agent(request->agent, &write->command.given_agent, err);
@@ -63,7 +62,6 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAgentR
         {NULL, 0, false},
     };
     command->given_agent.id = id;
-    command->needs_admin = command->actor.via[0] != '\0';
     *ret_write = write;
     return read_agent(wire, &command->given_agent, err) &&
            read_mask(request->update_mask, fields, &command->fields, err) &&

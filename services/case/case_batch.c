@@ -135,8 +135,9 @@ static bool check_caller(struct overlay *overlay, const struct case_command *com
     if (agent == NULL)
         return batch_out_of_memory(err);
     if (!agent->entry.exists) {
-        return !command->agent_must_exist || error_set(err, STATUS_PERMISSION_DENIED, "AGENT_UNKNOWN",
-                                                       "there is no agent %s", command->actor.id);
+        return !(command->agent_must_exist || command->needs_admin) ||
+               error_set(err, STATUS_PERMISSION_DENIED, "AGENT_UNKNOWN", "there is no agent %s",
+                         command->actor.id);
     }
     if (agent->record.disabled)
         return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_DISABLED", "agent %s is disabled",

@@ -23,6 +23,14 @@ struct actor case_write_actor(const rpc_call *call)
     return (struct actor){.kind = kind, .id = caller->subject, .via = "", .session = caller->session};
 }
 
+/* What only admins may do: an agent's token does not get this far, a service that acts for an agent does. */
+static bool needs_admin(const struct actor *actor, const rpc_call *call, enum case_method method)
+{
+    bool is_contact = method == CASE_METHOD_CREATE_CONTACT || method == CASE_METHOD_UPDATE_CONTACT;
+    return actor->kind == ACTOR_KIND_AGENT && rpc_call_caller(call)->role != RPC_ROLE_ADMIN &&
+           method < CASE_METHOD_CREATE_CASE && !is_contact;
+}
+
 struct case_write *case_write_begin(rpc_call *call, enum case_method method, const char *account, error *err)
 {
     arena *memory = rpc_call_arena(call);
@@ -36,6 +44,7 @@ struct case_write *case_write_begin(rpc_call *call, enum case_method method, con
     case_command_init(&write->command, method, account);
     write->command.actor = case_write_actor(call);
     write->command.agent_must_exist = method >= CASE_METHOD_CREATE_CASE;
+    write->command.needs_admin = needs_admin(&write->command.actor, call, method);
     int64_t deadline = rpc_call_deadline_us(call);
     write->command.lane.deadline_us = deadline == INT64_MAX ? 0 : deadline;
     return write;

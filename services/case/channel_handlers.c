@@ -19,7 +19,6 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateChanne
     struct case_write *write = case_write_begin(call, CASE_METHOD_CREATE_CHANNEL, account, err);
     if (write == NULL)
         return false;
-    write->command.needs_admin = write->command.actor.via[0] != '\0';
     write->command.given_channel = (struct channel_record){
         .id = request->channel_id,
         .network = wire->network,
@@ -57,7 +56,6 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateChanne
         {"address", FIELD_ADDRESS, wire->address[0] != '\0'},
         {NULL, 0, false},
     };
-    command->needs_admin = command->actor.via[0] != '\0';
     command->given_channel = (struct channel_record){.id = id, .network = "", .address = wire->address};
     *ret_write = write;
     return read_mask(request->update_mask, fields, &command->fields, err) &&

@@ -36,7 +36,7 @@ enum status_code {
 enum { ERROR_INFO_MAX = 4, ERROR_VIOLATIONS_MAX = 4 };
 
 struct error_pair {
-    char key[32];   /* metadata key, or the field's path */
+    char key[48];   /* metadata key, or the field's path */
     char value[96]; /* its value, or what is wrong with the field */
 };
 

@@ -12,6 +12,8 @@
 #define START_WAIT (30 * CLOCK_SECOND)
 #define PING_EVERY (2 * CLOCK_SECOND)
 #define PING_TIMEOUT (2 * CLOCK_SECOND)
+#define PURGE_EVERY (30 * CLOCK_SECOND)
+#define PURGE_TIMEOUT (5 * CLOCK_SECOND)
 
 struct case_health {
     pg_pool *pool;
@@ -20,6 +22,7 @@ struct case_health {
     pthread_mutex_t lock;
     pthread_cond_t stop_asked;
     bool stop;
+    int64_t next_purge; /* monotonic */
 };
 
 bool case_health_check_schema(const struct pg_options *connection, error *err)
@@ -49,12 +52,40 @@ static bool wait_for_stop(case_health *health)
     return stop;
 }
 
+/* Request ids are of no use after 24 hours (nobody reads them then); an hour more keeps clear of whoever
+ * writes them anew. */
+static const struct pg_statement purge_requests = {
+    .name = "case_purge_requests",
+    .sql = "DELETE FROM request_ids WHERE ctid = ANY (ARRAY(SELECT ctid FROM request_ids"
+           " WHERE time < now() - interval '25 hours' LIMIT 10000))",
+};
+
+/* Every now and then, until there is less than a batch left. What fails now is done the next time. */
+static void purge(case_health *health)
+{
+    int64_t now = clock_monotonic_us();
+    if (now < health->next_purge)
+        return;
+    error err = {0};
+    pg_result *result = NULL;
+    if (pg_pool_query(health->pool, &purge_requests, NULL, now + PURGE_TIMEOUT, &result, &err)) {
+        if (pg_rows_affected(result) == 0)
+            health->next_purge = now + PURGE_EVERY;
+        pg_result_free(result);
+    } else {
+        health->next_purge = now + PURGE_EVERY;
+        log_warn("request ids not purged", LOG_TEXT("error.detail", err.detail));
+    }
+}
+
 static void *watch(void *argument)
 {
     case_health *health = argument;
     bool serving = false;
     do {
         error err = {0};
+        if (serving)
+            purge(health);
         bool fine = pg_pool_ping(health->pool, clock_monotonic_us() + PING_TIMEOUT, &err);
         if (fine == serving)
             continue;

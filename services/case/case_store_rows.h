@@ -1,0 +1,51 @@
+#ifndef CASEWORK_CASE_STORE_ROWS_H
+#define CASEWORK_CASE_STORE_ROWS_H
+
+/* What the writes of a batch are made of: rows that become the arrays of one statement. Private to the store.
+ */
+
+#include "case/case_store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { STORE_COLUMNS_MAX = 43 };
+
+/* The arrays of one statement, filled row by row: put_… goes on to the next column, the row's end back to the
+ * first. */
+struct rows {
+    struct overlay *overlay;
+    pg_params params;
+    pg_array *columns[STORE_COLUMNS_MAX];
+    size_t count, at;
+    size_t row_count;
+};
+
+void rows_begin(struct rows *rows, struct overlay *overlay, const enum pg_type *types, size_t count);
+
+#define ROWS_BEGIN(rows, overlay, ...)                             \
+    rows_begin(rows, overlay, (const enum pg_type[]){__VA_ARGS__}, \
+               sizeof((const enum pg_type[]){__VA_ARGS__}) / sizeof(enum pg_type))
+
+void rows_put_text(struct rows *rows, const char *text);
+void rows_put_int(struct rows *rows, int64_t value);
+void rows_put_bool(struct rows *rows, bool value);
+void rows_put_time(struct rows *rows, int64_t time_us);
+void rows_put_list(struct rows *rows, const struct text_list *list);
+void rows_put_bytes(struct rows *rows, const void *data, size_t length);
+void rows_end_row(struct rows *rows);
+
+/* Queues the statement, unless there is no row. */
+bool rows_write(struct rows *rows, const struct pg_statement *statement, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+/* Does the entry have to be written at all? */
+bool entry_is_written(const struct entry *entry);
+
+/* The parts of case_store_write. */
+bool store_write_directory(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+bool store_write_cases(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+#endif

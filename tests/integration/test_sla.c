@@ -4,6 +4,7 @@
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "casework/sla/v1/sla_service.pb-c.h"
+#include "feed/partition.h"
 #include "redis/client.h"
 #include "tests/support/suite.h"
 
@@ -143,16 +144,18 @@ static const Casework__Sla__V1__UpdatePolicyResponse *set_policy(int64_t after_r
     return suite_call(s, SLA, "UpdatePolicy", policy_request(after_resolved_us, after_inactivity_us), memory);
 }
 
-static void redis_command(const char *command, const char *key)
+/* Up to three arguments, the first NULL ends them. */
+static void redis_command(const char *command, const char *first, const char *second, const char *third)
 {
     const struct redis_options options = {.url = suite_redis_url(s)};
+    const char *const arguments[] = {first, second, third};
     redis_client *client;
     redis_batch *batch = redis_batch_new();
     error err;
     cr_assert(redis_client_new(&options, &client, &err), "%s", err.message);
     redis_batch_command(batch, command);
-    if (key)
-        redis_batch_text(batch, key);
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments && arguments[i]; i++)
+        redis_batch_text(batch, arguments[i]);
     cr_assert(redis_client_run(client, batch, &err), "%s", err.detail);
     redis_batch_free(batch);
     redis_client_free(client);
@@ -230,18 +233,112 @@ Test(sla, survives_kill_and_flush)
     suite_advance(s, CLOCK_HOUR);
     cr_assert_eq(count_timers(), 2);
 
-    redis_command("FLUSHALL", NULL);
+    redis_command("FLUSHALL", NULL, NULL, NULL);
     suite_advance(s, CLOCK_HOUR);
     cr_assert_eq(count_timers(), 2, "rebuilt from the case service");
-    redis_command("FLUSHALL", NULL);
+    redis_command("FLUSHALL", NULL, NULL, NULL);
     suite_advance(s, 70 * CLOCK_HOUR - 1);
     check_status(first, STATUS(RESOLVED), "a microsecond before");
-    redis_command("FLUSHALL", NULL);
+    redis_command("FLUSHALL", NULL, NULL, NULL);
     former = suite_kill(s, SUITE_SLA, 0);
     suite_await_restart(s, SUITE_SLA, 0, former);
     suite_advance(s, 1);
     check_closed_at(first, resolved + 72 * CLOCK_HOUR);
     check_closed_at(second, resolved + 72 * CLOCK_HOUR);
+    end();
+}
+
+Test(sla, a_deleted_or_older_bucket_is_rebuilt)
+{
+    begin(NULL);
+    const char *key = arena_printf(memory, "casework:{b%02d}:timers", feed_partition("acme"));
+    const char *first = new_case();
+    int64_t resolved = suite_now_us(s);
+    resolve(first);
+    suite_advance(s, CLOCK_HOUR);
+    redis_command("COPY", key, "older", NULL);
+
+    const char *second = new_case();
+    resolve(second);
+    suite_advance(s, CLOCK_HOUR);
+    redis_command("DEL", key, NULL, NULL);
+    suite_advance(s, CLOCK_HOUR);
+    cr_assert_eq(count_timers(), 2);
+
+    redis_command("COPY", "older", key, "REPLACE");
+    cr_assert_eq(count_timers(), 1, "the older bucket is there");
+    suite_advance(s, CLOCK_HOUR);
+    cr_assert_eq(count_timers(), 2);
+    suite_advance(s, 72 * CLOCK_HOUR);
+    check_closed_at(first, resolved + 72 * CLOCK_HOUR);
+    check_closed_at(second, resolved + 73 * CLOCK_HOUR);
+    end();
+}
+
+static int count_closings(const char *name)
+{
+    Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
+    request.parent = (char *)name;
+    request.page_size = 1000;
+    const Casework__Cases__V1__ListCaseEventsResponse *response =
+        suite_call(s, CASES, "ListCaseEvents", &request, memory);
+    int count = 0;
+    for (size_t i = 0; i < response->n_events; i++)
+        count += response->events[i]->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_CLOSED;
+    return count;
+}
+
+static void pause_until_closed(const char *name, int64_t within_us);
+
+/* Kills the SLA service, each process of it, the second time it comes to the point; the lease of what it held
+ * brings that back. */
+static void check_killed_at(const char *point)
+{
+    char inject[80];
+    snprintf(inject, sizeof inject, "CASEWORK_INJECT=%s=kill@2", point);
+    const char *const settings[] = {inject, "SLA_LEASE_DURATION=10s", "SLA_SWEEP_GRACE=1h", NULL};
+    begin(&(struct suite_options){.clock = "real", .settings = settings});
+    pid_t former = suite_pid(s, SUITE_SLA, 0);
+    set_policy(2 * CLOCK_SECOND, 0);
+    const char *names[3];
+    for (int i = 0; i < 3; i++) {
+        names[i] = new_case();
+        resolve(names[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        pause_until_closed(names[i], 60 * CLOCK_SECOND);
+    cr_assert_neq(suite_pid(s, SUITE_SLA, 0), former, "it was not killed at %s", point);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(count_closings(names[i]), 1);
+    end();
+}
+
+Test(sla, killed_between_claim_and_closing_it_closes_once)
+{
+    check_killed_at("sla.before_close");
+}
+
+Test(sla, killed_between_closing_and_settling_it_closes_once)
+{
+    check_killed_at("sla.before_settle");
+}
+
+Test(sla, two_replicas_close_each_case_once)
+{
+    enum { COUNT = 30 };
+    const char *names[COUNT];
+    begin(&(struct suite_options){.clock = "real", .replicas = 2});
+    set_policy(3 * CLOCK_SECOND, 0);
+    for (int i = 0; i < COUNT; i++) {
+        names[i] = new_case();
+        resolve(names[i]);
+        if (i == COUNT / 2)
+            suite_kill(s, SUITE_SLA, 1);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        pause_until_closed(names[i], 30 * CLOCK_SECOND);
+        cr_assert_eq(count_closings(names[i]), 1);
+    }
     end();
 }
 

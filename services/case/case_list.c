@@ -65,8 +65,18 @@
 /* Partial indexes hold what is on somebody's desk, or on nobody's. */
 #define SOURCE_desk(key) MERGED(" AND c.owner = $7::text AND c.status <= 3", key)
 #define SOURCE_owner(key) MERGED(" AND c.owner = $7::text", key)
-/* Nothing is updated before it is opened: the second condition ends the walk by update. */
-#define SOURCE_recent(key) MERGED(" AND c.open_time >= $16::timestamptz AND c.update_time >= $16", key)
+/* By update: nothing is updated before it is opened, so the second condition ends the walk. Else sorted. */
+#define RECENT_MERGED(key) MERGED(" AND c.open_time >= $16::timestamptz AND c.update_time >= $16", key)
+/* The upper bound makes the planner expect few rows, whatever the lower one is. */
+#define RECENT_FOUND(key) \
+    FOUND("", " AND c.open_time >= $16::timestamptz AND c.open_time <= 'infinity' AND c.status <> 6", key)
+#define RECENT_update_asc RECENT_MERGED(update_asc)
+#define RECENT_update_desc RECENT_MERGED(update_desc)
+#define RECENT_subject_asc RECENT_FOUND(subject_asc)
+#define RECENT_subject_desc RECENT_FOUND(subject_desc)
+#define RECENT_status_asc RECENT_FOUND(status_asc)
+#define RECENT_status_desc RECENT_FOUND(status_desc)
+#define SOURCE_recent(key) RECENT_##key
 #define SOURCE_need_reply(key) FOUND("", " AND c.need_reply AND c.status <= 4", key)
 #define SOURCE_involved(key)                                                                               \
     FOUND(" JOIN involved_cases i ON i.partition = c.partition AND i.account = c.account AND i.case_id = " \
@@ -164,6 +174,12 @@ static const int64_t before_all_times = INT64_C(-62135596800000001),
         LAST_CHARACTER_8 LAST_CHARACTER_8
 static const char behind_all_subjects[] = LAST_CHARACTER_64 LAST_CHARACTER_64 LAST_CHARACTER_8;
 
+/* Where an ascending walk by update starts. Recent cases are found there without walking over all others. */
+static int64_t first_update(const struct case_list_query *query)
+{
+    return query->opened_since ? query->opened_since - 1 : before_all_times;
+}
+
 static void add_key(const struct case_list_query *query, const struct case_page *page, pg_params *params)
 {
     bool from_end = query->descending && !page->after;
@@ -177,7 +193,7 @@ static void add_key(const struct case_list_query *query, const struct case_page 
     default:
         pg_add_time(params, page->after         ? page->key.first
                             : query->descending ? behind_all_times
-                                                : before_all_times);
+                                                : first_update(query));
     }
     pg_add_int8(params, from_end ? INT64_MAX : page->key.second);
 }

@@ -1,8 +1,8 @@
-#include "command.h"
+#include "cli/command.h"
 
 #include "base/clock.h"
-#include "field.h"
-#include "print.h"
+#include "cli/field.h"
+#include "cli/print.h"
 
 #include <getopt.h>
 #include <inttypes.h>

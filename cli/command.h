@@ -7,7 +7,7 @@
  */
 
 #include "base/error.h"
-#include "session.h"
+#include "cli/session.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "command.h"
+#include "cli/command.h"
 
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
@@ -11,7 +11,7 @@
 #include "casework/search/v1/search_service.pb-c.h"
 #include "casework/sla/v1/sla_service.pb-c.h"
 #include "casework/testing/v1/clock_service.pb-c.h"
-#include "programs.h"
+#include "cli/programs.h"
 
 #define CASES(name) TARGET_CASE, &casework__cases__v1__##name##__descriptor
 #define SEARCH TARGET_SEARCH, &casework__search__v1__search_service__descriptor

@@ -1,4 +1,4 @@
-#include "conversation.h"
+#include "cli/conversation.h"
 
 #include "base/clock.h"
 #include "rpc/wire.h"

@@ -1,4 +1,4 @@
-#include "field.h"
+#include "cli/field.h"
 
 #include "base/clock.h"
 #include "google/protobuf/duration.pb-c.h"

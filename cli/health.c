@@ -1,7 +1,7 @@
-#include "programs.h"
+#include "cli/programs.h"
 
 #include "base/clock.h"
-#include "field.h"
+#include "cli/field.h"
 #include "grpc/health/v1/health.pb-c.h"
 
 #include <stdio.h>

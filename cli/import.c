@@ -1,10 +1,10 @@
-#include "programs.h"
+#include "cli/programs.h"
 
 #include "base/clock.h"
 #include "casework/cases/v1/import_service.pb-c.h"
-#include "command.h"
-#include "conversation.h"
-#include "print.h"
+#include "cli/command.h"
+#include "cli/conversation.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,8 +1,8 @@
-#include "command.h"
+#include "cli/command.h"
 
 #include "base/log.h"
-#include "tour.h"
-#include "up.h"
+#include "cli/tour.h"
+#include "cli/up.h"
 
 #include <signal.h>
 #include <stdio.h>

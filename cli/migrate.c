@@ -1,7 +1,7 @@
-#include "programs.h"
+#include "cli/programs.h"
 
 #include "base/config.h"
-#include "command.h"
+#include "cli/command.h"
 #include "pg/migrate.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 
 /* Commands that are more than one call. argv[0] is the command's own word; each returns the exit status. */
 
-#include "session.h"
+#include "cli/session.h"
 
 int program_migrate(struct session *session, int argc, char **argv);
 int program_keys(struct session *session, int argc, char **argv);

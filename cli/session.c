@@ -1,7 +1,7 @@
-#include "session.h"
+#include "cli/session.h"
 
 #include "base/clock.h"
-#include "place.h"
+#include "cli/place.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-#include "print.h"
+#include "cli/print.h"
 
 #include "base/clock.h"
-#include "field.h"
+#include "cli/field.h"
 #include "google/protobuf/duration.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 

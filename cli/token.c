@@ -1,7 +1,7 @@
-#include "programs.h"
+#include "cli/programs.h"
 
 #include "base/clock.h"
-#include "command.h"
+#include "cli/command.h"
 #include "rpc/token.h"
 
 #include <getopt.h>

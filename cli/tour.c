@@ -1,4 +1,4 @@
-#include "tour.h"
+#include "cli/tour.h"
 
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
@@ -7,10 +7,10 @@
 #include "casework/report/v1/report_service.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
 #include "casework/sla/v1/sla_service.pb-c.h"
-#include "command.h"
+#include "cli/command.h"
+#include "cli/place.h"
+#include "cli/session.h"
 #include "embedded/process.h"
-#include "place.h"
-#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>

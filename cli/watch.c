@@ -1,10 +1,10 @@
-#include "programs.h"
+#include "cli/programs.h"
 
 #include "base/clock.h"
 #include "casework/cases/v1/event_service.pb-c.h"
-#include "command.h"
-#include "field.h"
-#include "print.h"
+#include "cli/command.h"
+#include "cli/field.h"
+#include "cli/print.h"
 
 #include <inttypes.h>
 #include <signal.h>

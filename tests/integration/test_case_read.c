@@ -35,7 +35,7 @@ static void fill(void)
     static const char *const subjects[] = {"Zebra", "apple", "Äpfel", "apple", "STRASSE", "straße", ""};
     Casework__Cases__V1__ImportConversationsRequest *items[CASE_COUNT];
     for (int i = 0; i < CASE_COUNT; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "c%d", i);
         items[i] =
             case_server_conversation(&server, "acme", id, subjects[i % 7],

@@ -25,7 +25,7 @@ static void setup(void)
     Casework__Cases__V1__ImportConversationsRequest *items[ACCOUNTS * CASES_EACH];
     case_server_start(&server);
     for (int i = 0; i < ACCOUNTS * CASES_EACH; i++) {
-        char account[16], id[16];
+        char account[32], id[32];
         snprintf(account, sizeof account, "company%d", i % ACCOUNTS);
         snprintf(id, sizeof id, "c%d", i);
         items[i] = case_server_conversation(&server, account, id, "subject", i % 2 ? "cac" : "canta",
@@ -325,7 +325,7 @@ Test(feed, documents_end_before_they_get_too_large)
     memset(body, 'x', 1 << 20);
     body[1 << 20] = '\0';
     for (int i = 0; i < LARGE; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "large%d", i);
         items[i] =
             case_server_conversation(&server, "company0", id, "large", "c", CASE_SERVER_START_US - CLOCK_DAY);

@@ -108,7 +108,7 @@ Test(import, what_is_wrong_refuses_that_one_only)
     enum { COUNT = 7 };
     Casework__Cases__V1__ImportConversationsRequest *items[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "c%d", i);
         items[i] = case_server_conversation(&server, "acme", id, "subject", "ca", start);
     }

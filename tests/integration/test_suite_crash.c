@@ -150,14 +150,14 @@ static void import_again(suite *s, const char *const *import)
     cr_assert_fail("the import fails for good");
 }
 
-static void prefix_of(enum suite_service service, int copy, char ret_prefix[8])
+static void prefix_of(enum suite_service service, int copy, char ret_prefix[16])
 {
-    snprintf(ret_prefix, 8, "%c%d-", "abcd"[service], copy);
+    snprintf(ret_prefix, 16, "%c%d-", "abcd"[service], copy);
 }
 
 static void import_and_kill(suite *s, const struct conversations *conversations, enum suite_service service)
 {
-    char path[256], prefix[8];
+    char path[256], prefix[16];
     snprintf(path, sizeof path, "%s/%d.jsonl", suite_directory(s), (int)service);
     for (int copy = 0; copy < COPIES; copy++) {
         prefix_of(service, copy, prefix);

@@ -50,8 +50,7 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
         !rpc_host_open(host, err))
         return false;
     service->server = host->server;
-    if (!rpc_server_add(host->server, search_methods, service, err) ||
-        !rpc_server_add(host->server, search_status_methods, service, err) ||
+    if (!search_handlers_add(service, err) ||
         !search_follower_new(service->cases, service->index, serve, host, &service->follower, err))
         return false;
     if (manual && (!suite_clock_new(service->cases, true, clock, err) ||

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "rpc/name.h"
+#include "search/search_list.h"
 #include "search/search_reader.h"
 
 #include <stdlib.h>
@@ -18,35 +19,12 @@ struct search_follower {
     feed_consumer *consumer;
 };
 
-/* What one response's events concern. */
-struct changes {
-    struct search_case *cases; /* in the follower's arena */
-    size_t count, size;
-};
-
 static bool out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to follow the feed");
 }
 
-static bool add_change(search_follower *follower, struct changes *changes, const char *account,
-                       int64_t number, error *err)
-{
-    if (changes->count == changes->size) {
-        size_t size = changes->size ? changes->size * 2 : 64;
-        struct search_case *grown = arena_calloc(follower->memory, size, sizeof *grown);
-        if (!grown)
-            return out_of_memory(err);
-        if (changes->count)
-            memcpy(grown, changes->cases, changes->count * sizeof *grown);
-        changes->cases = grown;
-        changes->size = size;
-    }
-    changes->cases[changes->count++] = (struct search_case){account, number};
-    return true;
-}
-
-static bool note_case(search_follower *follower, struct changes *changes,
+static bool note_case(search_follower *follower, struct search_list *changes,
                       const Casework__Cases__V1__Event *event, error *err)
 {
     const char *account;
@@ -55,12 +33,12 @@ static bool note_case(search_follower *follower, struct changes *changes,
         return false;
     if (search_index_case_position(follower->index, account, number) >= event->position)
         return true;
-    return add_change(follower, changes, account, number, err);
+    return search_list_add(changes, account, number, follower->memory, err);
 }
 
 /* What is known of a contact stands in all its cases. Those that are not in the index yet have events of
  * their own. */
-static bool note_contact(search_follower *follower, struct changes *changes,
+static bool note_contact(search_follower *follower, struct search_list *changes,
                          const Casework__Cases__V1__Event *event, error *err)
 {
     const char *account, *contact;
@@ -73,27 +51,23 @@ static bool note_contact(search_follower *follower, struct changes *changes,
         return false;
     bool done = true;
     for (size_t i = 0; done && i < count; i++)
-        done = add_change(follower, changes, account, numbers[i], err);
+        done = search_list_add(changes, account, numbers[i], follower->memory, err);
     return done;
 }
 
-static bool note_account_deleted(search_follower *follower, struct changes *changes,
+static bool note_account_deleted(search_follower *follower, struct search_list *changes,
                                  const Casework__Cases__V1__Event *event, error *err)
 {
     const char *account;
     if (!rpc_name_account(follower->memory, event->account, "account", &account, err))
         return false;
     search_index_drop(follower->index, account);
-    size_t kept = 0;
-    for (size_t i = 0; i < changes->count; i++)
-        if (strcmp(changes->cases[i].account, account) != 0)
-            changes->cases[kept++] = changes->cases[i];
-    changes->count = kept;
+    search_list_remove_account(changes, account);
     return true;
 }
 
-static bool note(search_follower *follower, struct changes *changes, const Casework__Cases__V1__Event *event,
-                 error *err)
+static bool note(search_follower *follower, struct search_list *changes,
+                 const Casework__Cases__V1__Event *event, error *err)
 {
     switch (event->kind) {
     case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED:
@@ -106,36 +80,16 @@ static bool note(search_follower *follower, struct changes *changes, const Casew
     }
 }
 
-static int compare_cases(const void *a, const void *b)
-{
-    const struct search_case *left = a, *right = b;
-    int order = strcmp(left->account, right->account);
-    return order ? order : (left->number > right->number) - (left->number < right->number);
-}
-
-/* A case that several events concern is read once. */
-static void keep_each_once(struct changes *changes)
-{
-    if (changes->count < 2)
-        return;
-    qsort(changes->cases, changes->count, sizeof *changes->cases, compare_cases);
-    size_t kept = 1;
-    for (size_t i = 1; i < changes->count; i++)
-        if (compare_cases(&changes->cases[i], &changes->cases[kept - 1]) != 0)
-            changes->cases[kept++] = changes->cases[i];
-    changes->count = kept;
-}
-
 static bool apply(void *context, Casework__Cases__V1__Event *const *events, size_t count,
                   const struct feed_positions *heads, error *err)
 {
     search_follower *follower = context;
-    struct changes changes = {0};
+    struct search_list changes = {0};
     arena_clear(follower->memory);
     bool done = true;
     for (size_t i = 0; done && i < count; i++)
         done = note(follower, &changes, events[i], err);
-    keep_each_once(&changes);
+    search_list_sort(&changes); /* a case that several events concern is read once */
     if (!done || !search_reader_refresh(follower->cases, follower->index, changes.cases, changes.count,
                                         follower->memory, err))
         return false;

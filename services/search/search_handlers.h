@@ -18,5 +18,10 @@ struct search_service {
 
 extern const struct rpc_method search_methods[];
 extern const struct rpc_method search_status_methods[];
+extern const struct rpc_method search_rebuild_methods[];
+extern const struct rpc_method search_check_methods[];
+
+/* All of them. Before the server starts. */
+bool search_handlers_add(struct search_service *service, error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -1,14 +1,18 @@
 #include "search/search_index.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* An account stays once it is there, empty or not: whoever found it may use it without the index's lock. */
+/* An account's shelf stays once it is there, empty or not: whoever found it may use it without the index's
+ * lock. */
 struct shelf {
     char id[64];
     pthread_rwlock_t lock;
     struct search_account account;
+    struct search_account *building; /* its successor, while it is being built; the writer's */
+    atomic_bool rebuilding;          /* there is one; for everybody */
 };
 
 struct search_index {
@@ -47,11 +51,27 @@ bool search_index_new(search_index **ret_index, error *err)
     return true;
 }
 
+static void set_building(struct shelf *shelf, struct search_account *building)
+{
+    shelf->building = building;
+    atomic_store(&shelf->rebuilding, building != NULL);
+}
+
+static void give_up_building(struct shelf *shelf)
+{
+    if (!shelf->building)
+        return;
+    search_account_release(shelf->building);
+    free(shelf->building);
+    set_building(shelf, NULL);
+}
+
 void search_index_free(search_index *index)
 {
     if (!index)
         return;
     for (size_t i = 0; i < index->count; i++) {
+        give_up_building(index->shelves[i]);
         search_account_release(&index->shelves[i]->account);
         pthread_rwlock_destroy(&index->shelves[i]->lock);
         free(index->shelves[i]);
@@ -117,48 +137,68 @@ static struct shelf *find_or_add(search_index *index, const char *account)
     return shelf;
 }
 
+/* With the writer's lock. */
+static bool put(search_index *index, struct shelf *shelf, const struct search_document *document, error *err)
+{
+    if (!shelf)
+        return out_of_memory(err);
+    if (shelf->building && !search_account_put(shelf->building, document, &index->scratch, err))
+        return false;
+    pthread_rwlock_wrlock(&shelf->lock);
+    bool done = search_account_put(&shelf->account, document, &index->scratch, err);
+    pthread_rwlock_unlock(&shelf->lock);
+    return done;
+}
+
 bool search_index_put(search_index *index, const char *account, const struct search_document *document,
                       error *err)
 {
     pthread_mutex_lock(&index->writer);
-    bool done = search_words_collect(&index->scratch, document, err);
-    struct shelf *shelf = done ? find_or_add(index, account) : NULL;
-    if (shelf) {
-        pthread_rwlock_wrlock(&shelf->lock);
-        done = search_account_put(&shelf->account, document, &index->scratch, err);
-        pthread_rwlock_unlock(&shelf->lock);
-    } else if (done) {
-        done = out_of_memory(err);
-    }
+    bool done = search_words_collect(&index->scratch, document, err) &&
+                put(index, find_or_add(index, account), document, err);
     pthread_mutex_unlock(&index->writer);
     return done;
 }
 
 void search_index_remove(search_index *index, const char *account, int64_t number)
 {
+    pthread_mutex_lock(&index->writer);
     struct shelf *shelf = find(index, account);
-    if (!shelf)
-        return;
+    if (shelf && shelf->building)
+        search_account_remove(shelf->building, number);
+    if (shelf) {
+        pthread_rwlock_wrlock(&shelf->lock);
+        search_account_remove(&shelf->account, number);
+        pthread_rwlock_unlock(&shelf->lock);
+    }
+    pthread_mutex_unlock(&index->writer);
+}
+
+/* Readers wait for the exchange only: giving back the old one takes its time. */
+static void replace(struct shelf *shelf, const struct search_account *successor)
+{
     pthread_rwlock_wrlock(&shelf->lock);
-    search_account_remove(&shelf->account, number);
+    struct search_account old = shelf->account;
+    shelf->account = *successor;
     pthread_rwlock_unlock(&shelf->lock);
+    search_account_release(&old);
 }
 
 static void empty(struct shelf *shelf)
 {
-    struct search_account old;
-    pthread_rwlock_wrlock(&shelf->lock);
-    old = shelf->account;
-    search_account_init(&shelf->account);
-    pthread_rwlock_unlock(&shelf->lock);
-    search_account_release(&old); /* which takes its time, with nobody waiting */
+    struct search_account nothing;
+    search_account_init(&nothing);
+    give_up_building(shelf);
+    replace(shelf, &nothing);
 }
 
 void search_index_drop(search_index *index, const char *account)
 {
+    pthread_mutex_lock(&index->writer);
     struct shelf *shelf = find(index, account);
     if (shelf)
         empty(shelf);
+    pthread_mutex_unlock(&index->writer);
 }
 
 void search_index_clear(search_index *index)
@@ -167,6 +207,52 @@ void search_index_clear(search_index *index)
     search_index_set_positions(index, &(struct feed_positions){0});
     for (size_t i = 0; i < index->count; i++)
         empty(index->shelves[i]);
+    pthread_mutex_unlock(&index->writer);
+}
+
+bool search_index_build_begin(search_index *index, const char *account, error *err)
+{
+    pthread_mutex_lock(&index->writer);
+    struct shelf *shelf = find_or_add(index, account);
+    bool running = shelf && shelf->building;
+    struct search_account *building = shelf && !running ? malloc(sizeof *building) : NULL;
+    if (building) {
+        search_account_init(building);
+        set_building(shelf, building);
+    }
+    pthread_mutex_unlock(&index->writer);
+    if (running)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "REBUILD_RUNNING",
+                         "the account is being rebuilt already");
+    return building || out_of_memory(err);
+}
+
+bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
+                            error *err)
+{
+    pthread_mutex_lock(&index->writer);
+    const struct shelf *shelf = find(index, account);
+    bool done = shelf && shelf->building;
+    if (!done)
+        error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
+    done = done && search_words_collect(&index->scratch, document, err) &&
+           search_account_put(shelf->building, document, &index->scratch, err);
+    pthread_mutex_unlock(&index->writer);
+    return done;
+}
+
+void search_index_build_end(search_index *index, const char *account, bool commit)
+{
+    pthread_mutex_lock(&index->writer);
+    struct shelf *shelf = find(index, account);
+    if (shelf && shelf->building && commit) {
+        struct search_account *building = shelf->building;
+        set_building(shelf, NULL);
+        replace(shelf, building);
+        free(building);
+    } else if (shelf) {
+        give_up_building(shelf);
+    }
     pthread_mutex_unlock(&index->writer);
 }
 
@@ -262,12 +348,46 @@ int64_t search_index_position(search_index *index, int partition)
     return position;
 }
 
+bool search_index_compare(search_index *index, const char *account, int64_t number,
+                          const struct search_document *document, const struct search_words *words,
+                          arena *memory, struct search_comparison *ret_comparison, error *err)
+{
+    static const struct search_account nothing = {.terms = {.first_free = SEARCH_TERM_NONE}};
+    struct shelf *shelf = find(index, account);
+    if (!shelf)
+        return search_compare(&nothing, number, document, words, memory, ret_comparison, err);
+    pthread_rwlock_rdlock(&shelf->lock);
+    bool done = search_compare(&shelf->account, number, document, words, memory, ret_comparison, err);
+    pthread_rwlock_unlock(&shelf->lock);
+    return done;
+}
+
+bool search_index_cases(search_index *index, const char *account, arena *memory, int64_t **ret_numbers,
+                        size_t *ret_count, error *err)
+{
+    struct shelf *shelf = find(index, account);
+    *ret_count = 0;
+    if (!shelf)
+        return true;
+    pthread_rwlock_rdlock(&shelf->lock);
+    int64_t *numbers = arena_calloc(memory, shelf->account.live + 1, sizeof *numbers);
+    for (uint32_t i = 0; numbers && i < shelf->account.count; i++)
+        if (shelf->account.entries[i])
+            numbers[(*ret_count)++] = shelf->account.entries[i]->number;
+    pthread_rwlock_unlock(&shelf->lock);
+    if (!numbers)
+        return out_of_memory(err);
+    *ret_numbers = numbers;
+    return true;
+}
+
 static void shelf_status(struct shelf *shelf, struct search_account_status *status)
 {
     pthread_rwlock_rdlock(&shelf->lock);
     status->cases = shelf->account.live;
     status->words = shelf->account.terms.live_words;
     status->postings = shelf->account.postings;
+    status->rebuilding = atomic_load(&shelf->rebuilding);
     status->bytes = search_account_bytes(&shelf->account);
     pthread_rwlock_unlock(&shelf->lock);
 }

@@ -7,6 +7,7 @@
  */
 
 #include "feed/partition.h"
+#include "search/search_compare.h"
 #include "search/search_query.h"
 
 typedef struct search_index search_index;
@@ -21,6 +22,18 @@ bool search_index_put(search_index *index, const char *account, const struct sea
 void search_index_remove(search_index *index, const char *account, int64_t number);
 void search_index_drop(search_index *index, const char *account); /* all its cases */
 void search_index_clear(search_index *index);                     /* all accounts, positions too */
+
+/*
+ * An account built anew while the old one serves: what is put meanwhile goes into both; what is built goes
+ * into the new one only. begin: FAILED_PRECONDITION, REBUILD_RUNNING when it is being built already. put:
+ * false with ABORTED when the account was dropped meanwhile. end puts the new one in place of the old, or
+ * gives it up.
+ */
+bool search_index_build_begin(search_index *index, const char *account, error *err)
+    __attribute__((warn_unused_result));
+bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
+                            error *err) __attribute__((warn_unused_result));
+void search_index_build_end(search_index *index, const char *account, bool commit);
 
 /* The position as of which a case was read; -1 when it is not there. */
 int64_t search_index_case_position(search_index *index, const char *account, int64_t number);
@@ -40,9 +53,20 @@ void search_index_set_positions(search_index *index, const struct feed_positions
 void search_index_positions(search_index *index, struct feed_positions *ret_positions);
 int64_t search_index_position(search_index *index, int partition);
 
+/* See search_compare. */
+bool search_index_compare(search_index *index, const char *account, int64_t number,
+                          const struct search_document *document, const struct search_words *words,
+                          arena *memory, struct search_comparison *ret_comparison, error *err)
+    __attribute__((warn_unused_result));
+
+/* The numbers of all cases of an account, in `memory`. */
+bool search_index_cases(search_index *index, const char *account, arena *memory, int64_t **ret_numbers,
+                        size_t *ret_count, error *err) __attribute__((warn_unused_result));
+
 struct search_account_status {
     const char *account; /* in the arena */
     uint64_t cases, words, postings, bytes;
+    bool rebuilding;
 };
 
 /* Accounts that have cases, in order of their ids; `account` NULL: all. In `memory`. */

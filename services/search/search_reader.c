@@ -76,19 +76,23 @@ static bool translate(const wire_document *wire, int64_t number, arena *memory,
     return true;
 }
 
-static bool file(search_index *index, const wire_document *wire, arena *memory, error *err)
+/* Where documents go. */
+struct sink {
+    search_reader_take *take;
+    void *context;
+};
+
+static bool hand_over(const struct sink *sink, const wire_document *wire, arena *memory, error *err)
 {
     const char *account;
     int64_t number;
     struct search_document document;
     if (!rpc_name_case(memory, wire->case_, "case", &account, &number, err))
         return false;
-    if (wire->state == CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_MISSING) {
-        search_index_remove(index, account, number);
-        return true;
-    }
+    if (wire->state == CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_MISSING)
+        return sink->take(sink->context, account, number, NULL, err);
     return translate(wire, number, memory, &document, err) &&
-           search_index_put(index, account, &document, err);
+           sink->take(sink->context, account, number, &document, err);
 }
 
 static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *memory, wire_batch **ret_batch,
@@ -111,22 +115,22 @@ static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *me
     return true;
 }
 
-/* Files a batch. Cases are answered in order, as far as they find room: those behind are asked for again. */
-static bool file_batch(search_index *index, const wire_batch *batch, char **names, arena *memory,
+/* Cases are answered in order, as far as they find room: those behind are asked for again. */
+static bool take_batch(const struct sink *sink, const wire_batch *batch, char **names, arena *memory,
                        size_t *done, error *err)
 {
-    size_t filed = 0;
-    while (filed < batch->n_documents && strcmp(batch->documents[filed]->case_, names[filed]) == 0) {
-        if (!file(index, batch->documents[filed], memory, err))
+    size_t taken = 0;
+    while (taken < batch->n_documents && strcmp(batch->documents[taken]->case_, names[taken]) == 0) {
+        if (!hand_over(sink, batch->documents[taken], memory, err))
             return false;
-        filed++;
+        taken++;
     }
-    *done += filed;
-    return filed > 0 || error_set(err, STATUS_INTERNAL, "", "the case service answered other cases");
+    *done += taken;
+    return taken > 0 || error_set(err, STATUS_INTERNAL, "", "the case service answered other cases");
 }
 
-static bool refresh_names(rpc_channel *cases, search_index *index, char **names, size_t count, arena *memory,
-                          error *err)
+static bool read_names(rpc_channel *cases, const struct sink *sink, char **names, size_t count, arena *memory,
+                       error *err)
 {
     size_t done = 0;
     while (done < count) {
@@ -134,24 +138,41 @@ static bool refresh_names(rpc_channel *cases, search_index *index, char **names,
         arena_clear(memory);
         size_t size = count - done < BATCH ? count - done : BATCH;
         if (!read_batch(cases, names + done, size, memory, &batch, err) ||
-            !file_batch(index, batch, names + done, memory, &done, err))
+            !take_batch(sink, batch, names + done, memory, &done, err))
             return false;
     }
     return true;
 }
 
-bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,
-                           size_t count, arena *memory, error *err)
+bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, size_t count, arena *memory,
+                        search_reader_take *take, void *context, error *err)
 {
     char **names = arena_calloc(memory, count + 1, sizeof(char *));
     arena *batch_memory = names ? arena_new(BATCH_BYTES_MAX) : NULL;
     bool done = batch_memory != NULL;
     for (size_t i = 0; done && i < count; i++) {
         names[i] =
-            arena_printf(memory, "accounts/%s/cases/%lld", changed[i].account, (long long)changed[i].number);
+            arena_printf(memory, "accounts/%s/cases/%lld", wanted[i].account, (long long)wanted[i].number);
         done = names[i] != NULL;
     }
-    done = done ? refresh_names(cases, index, names, count, batch_memory, err) : out_of_memory(err);
+    const struct sink sink = {take, context};
+    done = done ? read_names(cases, &sink, names, count, batch_memory, err) : out_of_memory(err);
     arena_free(batch_memory);
     return done;
+}
+
+static bool file(void *context, const char *account, int64_t number, const struct search_document *document,
+                 error *err)
+{
+    search_index *index = context;
+    if (document)
+        return search_index_put(index, account, document, err);
+    search_index_remove(index, account, number);
+    return true;
+}
+
+bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,
+                           size_t count, arena *memory, error *err)
+{
+    return search_reader_read(cases, changed, count, memory, file, index, err);
 }

@@ -5,15 +5,23 @@
 
 #include "rpc/client.h"
 #include "search/search_index.h"
-
-struct search_case {
-    const char *account; /* its id */
-    int64_t number;
-};
+#include "search/search_list.h"
 
 /*
- * Brings the index up to date with these cases: files what is there, takes out what is missing. A case is
- * read at most once; when a read fails, those before it are filed all the same. `memory` is used up.
+ * Takes one case that was read: `document` is NULL when it does not exist. What it points to lives until the
+ * return. False ends the reading.
+ */
+typedef bool search_reader_take(void *context, const char *account, int64_t number,
+                                const struct search_document *document, error *err);
+
+/* Reads these cases, in order, and hands over each. `memory` is used up. */
+bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, size_t count, arena *memory,
+                        search_reader_take *take, void *context, error *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * Brings the index up to date with these cases: files what is there, takes out what is missing. When a read
+ * fails, those before it are filed all the same. `memory` is used up.
  */
 bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,
                            size_t count, arena *memory, error *err) __attribute__((warn_unused_result));

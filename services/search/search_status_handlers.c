@@ -40,6 +40,7 @@ static wire_account *translate(const struct status *status, const struct search_
     wire->cases = (int64_t)account->cases;
     wire->words = (int64_t)account->words;
     wire->postings = (int64_t)account->postings;
+    wire->rebuilding = account->rebuilding;
     wire->size_bytes = (int64_t)account->bytes;
     return wire->account ? wire : NULL;
 }

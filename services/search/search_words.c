@@ -37,6 +37,14 @@ static uint32_t *find_slot(const struct search_words *words, uint64_t hash, cons
     return &words->slots[at];
 }
 
+uint8_t search_words_fields(const struct search_words *words, uint64_t hash, const char *text, size_t length)
+{
+    if (words->count == 0)
+        return 0;
+    uint32_t slot = *find_slot(words, hash, text, length);
+    return slot ? words->words[slot - 1].fields : 0;
+}
+
 static bool grow(struct search_words *words)
 {
     uint32_t size = words->size ? words->size * 2 : 256;

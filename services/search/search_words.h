@@ -39,6 +39,9 @@ void search_words_release(struct search_words *words);
 bool search_words_collect(struct search_words *words, const struct search_document *document, error *err)
     __attribute__((warn_unused_result));
 
+/* The fields in which a word stands; 0 when it does not. */
+uint8_t search_words_fields(const struct search_words *words, uint64_t hash, const char *text, size_t length);
+
 /* Appends the key under which documents with that owner, channel, … are filed. */
 bool search_key_append(bytes *out, enum search_key kind, const char *value);
 

@@ -1,6 +1,7 @@
 #include "tests/support/fake_events.h"
 
 #include "base/log.h"
+#include "casework/cases/v1/account_service.pb-c.h"
 #include "descriptor_set.h"
 #include "feed/partition.h"
 #include "rpc/name.h"
@@ -230,6 +231,48 @@ static void batch_get_documents(rpc_call *call, const ProtobufCMessage *message,
     rpc_call_reply(call, &response.base);
 }
 
+/* An account's cases: those that events tell of. */
+static void stream_snapshot(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    fake_events *events = context;
+    const char *parent = ((const Casework__Cases__V1__StreamSnapshotRequest *)message)->parent;
+    arena *memory = rpc_call_arena(call);
+    Casework__Cases__V1__StreamSnapshotResponse part = CASEWORK__CASES__V1__STREAM_SNAPSHOT_RESPONSE__INIT;
+    pthread_mutex_lock(&events->lock);
+    part.cases = must(arena_calloc(memory, events->count + 1, sizeof(Casework__Cases__V1__SnapshotCase *)));
+    for (size_t i = 0; i < events->count; i++) {
+        const struct event *event = &events->events[i];
+        if (event->number == 0 || strcmp(strrchr(parent, '/') + 1, event->account) != 0)
+            continue;
+        Casework__Cases__V1__SnapshotCase *one = must(arena_alloc(memory, sizeof *one));
+        casework__cases__v1__snapshot_case__init(one);
+        one->name = must(arena_printf(memory, "%s/cases/%lld", parent, (long long)event->number));
+        part.cases[part.n_cases++] = one;
+    }
+    pthread_mutex_unlock(&events->lock);
+    if (rpc_call_write(call, &part.base) == RPC_WRITE_OK)
+        rpc_call_finish(call);
+}
+
+static void list_accounts(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    (void)message;
+    fake_events *events = context;
+    arena *memory = rpc_call_arena(call);
+    Casework__Cases__V1__ListAccountsResponse response = CASEWORK__CASES__V1__LIST_ACCOUNTS_RESPONSE__INIT;
+    pthread_mutex_lock(&events->lock);
+    response.accounts = must(arena_calloc(memory, events->count + 1, sizeof(Casework__Cases__V1__Account *)));
+    for (size_t i = 0; i < events->count; i++) {
+        Casework__Cases__V1__Account *account = must(arena_alloc(memory, sizeof *account));
+        casework__cases__v1__account__init(account);
+        account->name = must(arena_printf(memory, "accounts/%s", events->events[i].account));
+        response.accounts[response.n_accounts++] = account;
+    }
+    pthread_mutex_unlock(&events->lock);
+    rpc_call_reply(call, &response.base);
+}
+
+static const struct rpc_stream_handlers snapshot_handlers = {.on_message = stream_snapshot};
 static const struct rpc_stream_handlers stream_handlers = {.on_message = on_request, .on_done = on_done};
 
 static const struct rpc_method methods[] = {
@@ -242,6 +285,12 @@ static const struct rpc_method methods[] = {
     {.service = &casework__cases__v1__event_service__descriptor,
      .name = "BatchGetDocuments",
      .unary = batch_get_documents},
+    {.service = &casework__cases__v1__event_service__descriptor,
+     .name = "StreamSnapshot",
+     .stream = &snapshot_handlers},
+    {.service = &casework__cases__v1__account_service__descriptor,
+     .name = "ListAccounts",
+     .unary = list_accounts},
     {.service = NULL},
 };
 

@@ -90,8 +90,7 @@ static void begin(struct world *world)
     bool done = rpc_channel_new(&to_cases, &service->cases, &world->err) &&
                 search_index_new(&service->index, &world->err) &&
                 rpc_server_new(&options, &service->server, &world->err) &&
-                rpc_server_add(service->server, search_methods, service, &world->err) &&
-                rpc_server_add(service->server, search_status_methods, service, &world->err) &&
+                search_handlers_add(service, &world->err) &&
                 search_follower_new(service->cases, service->index, caught_up, world, &service->follower,
                                     &world->err) &&
                 rpc_server_start(service->server, &world->err);
@@ -433,5 +432,167 @@ Test(search_service, a_case_with_many_events_is_read_once, .timeout = 60)
                                   &world.service.follower, &world.err));
     cr_assert_eq(total(&world, "a", position), 5);
     cr_assert_leq(fake_events_documents_read(world.events) - before, 10);
+    end(&world);
+}
+
+/* --- rebuilding and checking -------------------------------------------------------------------------- */
+
+struct told {
+    int items, different;
+    Casework__Search__V1__CheckIndexResponse__Difference *first; /* in the world's memory */
+    int64_t checked, done;
+    bool finished;
+};
+
+static rpc_stream *open_job(struct world *world, const char *method, const ProtobufCMessage *request)
+{
+    const struct rpc_client_options options = {.timeout_us = 30 * CLOCK_SECOND};
+    rpc_stream *stream;
+    cr_assert(rpc_stream_open(world->channel, &casework__search__v1__search_service__descriptor, method,
+                              &options, &stream, &world->err));
+    cr_assert(rpc_stream_write(stream, request));
+    rpc_stream_close_send(stream);
+    return stream;
+}
+
+static struct told check(struct world *world, const char *parent)
+{
+    Casework__Search__V1__CheckIndexRequest request = CASEWORK__SEARCH__V1__CHECK_INDEX_REQUEST__INIT;
+    request.parent = (char *)parent;
+    rpc_stream *stream = open_job(world, "CheckIndex", &request.base);
+    struct told told = {0};
+    ProtobufCMessage *message;
+    enum rpc_read read;
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->memory, &message, &world->err)) ==
+           RPC_READ_MESSAGE) {
+        const Casework__Search__V1__CheckIndexResponse *item =
+            (Casework__Search__V1__CheckIndexResponse *)message;
+        cr_assert_not(told.finished);
+        if (item->item_case == CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__ITEM_SUMMARY) {
+            told.checked = item->summary->cases_checked;
+            told.different = (int)item->summary->cases_different;
+            told.finished = true;
+            continue;
+        }
+        told.first = told.first ? told.first : item->difference;
+        told.items++;
+    }
+    cr_assert_eq(read, RPC_READ_END, "%s", world->err.message);
+    cr_assert(told.finished);
+    rpc_stream_free(stream);
+    return told;
+}
+
+static struct told rebuild(struct world *world, const char *parent)
+{
+    Casework__Search__V1__RebuildIndexRequest request = CASEWORK__SEARCH__V1__REBUILD_INDEX_REQUEST__INIT;
+    request.parent = (char *)parent;
+    rpc_stream *stream = open_job(world, "RebuildIndex", &request.base);
+    struct told told = {0};
+    ProtobufCMessage *message;
+    enum rpc_read read;
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->memory, &message, &world->err)) ==
+           RPC_READ_MESSAGE) {
+        const Casework__Search__V1__RebuildIndexResponse *progress =
+            (Casework__Search__V1__RebuildIndexResponse *)message;
+        cr_assert_not(told.finished);
+        cr_assert_leq(progress->cases_done, progress->cases_total);
+        told.done = progress->cases_done;
+        told.finished = progress->done;
+    }
+    cr_assert_eq(read, RPC_READ_END, "%s", world->err.message);
+    cr_assert(told.finished);
+    rpc_stream_free(stream);
+    return told;
+}
+
+/* Changes a case and tells nobody. */
+static void spoil(struct world *world, int64_t number, struct fake_case c)
+{
+    pthread_mutex_lock(&world->lock);
+    world->cases[number] = c;
+    pthread_mutex_unlock(&world->lock);
+}
+
+Test(search_service, a_check_finds_every_difference_and_a_rebuild_mends_it, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    int64_t position = 0;
+    for (int64_t i = 1; i <= 40; i++)
+        position = set_text(&world, i, "subject", "body of text");
+    cr_assert_eq(total(&world, "subject", position), 40);
+    struct told told = check(&world, "accounts/acme");
+    cr_assert_eq(told.checked, 40);
+    cr_assert_eq(told.items, 0);
+
+    spoil(&world, 7,
+          (struct fake_case){.there = true,
+                             .subject = "subject",
+                             .body = "body of evidence",
+                             .status = 2,
+                             .update_time_us = 7 * CLOCK_SECOND});
+    told = check(&world, "accounts/acme");
+    cr_assert_eq(told.different, 1);
+    cr_assert_eq(told.items, 1);
+    cr_assert_str_eq(told.first->case_, "accounts/acme/cases/7");
+    cr_assert_eq((int)told.first->kind, 3);
+    cr_assert_eq((int)told.first->field, SEARCH_FIELD_MESSAGE);
+    cr_assert_eq(told.first->n_missing_words, 1);
+    cr_assert_str_eq(told.first->missing_words[0], "evidence");
+    cr_assert_eq(told.first->n_surplus_words, 1);
+    cr_assert_str_eq(told.first->surplus_words[0], "text");
+
+    spoil(&world, 8, (struct fake_case){.there = false});
+    spoil(&world, 9,
+          (struct fake_case){.there = true,
+                             .subject = "subject",
+                             .body = "body of text",
+                             .status = 3,
+                             .update_time_us = 9 * CLOCK_SECOND});
+    told = check(&world, "accounts/-");
+    cr_assert_eq(told.different, 3);
+    cr_assert_eq(told.items, 3);
+
+    cr_assert_eq(rebuild(&world, "accounts/acme").done, 40);
+    cr_assert_eq(total(&world, "evidence", 0), 1);
+    cr_assert_eq(total(&world, "subject", 0), 39);
+    cr_assert_eq(check(&world, "accounts/-").items, 0);
+    cr_assert_eq(rebuild(&world, "accounts/-").done, 40);
+    cr_assert_eq(total(&world, "subject", 0), 39);
+    end(&world);
+}
+
+struct writer {
+    struct world *world;
+    atomic_bool stop;
+    int64_t last;
+};
+
+static void *keep_writing(void *argument)
+{
+    struct writer *writer = argument;
+    for (int64_t i = 0; !atomic_load(&writer->stop) && i < 2000; i++)
+        writer->last = set_text(writer->world, 1 + i % 40, i % 2 ? "odd" : "even", "body");
+    return NULL;
+}
+
+/* Searches, writes, rebuilds and checks at once: nothing is lost, and no difference is told that is none. */
+Test(search_service, is_rebuilt_and_checked_while_it_serves, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    struct writer writer = {.world = &world};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, keep_writing, &writer), 0);
+    for (int i = 0; i < 5; i++) {
+        rebuild(&world, "accounts/acme");
+        total(&world, "body", 0);
+        rebuild(&world, "accounts/-");
+    }
+    atomic_store(&writer.stop, true);
+    pthread_join(thread, NULL);
+    cr_assert_eq(total(&world, "body", writer.last), 40);
+    cr_assert_eq(check(&world, "accounts/acme").items, 0);
     end(&world);
 }

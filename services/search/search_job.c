@@ -1,0 +1,218 @@
+#include "search/search_job.h"
+
+#include "base/clock.h"
+#include "rpc/name.h"
+#include "search/search_catalogue.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A client that takes nothing for that long is given up. */
+#define CLIENT_WAIT (60 * CLOCK_SECOND)
+
+enum { LISTS_BYTES_MAX = 1 << 30 };
+
+/* A job and what it needs to run: the call's and the worker's. */
+struct running {
+    struct search_job job;
+    rpc_call *call;
+    search_job_account *work;
+    search_job_end *end;
+    arena *own_memory; /* of the list of accounts */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool writable, over;
+    int references;
+};
+
+static atomic_int jobs_running;
+
+static void unref(struct running *running)
+{
+    pthread_mutex_lock(&running->lock);
+    bool last = --running->references == 0;
+    pthread_mutex_unlock(&running->lock);
+    if (!last)
+        return;
+    arena_free(running->own_memory);
+    arena_free(running->job.memory);
+    pthread_cond_destroy(&running->changed);
+    pthread_mutex_destroy(&running->lock);
+    rpc_call_unref(running->call);
+    free(running);
+    atomic_fetch_sub(&jobs_running, 1);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------ */
+
+static bool wait_writable(struct running *running)
+{
+    int64_t until = clock_monotonic_us() + CLIENT_WAIT;
+    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
+    int timed_out = 0;
+    pthread_mutex_lock(&running->lock);
+    while (!running->writable && !running->over && timed_out == 0)
+        timed_out = pthread_cond_timedwait(&running->changed, &running->lock, &time);
+    bool writable = running->writable && !running->over;
+    running->writable = false;
+    pthread_mutex_unlock(&running->lock);
+    return writable;
+}
+
+bool search_job_send(struct search_job *job, const ProtobufCMessage *message, error *err)
+{
+    struct running *running = (struct running *)job; /* its first member */
+    enum rpc_write written;
+    while ((written = rpc_call_write(running->call, message)) == RPC_WRITE_FULL)
+        if (!wait_writable(running))
+            break;
+    return written == RPC_WRITE_OK || error_set(err, STATUS_CANCELLED, "", "the client is gone");
+}
+
+void search_job_writable(rpc_call *call, void *context)
+{
+    (void)context;
+    struct running *running = rpc_call_state(call);
+    if (!running)
+        return;
+    pthread_mutex_lock(&running->lock);
+    running->writable = true;
+    pthread_cond_signal(&running->changed);
+    pthread_mutex_unlock(&running->lock);
+}
+
+void search_job_done(rpc_call *call, void *context)
+{
+    (void)context;
+    struct running *running = rpc_call_state(call);
+    if (!running)
+        return;
+    pthread_mutex_lock(&running->lock);
+    running->over = true;
+    pthread_cond_signal(&running->changed);
+    pthread_mutex_unlock(&running->lock);
+    unref(running);
+}
+
+/* --- working ------------------------------------------------------------------------------------------ */
+
+/* Accounts that the case service has, and those that only the index has: nothing is to be left of them. */
+static bool list_accounts(struct running *running, struct search_list *list, error *err)
+{
+    const struct search_service *service = running->job.service;
+    struct search_account_status *accounts;
+    size_t count;
+    if (!search_catalogue_accounts(service->cases, list, running->own_memory, err) ||
+        !search_index_status(service->index, NULL, running->own_memory, &accounts, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!search_list_add(list, accounts[i].account, 0, running->own_memory, err))
+            return false;
+    search_list_sort(list);
+    return true;
+}
+
+static bool work_through(struct running *running, error *err)
+{
+    struct search_list list = {0};
+    bool done = running->job.account
+                    ? search_list_add(&list, running->job.account, 0, running->own_memory, err)
+                    : list_accounts(running, &list, err);
+    for (size_t i = 0; done && i < list.count; i++) {
+        arena_clear(running->job.memory);
+        done = running->work(&running->job, list.cases[i].account, err);
+    }
+    return done && running->end(&running->job, err);
+}
+
+static void run(void *argument)
+{
+    struct running *running = argument;
+    error err = {0};
+    if (work_through(running, &err))
+        rpc_call_finish(running->call);
+    else
+        rpc_call_fail(running->call, &err);
+    unref(running);
+}
+
+bool search_job_cases(struct search_job *job, const char *account, struct search_case **ret_cases,
+                      size_t *ret_count, error *err)
+{
+    struct search_list list = {0};
+    int64_t *numbers;
+    size_t count;
+    if (!search_catalogue_cases(job->service->cases, account, &list, job->memory, err) ||
+        !search_index_cases(job->service->index, account, job->memory, &numbers, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!search_list_add(&list, account, numbers[i], job->memory, err))
+            return false;
+    search_list_sort(&list);
+    *ret_cases = list.cases;
+    *ret_count = list.count;
+    return true;
+}
+
+/* --- starting ----------------------------------------------------------------------------------------- */
+
+static struct running *running_new(rpc_call *call, const struct search_service *service)
+{
+    struct running *running = calloc(1, sizeof *running);
+    if (!running)
+        return NULL;
+    running->job = (struct search_job){.service = service, .memory = arena_new(LISTS_BYTES_MAX)};
+    running->own_memory = arena_new(LISTS_BYTES_MAX);
+    running->call = call;
+    running->references = 1;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&running->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&running->lock, NULL);
+    rpc_call_ref(call);
+    rpc_call_set_state(call, running);
+    return running;
+}
+
+static bool read_parent(struct running *running, const char *parent, error *err)
+{
+    const char *account;
+    if (!running->job.memory || !running->own_memory)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the work");
+    if (!rpc_name_accounts(running->own_memory, parent, "parent", &account, err))
+        return false;
+    running->job.single = *account != '\0';
+    running->job.account = running->job.single ? account : NULL;
+    return true;
+}
+
+void search_job_start(rpc_call *call, const char *parent, const struct search_service *service,
+                      search_job_account *work, search_job_end *end)
+{
+    error err = {0};
+    struct running *running = NULL;
+    if (atomic_fetch_add(&jobs_running, 1) >= SEARCH_JOBS_MAX)
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_JOBS", "other rebuilds and checks are running");
+    else if (!(running = running_new(call, service)))
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the work");
+    if (!running) {
+        atomic_fetch_sub(&jobs_running, 1);
+        rpc_call_fail(call, &err);
+        return;
+    }
+    running->work = work;
+    running->end = end;
+    running->references++; /* the worker's */
+    if (read_parent(running, parent, &err)) {
+        if (rpc_server_run(service->server, run, running))
+            return;
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too much to do");
+    }
+    rpc_call_fail(call, &err);
+    unref(running);
+}

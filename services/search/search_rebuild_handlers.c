@@ -1,0 +1,72 @@
+/* RebuildIndex. */
+
+#include "casework/search/v1/search_service.pb-c.h"
+#include "search/search_job.h"
+#include "search/search_reader.h"
+
+typedef Casework__Search__V1__RebuildIndexResponse wire_progress;
+
+enum { TELL_EVERY = 200 };
+
+static bool tell(struct search_job *job, bool done, error *err)
+{
+    wire_progress progress = CASEWORK__SEARCH__V1__REBUILD_INDEX_RESPONSE__INIT;
+    progress.cases_done = job->done;
+    progress.cases_total = job->total;
+    progress.done = done;
+    if (done && job->single)
+        progress.indexed_position = search_index_position(job->service->index, feed_partition(job->account));
+    return search_job_send(job, &progress.base, err);
+}
+
+static bool build(void *context, const char *account, int64_t number, const struct search_document *document,
+                  error *err)
+{
+    struct search_job *job = context;
+    (void)number;
+    if (document && !search_index_build_put(job->service->index, account, document, err))
+        return false;
+    return ++job->done % TELL_EVERY || tell(job, false, err);
+}
+
+/* What happens to the account while it is built goes into both, so that nothing is missed between reading and
+ * exchange. */
+static bool rebuild(struct search_job *job, const char *account, error *err)
+{
+    struct search_case *cases;
+    size_t count;
+    if (!search_index_build_begin(job->service->index, account, err))
+        return false;
+    bool done = search_job_cases(job, account, &cases, &count, err);
+    if (done) {
+        job->total += (int64_t)count;
+        done = search_reader_read(job->service->cases, cases, count, job->memory, build, job, err);
+    }
+    search_index_build_end(job->service->index, account, done);
+    return done;
+}
+
+static bool end(struct search_job *job, error *err)
+{
+    return tell(job, true, err);
+}
+
+static void rebuild_index(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    search_job_start(call, ((const Casework__Search__V1__RebuildIndexRequest *)message)->parent, context,
+                     rebuild, end);
+}
+
+static const struct rpc_stream_handlers handlers = {
+    .on_message = rebuild_index, .on_writable = search_job_writable, .on_done = search_job_done};
+
+const struct rpc_method search_rebuild_methods[] = {
+    {.service = &casework__search__v1__search_service__descriptor,
+     .name = "RebuildIndex",
+     .run = RPC_RUN_INLINE,
+     .roles = RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .endless = true,
+     .stream = &handlers},
+    {.service = NULL},
+};

@@ -286,8 +286,8 @@ const struct rpc_method search_methods[] = {
 bool search_handlers_add(struct search_service *service, error *err)
 {
     const struct rpc_method *const tables[] = {search_methods, search_status_methods, search_rebuild_methods,
-                                               search_check_methods};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+                                               search_check_methods, NULL};
+    for (size_t i = 0; tables[i]; i++)
         if (!rpc_server_add(service->server, tables[i], service, err))
             return false;
     return true;

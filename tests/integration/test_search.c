@@ -99,7 +99,7 @@ static void read_case(struct world *world, const Casework__Cases__V1__Case *c,
     struct texts texts = {.items =
                               arena_calloc(world->memory, 2 + CONTACT_TEXTS + c->n_labels + FIRST_MESSAGES,
                                            sizeof(struct search_text))};
-    *document = (struct search_document){.number = atoll(last_segment(c->name)),
+    *document = (struct search_document){.number = strtoll(last_segment(c->name), NULL, 10),
                                          .status = (int)c->status,
                                          .subject = c->subject,
                                          .owner = last_segment(c->owner),

@@ -70,7 +70,7 @@ prepare() { # prepare ACCOUNTS
 start_service() { # start_service ACCOUNTS
     rm -f "$work/service.log"
     DATABASE_URL=$(in_database "case_$1") LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 \
-        AUTH_KEY_DIRECTORY=$work/keys ${WRITE_LANES:+LANES=$WRITE_LANES} "$bin/casework-case" 2>"$work/service.log" &
+        AUTH_KEY_DIRECTORY=$work/keys "$bin/casework-case" ${WRITE_LANES:+--lanes="$WRITE_LANES"} 2>"$work/service.log" &
     service=$!
     pids+=("$service")
     wait_for 30 grep -q '"msg":"listening"' "$work/service.log" || { cat "$work/service.log" >&2; return 1; }

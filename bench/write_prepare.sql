@@ -1,4 +1,4 @@
--- Accounts with open cases, each with one customer message, straight into the tables of the case service.
+-- Accounts with open cases, each with one customer message that has been answered, straight into the tables of the case service.
 -- psql -v cases=200000; the table bench_accounts (ord, account, partition) is there already.
 
 INSERT INTO accounts (partition, account, display_name, time_zone, reopen_resolved, report_lock_days, session_grace,
@@ -27,13 +27,13 @@ INSERT INTO cases (partition, account, id, status, status_before_delete, need_re
                    activity_time, version, change_version, activity_version, merged_into, lock_token, lock_agent,
                    lock_session, owner, contact, channel, external_id, involved, labels, classifications, attributes,
                    subject, subject_key)
-SELECT partition, account, id, 2, 0, true, 0, 1, 0, 1, 0, 1, t, t, t, t, t, t, t, t, t, 1, 1, 1, 0, 0, '', '', 'ann', '1',
-       '1', '', '{}', '{billing}', '{}', '{}', 'Question number ' || id, 'question number ' || id
+SELECT partition, account, id, 2, 0, false, 0, 1, 0, 0, 1, 1, t, t, t, t, t, NULL, t, t, t, 1, 1, 1, 0, 0, '', '', 'ann',
+       '1', '1', '', '{}', '{billing}', '{}', '{}', 'Question number ' || id, 'question number ' || id
 FROM new_cases;
 
 INSERT INTO messages (partition, account, case_id, number, kind, state, delivery, automatic, redacted, send_time,
                       create_time, author, third_party, external_id, delivery_failure, merged_from, body, attachments)
-SELECT partition, account, id, 1, 1, 2, 0, false, false, t, t, 'accounts/' || account || '/contacts/1', '', '', '', 0,
+SELECT partition, account, id, 1, 1, 3, 0, false, false, t, t, 'accounts/' || account || '/contacts/1', '', '', '', 0,
        repeat('The printer prints only every other page. ', 4), '{}'
 FROM new_cases;
 

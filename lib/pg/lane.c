@@ -4,6 +4,7 @@
 #include "pg/lane_internal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,11 @@ static const struct pg_statement get_fate = {
     .sql = "SELECT pg_xact_status($1::xid8)",
 };
 
-/* Commands waiting for one partition, first come first served. */
+/* One partition: its commands, first come first served. At most one lane works for it at a time. */
 struct waiting {
     struct pg_command *first, **last;
     unsigned count;
+    bool busy; /* a lane runs a batch of it */
 };
 
 struct lane {
@@ -32,18 +34,7 @@ struct lane {
     unsigned index;
     pthread_t thread;
     bool running;
-
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct waiting *waiting; /* of partition p at p / lanes */
-    unsigned *ready;         /* ring of those that have commands, longest waiting first */
-    unsigned ready_first, ready_count;
-    unsigned queued;
-    bool stopping;
-
-    /* Of the thread alone. */
     pg_conn *conn;
-    int64_t down_since; /* monotonic; 0: the server answered last time */
     pg_batch batch;
     struct pg_command **commands; /* of the batch being run */
 };
@@ -52,9 +43,16 @@ struct pg_lanes {
     struct pg_lane_options options;
     const struct pg_lane_ops *ops;
     void *context;
-    unsigned per_lane; /* partitions at the most */
     struct lane *list;
-    int64_t stop_at; /* monotonic; set before stopping */
+    _Atomic int64_t down_since; /* monotonic; 0: the server answered last time */
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct waiting *waiting; /* by partition */
+    unsigned *ready;         /* ring of partitions with commands and without a lane, longest waiting first */
+    unsigned ready_first, ready_count;
+    bool stopping;
+    int64_t stop_at; /* monotonic */
 
     metrics_counter *batches, *batch_commands, *reruns, *lost_commits;
     metrics_histogram *batch_time;
@@ -122,25 +120,28 @@ static bool connect_once(struct lane *lane, error *err)
     return false;
 }
 
+static void note_down(struct lane *lane, int64_t now, const error *err)
+{
+    int64_t up = 0;
+    if (atomic_compare_exchange_strong(&lane->lanes->down_since, &up, now))
+        log_warn("no connection to the database", LOG_NUMBER("lane", lane->index),
+                 LOG_TEXT("error", err->detail));
+}
+
 /* Tries until `until`, at least once. */
 static bool connect_until(struct lane *lane, int64_t until, error *err)
 {
     int64_t pause = RETRY_FIRST;
     while (!connect_once(lane, err)) {
         int64_t now = clock_monotonic_us();
-        if (!lane->down_since) {
-            lane->down_since = now;
-            log_warn("no connection to the database", LOG_NUMBER("lane", lane->index),
-                     LOG_TEXT("error", err->detail));
-        }
+        note_down(lane, now, err);
         if (now + pause >= until)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = pause * 1000}, NULL);
         pause = pause * 2 < RETRY_LAST ? pause * 2 : RETRY_LAST;
     }
-    if (lane->down_since)
+    if (atomic_exchange(&lane->lanes->down_since, 0))
         log_info("connected to the database again", LOG_NUMBER("lane", lane->index));
-    lane->down_since = 0;
     return true;
 }
 
@@ -148,8 +149,8 @@ static bool ensure_connected(struct lane *lane, error *err)
 {
     if (pg_conn_usable(lane->conn))
         return true;
-    int64_t since = lane->down_since ? lane->down_since : clock_monotonic_us();
-    return connect_until(lane, since + RECONNECT_WAIT, err);
+    int64_t since = lane->lanes->down_since;
+    return connect_until(lane, (since ? since : clock_monotonic_us()) + RECONNECT_WAIT, err);
 }
 
 /* --- a commit whose answer was lost --- */
@@ -305,33 +306,63 @@ static void run_alone(struct lane *lane, struct pg_command **commands, size_t co
 
 /* --- the queue --- */
 
-static void add_ready(struct lane *lane, unsigned slot)
+static void add_ready(pg_lanes *lanes, unsigned partition)
 {
-    unsigned size = lane->lanes->per_lane;
-    lane->ready[(lane->ready_first + lane->ready_count++) % size] = slot;
+    unsigned size = lanes->options.partitions;
+    lanes->ready[(lanes->ready_first + lanes->ready_count++) % size] = partition;
+    pthread_cond_signal(&lanes->wake);
 }
 
-/* The next batch of the partition that has waited longest; what does not fit comes behind the other
- * partitions. */
-static size_t take_batch(struct lane *lane)
+/* The next batch of the partition that has waited longest. */
+static size_t take_batch(pg_lanes *lanes, struct lane *lane)
 {
-    unsigned lanes = lane->lanes->options.lanes;
-    unsigned slot = lane->ready[lane->ready_first];
-    struct waiting *w = &lane->waiting[slot];
+    unsigned partition = lanes->ready[lanes->ready_first];
+    struct waiting *w = &lanes->waiting[partition];
     size_t count = 0;
-    lane->ready_first = (lane->ready_first + 1) % lane->lanes->per_lane;
-    lane->ready_count--;
-    while (w->first && count < lane->lanes->options.batch_max) {
+    lanes->ready_first = (lanes->ready_first + 1) % lanes->options.partitions;
+    lanes->ready_count--;
+    while (w->first && count < lanes->options.batch_max) {
         lane->commands[count++] = w->first;
         w->first = w->first->next;
     }
-    w->count -= (unsigned)count;
-    lane->queued -= (unsigned)count;
-    if (w->first)
-        add_ready(lane, slot);
-    else
+    if (!w->first)
         w->last = &w->first;
-    lane->batch.partition = slot * lanes + lane->index;
+    w->count -= (unsigned)count;
+    w->busy = true;
+    lane->batch.partition = partition;
+    return count;
+}
+
+/* What has come in meanwhile queues up behind the other partitions. */
+static void give_back(pg_lanes *lanes, unsigned partition)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->waiting[partition].busy = false;
+    if (lanes->waiting[partition].first)
+        add_ready(lanes, partition);
+    else if (lanes->stopping)
+        pthread_cond_broadcast(&lanes->wake);
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+static bool is_idle(const pg_lanes *lanes)
+{
+    for (unsigned i = 0; i < lanes->options.partitions; i++)
+        if (lanes->waiting[i].first)
+            return false;
+    return true;
+}
+
+/* 0 when the lane is to end: nothing waits any more, nor can anything come back. */
+static size_t wait_for_batch(struct lane *lane, bool *ret_too_late)
+{
+    pg_lanes *lanes = lane->lanes;
+    pthread_mutex_lock(&lanes->lock);
+    while (lanes->ready_count == 0 && !(lanes->stopping && is_idle(lanes)))
+        pthread_cond_wait(&lanes->wake, &lanes->lock);
+    size_t count = lanes->ready_count ? take_batch(lanes, lane) : 0;
+    *ret_too_late = lanes->stopping && clock_monotonic_us() > lanes->stop_at;
+    pthread_mutex_unlock(&lanes->lock);
     return count;
 }
 
@@ -339,27 +370,22 @@ static void *run_lane(void *argument)
 {
     struct lane *lane = argument;
     char name[16];
+    size_t count;
+    bool too_late;
     snprintf(name, sizeof name, "lane-%u", lane->index);
     pthread_setname_np(pthread_self(), name);
-    for (;;) {
-        pthread_mutex_lock(&lane->lock);
-        while (lane->ready_count == 0 && !lane->stopping)
-            pthread_cond_wait(&lane->wake, &lane->lock);
-        size_t count = lane->ready_count ? take_batch(lane) : 0;
-        bool stopping = lane->stopping;
-        pthread_mutex_unlock(&lane->lock);
-        if (count == 0)
-            break;
-        if (stopping && clock_monotonic_us() > lane->lanes->stop_at) {
+    while ((count = wait_for_batch(lane, &too_late)) > 0) {
+        int64_t start = clock_monotonic_us();
+        if (too_late) {
             error err;
             error_set(&err, STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping");
             fail_all(lane->commands, count, &err);
         } else {
-            int64_t start = clock_monotonic_us();
             run_commands(lane, lane->commands, count);
-            metrics_add(lane->lanes->batch_commands, (int64_t)count);
-            metrics_observe(lane->lanes->batch_time, clock_monotonic_us() - start);
         }
+        give_back(lane->lanes, lane->batch.partition);
+        metrics_add(lane->lanes->batch_commands, (int64_t)count);
+        metrics_observe(lane->lanes->batch_time, clock_monotonic_us() - start);
     }
     disconnect(lane);
     return NULL;
@@ -374,24 +400,21 @@ bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
 {
     if (command->partition >= lanes->options.partitions)
         return refuse(STATUS_INTERNAL, "PARTITION", "internal error", err);
-    struct lane *lane = &lanes->list[command->partition % lanes->options.lanes];
-    unsigned slot = command->partition / lanes->options.lanes;
+    struct waiting *w = &lanes->waiting[command->partition];
     memset(&command->outcome, 0, sizeof command->outcome);
     command->next = NULL;
-    pthread_mutex_lock(&lane->lock);
-    bool stopping = lane->stopping;
-    bool full = lane->queued >= lanes->options.queue_max;
+    pthread_mutex_lock(&lanes->lock);
+    bool stopping = lanes->stopping;
+    bool full = w->count >= lanes->options.queue_max;
     if (!stopping && !full) {
-        struct waiting *w = &lane->waiting[slot];
-        if (!w->first)
-            add_ready(lane, slot);
+        bool was_empty = w->first == NULL;
         *w->last = command;
         w->last = &command->next;
         w->count++;
-        lane->queued++;
-        pthread_cond_signal(&lane->wake);
+        if (was_empty && !w->busy)
+            add_ready(lanes, command->partition);
     }
-    pthread_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lanes->lock);
     if (stopping)
         return refuse(STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping", err);
     if (full)
@@ -440,34 +463,38 @@ static bool lane_init(struct lane *lane, pg_lanes *lanes, unsigned index)
 {
     lane->lanes = lanes;
     lane->index = index;
-    pthread_mutex_init(&lane->lock, NULL);
-    pthread_cond_init(&lane->wake, NULL);
-    lane->waiting = calloc(lanes->per_lane, sizeof *lane->waiting);
-    lane->ready = calloc(lanes->per_lane, sizeof *lane->ready);
     lane->commands = calloc(lanes->options.batch_max, sizeof *lane->commands);
     lane->batch.memory = arena_new(lanes->options.memory_max);
-    if (!lane->waiting || !lane->ready || !lane->commands || !lane->batch.memory)
+    if (!lane->commands || !lane->batch.memory)
         return false;
-    for (unsigned i = 0; i < lanes->per_lane; i++)
-        lane->waiting[i].last = &lane->waiting[i].first;
     return pthread_create(&lane->thread, NULL, run_lane, lane) == 0 && (lane->running = true);
 }
 
 static void lane_release(struct lane *lane)
 {
-    if (!lane->lanes)
-        return;
     if (lane->running)
         pthread_join(lane->thread, NULL);
-    pthread_mutex_destroy(&lane->lock);
-    pthread_cond_destroy(&lane->wake);
-    free(lane->waiting);
-    free(lane->ready);
-    free(lane->commands);
     if (lane->batch.memory)
         pg_batch_clear(&lane->batch);
+    free(lane->commands);
     free(lane->batch.results);
     arena_free(lane->batch.memory);
+}
+
+static bool start_all(pg_lanes *lanes)
+{
+    unsigned partitions = lanes->options.partitions;
+    lanes->waiting = calloc(partitions, sizeof *lanes->waiting);
+    lanes->ready = calloc(partitions, sizeof *lanes->ready);
+    lanes->list = calloc(lanes->options.lanes, sizeof *lanes->list);
+    if (!lanes->waiting || !lanes->ready || !lanes->list)
+        return false;
+    for (unsigned i = 0; i < partitions; i++)
+        lanes->waiting[i].last = &lanes->waiting[i].first;
+    for (unsigned i = 0; i < lanes->options.lanes; i++)
+        if (!lane_init(&lanes->list[i], lanes, i))
+            return false;
+    return true;
 }
 
 bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_ops *ops, void *context,
@@ -481,12 +508,9 @@ bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_op
     lanes->ops = ops;
     lanes->context = context;
     set_up_metrics(lanes);
-    lanes->per_lane = (lanes->options.partitions + lanes->options.lanes - 1) / lanes->options.lanes;
-    lanes->list = calloc(lanes->options.lanes, sizeof *lanes->list);
-    bool good = lanes->list != NULL;
-    for (unsigned i = 0; good && i < lanes->options.lanes; i++)
-        good = lane_init(&lanes->list[i], lanes, i);
-    if (!good) {
+    pthread_mutex_init(&lanes->lock, NULL);
+    pthread_cond_init(&lanes->wake, NULL);
+    if (!start_all(lanes)) {
         pg_lanes_free(lanes);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "cannot start the writing threads");
     }
@@ -498,18 +522,17 @@ void pg_lanes_free(pg_lanes *lanes)
 {
     if (!lanes)
         return;
+    pthread_mutex_lock(&lanes->lock);
     lanes->stop_at = clock_monotonic_us() + lanes->options.drain_us;
-    for (unsigned i = 0; lanes->list && i < lanes->options.lanes; i++) {
-        struct lane *lane = &lanes->list[i];
-        if (!lane->running)
-            continue;
-        pthread_mutex_lock(&lane->lock);
-        lane->stopping = true;
-        pthread_cond_signal(&lane->wake);
-        pthread_mutex_unlock(&lane->lock);
-    }
+    lanes->stopping = true;
+    pthread_cond_broadcast(&lanes->wake);
+    pthread_mutex_unlock(&lanes->lock);
     for (unsigned i = 0; lanes->list && i < lanes->options.lanes; i++)
         lane_release(&lanes->list[i]);
+    pthread_mutex_destroy(&lanes->lock);
+    pthread_cond_destroy(&lanes->wake);
+    free(lanes->waiting);
+    free(lanes->ready);
     free(lanes->list);
     free(lanes);
 }

@@ -4,9 +4,9 @@
 /*
  * Lanes: durable writes, many commands a transaction, one partition at a time.
  *
- * A lane is a thread with one connection in pipeline mode. Partition p belongs to lane p % lanes. A lane
- * takes what has queued up for one partition as its next batch; a batch is one transaction in two round
- * trips:
+ * A lane is a thread with one connection in pipeline mode. A lane that is free takes the partition that has
+ * waited longest, and of it what has queued up as its next batch; a partition is with one lane at a time. A
+ * batch is one transaction in two round trips:
  *
  *   (1)  BEGIN, the partition's row locked, the transaction's id, the reads that `read` queued  → one flush
  *        `decide` gets the results, runs the rules command after command, queues set-based writes

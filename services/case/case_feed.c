@@ -10,6 +10,13 @@
 #include <string.h>
 
 #define POLL_US (1 * CLOCK_SECOND)
+
+/*
+ * Under load, commits and hints come faster than it pays to run readers and to look at heads: what comes
+ * within these times after the last one waits for their end.
+ */
+#define WAKE_PAUSE_US (2 * CLOCK_SECOND / 1000)
+#define LOOK_PAUSE_US (5 * CLOCK_SECOND / 1000)
 #define LOOK_TIMEOUT_US (5 * CLOCK_SECOND)
 
 struct case_feed {
@@ -24,7 +31,8 @@ struct case_feed {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
     char epoch[FEED_EPOCH_SIZE];
-    bool look_now, stopping;
+    bool wake_due, look_due, stopping;
+    int64_t waked_us, looked_us;
     struct case_feed_reader *readers;
 };
 
@@ -69,12 +77,13 @@ void case_feed_wake(struct case_feed_reader *reader)
     reader->unref(reader);
 }
 
+/* With the lock held. */
 static void wake_all(case_feed *feed)
 {
-    pthread_mutex_lock(&feed->lock);
+    feed->wake_due = false;
+    feed->waked_us = clock_monotonic_us();
     for (struct case_feed_reader *reader = feed->readers; reader; reader = reader->next)
         case_feed_wake(reader);
-    pthread_mutex_unlock(&feed->lock);
 }
 
 void case_feed_attach(case_feed *feed, struct case_feed_reader *reader)
@@ -123,7 +132,14 @@ void case_feed_committed(case_feed *feed, int partition, int64_t head)
 {
     raise_head(feed, partition, head);
     pg_notifier_wake(feed->notifier, UINT64_C(1) << partition);
-    wake_all(feed);
+    pthread_mutex_lock(&feed->lock);
+    if (clock_monotonic_us() - feed->waked_us >= WAKE_PAUSE_US) {
+        wake_all(feed);
+    } else if (!feed->wake_due) {
+        feed->wake_due = true;
+        pthread_cond_signal(&feed->changed);
+    }
+    pthread_mutex_unlock(&feed->lock);
 }
 
 /* Another epoch: the database was restored, and nothing known of it holds any more. */
@@ -172,39 +188,56 @@ static void heard(void *context, uint64_t partitions)
     (void)partitions; /* all heads are one small read */
     case_feed *feed = context;
     pthread_mutex_lock(&feed->lock);
-    feed->look_now = true;
+    feed->look_due = true;
     pthread_cond_signal(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
 }
 
-/* Waits for a hint or the next round; false: the feed is going. */
-static bool watcher_wait(case_feed *feed)
+static int64_t earlier(int64_t a, int64_t b)
 {
-    int64_t until = clock_monotonic_us() + POLL_US;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    pthread_mutex_lock(&feed->lock);
-    int timed_out = 0;
-    while (!feed->look_now && !feed->stopping && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&feed->changed, &feed->lock, &time);
-    feed->look_now = false;
-    bool going_on = !feed->stopping;
+    return a < b ? a : b;
+}
+
+/* With the lock held: when there is something to do next. */
+static int64_t next_round(const case_feed *feed)
+{
+    int64_t look = feed->looked_us + (feed->look_due ? LOOK_PAUSE_US : POLL_US);
+    return feed->wake_due ? earlier(look, feed->waked_us + WAKE_PAUSE_US) : look;
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void look(case_feed *feed, bool *failing)
+{
+    error err;
+    feed->look_due = false;
     pthread_mutex_unlock(&feed->lock);
-    return going_on;
+    bool good = case_feed_refresh(feed, clock_monotonic_us() + LOOK_TIMEOUT_US, &err);
+    if (!good && !*failing)
+        log_warn("the feed's heads cannot be read", LOG_TEXT("error", err.message),
+                 LOG_TEXT("detail", err.detail));
+    *failing = !good;
+    pthread_mutex_lock(&feed->lock);
+    feed->looked_us = clock_monotonic_us();
 }
 
 static void *watch(void *argument)
 {
     case_feed *feed = argument;
     bool failing = false;
-    while (watcher_wait(feed)) {
-        error err;
-        bool good = case_feed_refresh(feed, clock_monotonic_us() + LOOK_TIMEOUT_US, &err);
-        if (!good && !failing)
-            log_warn("the feed's heads cannot be read", LOG_TEXT("error", err.message),
-                     LOG_TEXT("detail", err.detail));
-        failing = !good;
+    pthread_mutex_lock(&feed->lock);
+    while (!feed->stopping) {
+        int64_t now = clock_monotonic_us(), until = next_round(feed);
+        if (now < until) {
+            const struct timespec time = {.tv_sec = until / CLOCK_SECOND,
+                                          .tv_nsec = until % CLOCK_SECOND * 1000};
+            pthread_cond_timedwait(&feed->changed, &feed->lock, &time);
+            continue;
+        }
+        if (now >= feed->looked_us + (feed->look_due ? LOOK_PAUSE_US : POLL_US))
+            look(feed, &failing);
         wake_all(feed);
     }
+    pthread_mutex_unlock(&feed->lock);
     return NULL;
 }
 

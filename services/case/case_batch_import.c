@@ -35,13 +35,16 @@ static bool find_channel(struct overlay *overlay, const struct case_command *com
 {
     const char *network = command->import.network;
     const struct channel_ref_entry *first = overlay_channel_of_network(overlay, command->account, network);
-    if (first != NULL && first->entry.exists) {
-        missing->channel_used = &overlay_channel(overlay, command->account, first->channel)->record;
+    const struct channel_entry *named = overlay_channel(
+        overlay, command->account, first != NULL && first->entry.exists ? first->channel : network);
+    if (first == NULL || named == NULL) {
+        batch_out_of_memory(err);
+        return false;
+    }
+    if (first->entry.exists) {
+        missing->channel_used = &named->record;
         return true;
     }
-    const struct channel_entry *named = overlay_channel(overlay, command->account, network);
-    if (first == NULL || named == NULL)
-        return batch_out_of_memory(err);
     missing->channel = true;
     missing->new_channel = (struct channel_record){
         .account = command->account,

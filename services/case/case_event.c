@@ -109,7 +109,7 @@ static void pack_classifications(struct packer *p, const struct text_list *pairs
     if (count == 0)
         return;
     Casework__Cases__V1__Classification *items = arena_calloc(p->scratch, count, sizeof *items);
-    Casework__Cases__V1__Classification **list = arena_calloc(p->scratch, count, sizeof *list);
+    Casework__Cases__V1__Classification **list = arena_calloc(p->scratch, count, sizeof(void *));
     if (items == NULL || list == NULL) {
         p->failed = true;
         return;

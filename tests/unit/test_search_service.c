@@ -181,8 +181,7 @@ Test(search_service, answers_what_a_write_has_just_told, .timeout = 60)
     struct world world;
     begin(&world);
     for (int64_t i = 1; i <= 20; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "word%lld", (long long)i);
+        const char *text = arena_printf(world.memory, "word%lld", (long long)i);
         int64_t position = set_text(&world, i, "subject", text);
         cr_assert_eq(total(&world, text, position), 1);
         cr_assert_eq(total(&world, "subject", 0), i);
@@ -422,16 +421,20 @@ Test(search_service, a_case_with_many_events_is_read_once, .timeout = 60)
 {
     struct world world;
     begin(&world);
-    feed_consumer_stop(search_follower_consumer(world.service.follower));
-    int64_t position = 0;
+    struct feed_positions heads = {.at = {0}};
     for (int i = 0; i < 500; i++)
-        position = set_text(&world, 1 + i % 5, "a", "b");
+        heads.at[feed_partition("acme")] = set_text(&world, 1 + i % 5, "a", "b");
+    cr_assert_eq(total(&world, "a", heads.at[feed_partition("acme")]), 5);
     size_t before = fake_events_documents_read(world.events);
-    search_follower_free(world.service.follower);
-    cr_assert(search_follower_new(world.service.cases, world.service.index, caught_up, &world,
-                                  &world.service.follower, &world.err));
-    cr_assert_eq(total(&world, "a", position), 5);
+    search_index *index;
+    search_follower *follower;
+    cr_assert(search_index_new(&index, &world.err));
+    cr_assert(search_follower_new(world.service.cases, index, caught_up, &world, &follower, &world.err));
+    cr_assert(feed_consumer_wait(search_follower_consumer(follower), &heads,
+                                 clock_monotonic_us() + 20 * CLOCK_SECOND, &world.err));
     cr_assert_leq(fake_events_documents_read(world.events) - before, 10);
+    search_follower_free(follower);
+    search_index_free(index);
     end(&world);
 }
 

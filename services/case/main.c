@@ -146,7 +146,7 @@ int main(int argc, char **argv)
          .value = &settings.report_target},
         {.env = "LANES",
          .help = "connections that write",
-         .fallback = "4",
+         .fallback = "16",
          .type = CONFIG_NUMBER,
          .minimum = 1,
          .maximum = 64,

@@ -100,7 +100,7 @@ static bool add_messages(const struct case_read *read, int row, Casework__Cases_
         !pg_get_int_array(read->result, row, COLUMN_KINDS, read->memory, &kinds, &kind_count))
         return false;
     Casework__Cases__V1__DocumentMessage *members = arena_calloc(read->memory, count + 1, sizeof *members);
-    document->messages = arena_calloc(read->memory, count + 1, sizeof *document->messages);
+    document->messages = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!members || !document->messages)
         return false;
     for (size_t i = 0; i < count && i < number_count && i < kind_count; i++) {

@@ -69,7 +69,7 @@ static Casework__Cases__V1__ListDueCasesResponse *due_response(struct case_read 
 {
     Casework__Cases__V1__ListDueCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__DueCase *members = arena_calloc(read->memory, count + 1, sizeof *members);
-    Casework__Cases__V1__DueCase **list = arena_calloc(read->memory, count + 1, sizeof *list);
+    Casework__Cases__V1__DueCase **list = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response || !members || !list)
         return NULL;
     casework__cases__v1__list_due_cases_response__init(response);

@@ -17,7 +17,7 @@ static ProtobufCMessage *position_response(struct case_read *read, bool one)
     size_t count = (size_t)pg_rows(read->result);
     Casework__Cases__V1__GetPositionResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__PartitionPosition *members = arena_calloc(read->memory, count + 1, sizeof *members);
-    Casework__Cases__V1__PartitionPosition **list = arena_calloc(read->memory, count + 1, sizeof *list);
+    Casework__Cases__V1__PartitionPosition **list = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response || !members || !list)
         return NULL;
     casework__cases__v1__get_position_response__init(response);

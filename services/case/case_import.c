@@ -132,7 +132,7 @@ static bool fill_refusals(struct import *import, arena *memory,
 {
     if (import->refusal_count > 0)
         qsort(import->refusals, import->refusal_count, sizeof *import->refusals, by_index);
-    response->refusals = arena_calloc(memory, import->refusal_count + 1, sizeof *response->refusals);
+    response->refusals = arena_calloc(memory, import->refusal_count + 1, sizeof(void *));
     if (!response->refusals)
         return false;
     for (size_t i = 0; i < import->refusal_count; i++) {

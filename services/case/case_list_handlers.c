@@ -156,7 +156,7 @@ static Casework__Cases__V1__ListCasesResponse *list_response(struct case_read *r
     if (!response)
         return NULL;
     casework__cases__v1__list_cases_response__init(response);
-    response->cases = arena_calloc(read->memory, count + 1, sizeof *response->cases);
+    response->cases = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response->cases)
         return NULL;
     for (size_t i = 0; i < count; i++) {
@@ -175,7 +175,7 @@ static ProtobufCMessage *answer_list(struct case_read *read,
 {
     struct case_list_query query;
     struct case_page page;
-    struct case_record last;
+    struct case_record last = {.subject_key = ""};
     if (!list_query(read, request, &query) ||
         !case_page_open(read->memory, &request->base, query.agent, &case_page_sizes_usual, &page, &read->err))
         return NULL;
@@ -207,7 +207,7 @@ static Casework__Cases__V1__CountCasesResponse *count_response(struct case_read 
 {
     Casework__Cases__V1__CountCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__FolderCount *counts = arena_calloc(read->memory, FOLDER_COUNT, sizeof *counts);
-    Casework__Cases__V1__FolderCount **list = arena_calloc(read->memory, FOLDER_COUNT, sizeof *list);
+    Casework__Cases__V1__FolderCount **list = arena_calloc(read->memory, FOLDER_COUNT, sizeof(void *));
     if (!response || !counts || !list)
         return NULL;
     casework__cases__v1__count_cases_response__init(response);

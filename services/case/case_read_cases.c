@@ -115,7 +115,7 @@ static ProtobufCMessage *answer_batch(struct case_read *read,
         return NULL;
     Casework__Cases__V1__BatchGetCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__CaseResult *results = arena_calloc(read->memory, request->n_names, sizeof *results);
-    Casework__Cases__V1__CaseResult **list = arena_calloc(read->memory, request->n_names, sizeof *list);
+    Casework__Cases__V1__CaseResult **list = arena_calloc(read->memory, request->n_names, sizeof(void *));
     if (!response || !results || !list)
         return NULL;
     casework__cases__v1__batch_get_cases_response__init(response);
@@ -141,7 +141,7 @@ static bool case_is_there(struct case_read *read, const char *account, int64_t i
 static Casework__Cases__V1__ListCaseEventsResponse *events_response(struct case_read *read, size_t count)
 {
     Casework__Cases__V1__ListCaseEventsResponse *response = arena_alloc(read->memory, sizeof *response);
-    Casework__Cases__V1__Event **list = arena_calloc(read->memory, count + 1, sizeof *list);
+    Casework__Cases__V1__Event **list = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response || !list)
         return NULL;
     casework__cases__v1__list_case_events_response__init(response);

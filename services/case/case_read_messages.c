@@ -92,7 +92,7 @@ static Casework__Cases__V1__ListMessagesResponse *page_of(struct case_read *read
     if (!response)
         return NULL;
     casework__cases__v1__list_messages_response__init(response);
-    response->messages = arena_calloc(read->memory, count + 1, sizeof *response->messages);
+    response->messages = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response->messages)
         return NULL;
     for (size_t i = 0; i < count; i++) {

@@ -247,7 +247,7 @@ static ProtobufCMessage *list_response(struct case_read *read, const struct reso
     size_t count = case_read_page_rows(read, page, &more);
     const ProtobufCFieldDescriptor *list = &resource->list_response->fields[0];
     ProtobufCMessage *response = new_response(read, resource->list_response);
-    ProtobufCMessage **members = arena_calloc(read->memory, count + 1, sizeof *members);
+    ProtobufCMessage **members = arena_calloc(read->memory, count + 1, sizeof(void *));
     if (!response || !members)
         return NULL;
     for (size_t i = 0; i < count; i++) {
@@ -301,10 +301,10 @@ static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *c
     case_read_end(&read, answer_list(&read, resource_of(request), request));
 }
 
-#define READ(wire_service, method, field_name, handler)                                          \
-    {                                                                                            \
-        .service = &casework__cases__v1__##wire_service##__descriptor, .name = method,           \
-        .run = RPC_RUN_WORKER, .roles = CASE_ROLES_ALL, .resource = field_name, .unary = handler \
+#define READ(wire_service, method, field, handler)                                              \
+    {                                                                                           \
+        .service = &casework__cases__v1__##wire_service##__descriptor, .name = (method),        \
+        .run = RPC_RUN_WORKER, .roles = CASE_ROLES_ALL, .resource = (field), .unary = (handler) \
     }
 
 const struct rpc_method case_read_resource_methods[] = {

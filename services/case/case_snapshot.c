@@ -190,7 +190,7 @@ static bool write_accounts(struct reading *reading, const pg_result *result, err
     Casework__Cases__V1__StreamSnapshotResponse part;
     part_init(reading, &part);
     size_t count = (size_t)pg_rows(result);
-    part.accounts = arena_calloc(reading->memory, count + 1, sizeof *part.accounts);
+    part.accounts = arena_calloc(reading->memory, count + 1, sizeof(void *));
     if (!part.accounts)
         return no_memory(err);
     for (; part.n_accounts < count; part.n_accounts++) {
@@ -207,10 +207,10 @@ static bool write_accounts(struct reading *reading, const pg_result *result, err
 static bool write_cases(struct reading *reading, const pg_result *result, error *err)
 {
     Casework__Cases__V1__StreamSnapshotResponse part;
-    struct case_record record;
+    struct case_record record = {.account = ""};
     part_init(reading, &part);
     size_t count = (size_t)pg_rows(result);
-    part.cases = arena_calloc(reading->memory, count + 1, sizeof *part.cases);
+    part.cases = arena_calloc(reading->memory, count + 1, sizeof(void *));
     if (!part.cases)
         return no_memory(err);
     for (; part.n_cases < count; part.n_cases++) {

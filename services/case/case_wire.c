@@ -117,7 +117,7 @@ static void contact_handles(struct maker *m, const struct contact_record *record
     size_t count = record->handles.count / 2;
     Casework__Cases__V1__ContactHandle *members =
         checked(m, arena_calloc(m->memory, count + 1, sizeof *members));
-    out->handles = checked(m, arena_calloc(m->memory, count + 1, sizeof *out->handles));
+    out->handles = checked(m, arena_calloc(m->memory, count + 1, sizeof(void *)));
     if (m->failed)
         return;
     for (size_t i = 0; i < count; i++) {
@@ -182,7 +182,7 @@ static void case_classifications(struct maker *m, const struct case_record *reco
     size_t count = record->classifications.count / 2;
     Casework__Cases__V1__Classification *members =
         checked(m, arena_calloc(m->memory, count + 1, sizeof *members));
-    out->classifications = checked(m, arena_calloc(m->memory, count + 1, sizeof *out->classifications));
+    out->classifications = checked(m, arena_calloc(m->memory, count + 1, sizeof(void *)));
     if (m->failed)
         return;
     for (size_t i = 0; i < count; i++) {
@@ -199,7 +199,7 @@ static void case_attributes(struct maker *m, const struct case_record *record, C
     size_t count = record->attributes.count / 2;
     Casework__Cases__V1__Case__AttributesEntry *members =
         checked(m, arena_calloc(m->memory, count + 1, sizeof *members));
-    out->attributes = checked(m, arena_calloc(m->memory, count + 1, sizeof *out->attributes));
+    out->attributes = checked(m, arena_calloc(m->memory, count + 1, sizeof(void *)));
     if (m->failed)
         return;
     for (size_t i = 0; i < count; i++) {
@@ -271,7 +271,7 @@ static void message_attachments(struct maker *m, const struct message_record *re
     size_t count = record->attachment_count;
     Casework__Cases__V1__Attachment *members =
         checked(m, arena_calloc(m->memory, count + 1, sizeof *members));
-    out->attachments = checked(m, arena_calloc(m->memory, count + 1, sizeof *out->attachments));
+    out->attachments = checked(m, arena_calloc(m->memory, count + 1, sizeof(void *)));
     if (m->failed)
         return;
     for (size_t i = 0; i < count; i++) {

@@ -333,7 +333,7 @@ Test(case_read, due_cases_come_in_the_order_of_their_basis)
             case_server_call(&server, CASES, "ListDueCases", &request);
         for (size_t i = 0; i < page->n_due_cases; i++, seen++) {
             const Casework__Cases__V1__DueCase *due = page->due_cases[i];
-            Casework__Cases__V1__Case *c = case_get(atoi(strrchr(due->case_, '/') + 1));
+            Casework__Cases__V1__Case *c = case_get((int)strtol(strrchr(due->case_, '/') + 1, NULL, 10));
             cr_assert_eq(c->status, CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_RESOLVED);
             cr_assert_eq(due->basis_version, c->change_version);
             cr_assert(time_of(due->basis_time) >= before);

@@ -1,7 +1,6 @@
 /* casework-search: configuration and wiring. */
 
 #include "base/log.h"
-#include "feed/suite_clock.h"
 #include "rpc/host.h"
 #include "search/search_handlers.h"
 
@@ -41,20 +40,19 @@ static bool open_channel(const struct rpc_host *host, const struct settings *set
 }
 
 static bool run(struct rpc_host *host, const struct settings *settings, struct search_service *service,
-                suite_clock **clock, error *err)
+                error *err)
 {
     bool manual = strcmp(settings->clock, "manual") == 0;
     if (!manual && strcmp(settings->clock, "real") != 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "", "CLOCK: neither real nor manual");
     if (!open_channel(host, settings, &service->cases, err) || !search_index_new(&service->index, err) ||
-        !rpc_host_open(host, err))
+        !suite_clock_new(service->cases, manual, &service->clock, err) || !rpc_host_open(host, err))
         return false;
     service->server = host->server;
     if (!search_handlers_add(service, err) ||
         !search_follower_new(service->cases, service->index, serve, host, &service->follower, err))
         return false;
-    if (manual && (!suite_clock_new(service->cases, true, clock, err) ||
-                   !suite_clock_serve(*clock, host->server, settle, service, err)))
+    if (manual && !suite_clock_serve(service->clock, host->server, settle, service, err))
         return false;
     return rpc_host_serve(host, err);
 }
@@ -77,15 +75,14 @@ int main(int argc, char **argv)
         return code;
 
     struct search_service service = {0};
-    suite_clock *clock = NULL;
     error err = {0};
-    bool done = run(&host, &settings, &service, &clock, &err);
+    bool done = run(&host, &settings, &service, &err);
     if (!done)
         log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
     if (service.follower)
         feed_consumer_stop(search_follower_consumer(service.follower));
     rpc_host_close(&host);
-    suite_clock_free(clock);
+    suite_clock_free(service.clock);
     search_follower_free(service.follower);
     search_index_free(service.index);
     rpc_channel_free(service.cases);

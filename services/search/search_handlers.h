@@ -3,6 +3,7 @@
 
 /* casework.search.v1.SearchService: from wire to index and back. */
 
+#include "feed/suite_clock.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "search/search_follower.h"
@@ -13,6 +14,7 @@ struct search_service {
     search_index *index;
     search_follower *follower;
     rpc_channel *cases;
+    suite_clock *clock;
     rpc_server *server; /* on whose workers a search goes on that had to wait */
 };
 

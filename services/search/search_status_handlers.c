@@ -3,11 +3,11 @@
 #include "search/search_handlers.h"
 
 #include "base/clock.h"
-#include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
 #include "rpc/name.h"
 #include "rpc/page.h"
 #include "rpc/wire.h"
+#include "search/search_lag.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ typedef Casework__Search__V1__GetIndexStatusRequest wire_request;
 typedef Casework__Search__V1__GetIndexStatusResponse wire_response;
 typedef Casework__Search__V1__AccountIndexStatus wire_account;
 
-#define HEADS_TIMEOUT (5 * CLOCK_SECOND)
+#define LAG_TIMEOUT (5 * CLOCK_SECOND)
 
 /* A status being answered, on the handler's stack. */
 struct status {
@@ -80,26 +80,19 @@ static bool fill_accounts(struct status *status)
     return true;
 }
 
-/* How far the index is behind the case service, in the partitions concerned. */
-static bool fill_lag(struct status *status, const struct rpc_client_options *options)
+/* In the partitions concerned, by the suite's clock. */
+static bool fill_lag(struct status *status, int64_t timeout_us)
 {
-    Casework__Cases__V1__GetPositionRequest request = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
-    request.parent = (char *)"accounts/-";
-    ProtobufCMessage *message;
-    if (!rpc_client_call(status->service->cases, &casework__cases__v1__event_service__descriptor,
-                         "GetPosition", &request.base, options, status->memory, &message, &status->err))
+    struct search_lag lag;
+    int partition = status->account ? feed_partition(status->account) : -1;
+    if (!search_lag_measure(status->service->cases, &status->positions, partition, timeout_us, status->memory,
+                            &lag, &status->err))
         return false;
-    const Casework__Cases__V1__GetPositionResponse *heads =
-        (const Casework__Cases__V1__GetPositionResponse *)message;
-    for (size_t i = 0; i < heads->n_positions; i++) {
-        int partition = heads->positions[i]->partition;
-        if (partition < 0 || partition >= FEED_PARTITIONS ||
-            (status->account && partition != feed_partition(status->account)))
-            continue;
-        int64_t lag = heads->positions[i]->position - status->positions.at[partition];
-        status->response.lag_events += lag > 0 ? lag : 0;
-    }
-    return true;
+    int64_t now_us = suite_clock_now_us(status->service->clock);
+    bool old = lag.oldest_time_us > 0 && lag.oldest_time_us < now_us;
+    status->response.lag_events = lag.events;
+    status->response.lag_duration = wire_duration(status->memory, old ? now_us - lag.oldest_time_us : 0);
+    return status->response.lag_duration || out_of_memory(status);
 }
 
 static bool read_request(struct status *status)
@@ -119,13 +112,10 @@ static void get_index_status(rpc_call *call, const ProtobufCMessage *message, vo
                             .memory = rpc_call_arena(call),
                             .response = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_RESPONSE__INIT};
     int64_t left = rpc_call_deadline_us(call) - clock_monotonic_us();
-    const struct rpc_client_options options = {.timeout_us = left > HEADS_TIMEOUT ? HEADS_TIMEOUT
-                                                             : left > 1           ? left
-                                                                                  : 1,
-                                               .traceparent = rpc_call_traceparent(call)};
+    int64_t timeout_us = left > LAG_TIMEOUT ? LAG_TIMEOUT : left > 1 ? left : 1;
     search_index_positions(status.service->index, &status.positions);
     status.response.epoch = status.positions.epoch;
-    if (read_request(&status) && fill_lag(&status, &options) && fill_accounts(&status))
+    if (read_request(&status) && fill_lag(&status, timeout_us) && fill_accounts(&status))
         rpc_call_reply(call, &status.response.base);
     else
         rpc_call_fail(call, &status.err);

@@ -1,11 +1,13 @@
 #include "tests/support/fake_events.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "descriptor_set.h"
 #include "feed/partition.h"
 #include "rpc/name.h"
 #include "rpc/server.h"
+#include "rpc/wire.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@ typedef Casework__Cases__V1__PartitionPosition wire_position;
 
 struct event {
     int partition;
-    int64_t position, number;
+    int64_t position, number, commit_time_us;
     char account[64], resource[160];
     Casework__Cases__V1__EventKind kind;
 };
@@ -56,6 +58,7 @@ static Casework__Cases__V1__Event *event_wire(arena *memory, const struct event 
     wire->partition = event->partition;
     wire->position = event->position;
     wire->kind = event->kind;
+    wire->commit_time = must(wire_timestamp(memory, event->commit_time_us));
     wire->account = must(arena_printf(memory, "accounts/%s", event->account));
     if (event->number)
         wire->case_ =
@@ -339,6 +342,7 @@ int64_t fake_events_add(fake_events *events, const char *account, int64_t number
         abort();
     struct event *event = &events->events[events->count++];
     *event = (struct event){.partition = feed_partition(account), .number = number, .kind = kind};
+    event->commit_time_us = clock_real_us();
     event->position = ++events->heads[event->partition];
     snprintf(event->account, sizeof event->account, "%s", account);
     snprintf(event->resource, sizeof event->resource, "%s", resource ? resource : "");

@@ -89,6 +89,7 @@ static void begin(struct world *world)
                                                .descriptor_set_size = casework_descriptor_set_size};
     bool done = rpc_channel_new(&to_cases, &service->cases, &world->err) &&
                 search_index_new(&service->index, &world->err) &&
+                suite_clock_new(service->cases, false, &service->clock, &world->err) &&
                 rpc_server_new(&options, &service->server, &world->err) &&
                 search_handlers_add(service, &world->err) &&
                 search_follower_new(service->cases, service->index, caught_up, world, &service->follower,
@@ -108,6 +109,7 @@ static void end(struct world *world)
     rpc_server_free(world->service.server);
     search_follower_free(world->service.follower);
     search_index_free(world->service.index);
+    suite_clock_free(world->service.clock);
     rpc_channel_free(world->service.cases);
     fake_events_free(world->events);
     arena_free(world->memory);
@@ -339,7 +341,7 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     begin(&world);
     cr_assert_eq(total(&world, "a", set_text(&world, 1, "a", "b")), 1);
     feed_consumer_stop(search_follower_consumer(world.service.follower));
-    int64_t position = set_text(&world, 2, "a", "b");
+    int64_t position = set_text(&world, 2, "a", "b"), told_us = clock_monotonic_us();
     wire_request request = ask("a", position);
     cr_assert_null(search_within(&world, &request, CLOCK_SECOND));
     cr_assert_eq(total(&world, "a", 0), 1);
@@ -353,6 +355,10 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     const Casework__Search__V1__GetIndexStatusResponse *answer =
         (const Casework__Search__V1__GetIndexStatusResponse *)message;
     cr_assert_eq(answer->lag_events, 1);
+    int64_t lag_us = 0;
+    cr_assert(wire_duration_us(answer->lag_duration, &lag_us));
+    cr_assert_gt(lag_us, 0);
+    cr_assert_leq(lag_us, clock_monotonic_us() - told_us + CLOCK_SECOND);
     cr_assert_eq(answer->n_accounts, 1);
     cr_assert_eq(answer->total_cases, 1);
     cr_assert_eq(answer->accounts[0]->indexed_position, position - 1);

@@ -1,5 +1,5 @@
-// The peer of bench/rpc.sh: gRPC C++'s callback server with the same replies, no token asked, nothing logged or counted.
-// Prints the port that it serves on; ends with SIGTERM.
+// The peer of bench/rpc.sh: gRPC C++'s callback server with the same replies, no token asked, nothing logged
+// or counted. Prints the port that it serves on; ends with SIGTERM.
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpc/testing/test.grpc.pb.h"

@@ -44,15 +44,17 @@ void log_flush(void);
 /* `fields` ends with a field whose key is NULL. Use the macros. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-#define LOG_AT(level, message, ...)                                                                      \
-    do {                                                                                                 \
-        if (log_enabled(level))                                                                          \
-            log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}}); \
+/* The message comes first of the variable arguments, the fields follow; the list's end is added here. */
+#define LOG_AT(level, ...) LOG_WITH_END(level, __VA_ARGS__, ((struct log_field){.key = 0}))
+#define LOG_WITH_END(level, message, ...)                                       \
+    do {                                                                        \
+        if (log_enabled(level))                                                 \
+            log_write(level, message, (const struct log_field[]){__VA_ARGS__}); \
     } while (0)
 
-#define log_debug(message, ...) LOG_AT(LOG_LEVEL_DEBUG, message, __VA_ARGS__)
-#define log_info(message, ...) LOG_AT(LOG_LEVEL_INFO, message, __VA_ARGS__)
-#define log_warn(message, ...) LOG_AT(LOG_LEVEL_WARN, message, __VA_ARGS__)
-#define log_error(message, ...) LOG_AT(LOG_LEVEL_ERROR, message, __VA_ARGS__)
+#define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...) LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 #endif

@@ -78,7 +78,7 @@ static void method_free(struct method *method)
 
 static bool add_one(rpc_server *server, const struct rpc_method *row, void *context, bool quiet, error *err)
 {
-    struct method **grown = reallocarray(server->methods, server->method_count + 1, sizeof *grown);
+    struct method **grown = reallocarray(server->methods, server->method_count + 1, sizeof(struct method *));
     if (!grown)
         return wrong(err, row, "no memory");
     server->methods = grown;

@@ -193,10 +193,10 @@ static const struct rpc_stream_handlers summing = {
     .on_done = count_done,
 };
 
-#define ROW(method, where, handlers)                                                         \
-    {                                                                                        \
-        .service = SERVICE, .name = method, .run = where, .roles = ALL, .any_account = true, \
-        .stream = handlers                                                                   \
+#define ROW(method_, where_, handlers_)                                                            \
+    {                                                                                              \
+        .service = SERVICE, .name = (method_), .run = (where_), .roles = ALL, .any_account = true, \
+        .stream = (handlers_)                                                                      \
     }
 
 static const struct rpc_method inline_methods[] = {
@@ -416,6 +416,7 @@ static rpc_stream *watch_health(const char *service)
 
 static enum status_code check_health(const char *service, int *ret_status)
 {
+    *ret_status = -1;
     Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     ProtobufCMessage *message;
     error err;
@@ -429,7 +430,7 @@ static enum status_code check_health(const char *service, int *ret_status)
 
 Test(rpc_stream, health_is_told_when_it_changes)
 {
-    int status;
+    int status = -1;
     rpc_loopback_start(&loopback, inline_methods, NULL, NULL, NULL);
     cr_assert_eq(check_health("", &status), STATUS_OK);
     cr_assert_eq(status, 1);

@@ -6,6 +6,7 @@
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "feed/partition.h"
+#include "pg/pg.h"
 #include "tests/support/case_server.h"
 
 #include <criterion/criterion.h>
@@ -16,7 +17,7 @@
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define EVENTS (&casework__cases__v1__event_service__descriptor)
 
-enum { ACCOUNTS = 5, CASES_EACH = 30, EVENTS_MAX = 5000 };
+enum { ACCOUNTS = 5, CASES_EACH = 30, EVENTS_MAX = 40000 };
 
 static struct case_server server;
 
@@ -53,15 +54,20 @@ struct tape {
     size_t responses;
 };
 
-static rpc_stream *open_stream(const ProtobufCMessage *request, const char *method)
+static rpc_stream *open_stream_at(rpc_channel *channel, const ProtobufCMessage *request, const char *method)
 {
     const struct rpc_client_options options = {.timeout_us = INT64_MAX};
     rpc_stream *stream;
     error err;
-    cr_assert(rpc_stream_open(server.channel, EVENTS, method, &options, &stream, &err), "%s", err.message);
+    cr_assert(rpc_stream_open(channel, EVENTS, method, &options, &stream, &err), "%s", err.message);
     cr_assert(rpc_stream_write(stream, request));
     rpc_stream_close_send(stream);
     return stream;
+}
+
+static rpc_stream *open_stream(const ProtobufCMessage *request, const char *method)
+{
+    return open_stream_at(server.channel, request, method);
 }
 
 /* Takes what comes until the reader is up to date. */
@@ -168,6 +174,93 @@ Test(feed, what_happens_then_comes_at_once)
     cr_assert_eq(event->position, deleted->position);
     cr_assert_eq(event->case_facts->version, deleted->case_->version);
     cr_assert_eq(event->case_facts->status, deleted->case_->status);
+    rpc_stream_free(stream);
+}
+
+/* A commit of one replica reaches the readers of another by a hint, not by the look that comes every second.
+ */
+Test(feed, what_another_replica_writes_comes_at_once)
+{
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    struct tape *tape = arena_calloc(server.memory, 1, sizeof *tape);
+    case_server_start_other(&server);
+    rpc_stream *stream = open_stream_at(server.other_channel, &request.base, "StreamEvents");
+    play(stream, tape);
+    int64_t waited = 0;
+    for (int number = 1; number <= 10; number++) {
+        size_t before = tape->count;
+        Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
+        delete.name = arena_printf(server.memory, "accounts/company3/cases/%d", number);
+        case_server_call(&server, CASES, "DeleteCase", &delete);
+        int64_t committed = clock_monotonic_us();
+        while (tape->count == before)
+            play(stream, tape);
+        waited += clock_monotonic_us() - committed;
+        cr_assert_eq(tape->count, before + 1);
+    }
+    cr_assert_lt(waited, 2 * CLOCK_SECOND, "ten events took %lld us", (long long)waited);
+    rpc_stream_free(stream);
+}
+
+/* It reads nothing while far more comes than fits into any queue; then everything is there, in order. */
+Test(feed, a_reader_that_stops_misses_nothing)
+{
+    enum { MORE = 1500 };
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    rpc_stream *stream = open_stream(&request.base, "StreamEvents");
+    Casework__Cases__V1__ImportConversationsRequest **items =
+        arena_calloc(server.memory, MORE, sizeof(void *));
+    for (int i = 0; i < MORE; i++) {
+        char account[32], id[32];
+        snprintf(account, sizeof account, "company%d", i % ACCOUNTS);
+        snprintf(id, sizeof id, "more%d", i);
+        items[i] = case_server_conversation(&server, account, id, "subject", "cacacacaca",
+                                            CASE_SERVER_START_US - CLOCK_DAY);
+    }
+    cr_assert_eq(case_server_import(&server, items, MORE)->conversations_imported, MORE);
+    struct tape *tape = arena_calloc(server.memory, 1, sizeof *tape);
+    size_t expected = 0;
+    Casework__Cases__V1__GetPositionRequest where = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
+    where.parent = (char *)(uintptr_t) "accounts/-";
+    Casework__Cases__V1__GetPositionResponse *heads =
+        case_server_call(&server, EVENTS, "GetPosition", &where);
+    for (size_t i = 0; i < heads->n_positions; i++)
+        expected += (size_t)heads->positions[i]->position;
+    cr_assert_gt(expected, MORE * 10);
+    while (tape->count < expected)
+        play(stream, tape);
+    cr_assert_eq(tape->count, expected);
+    rpc_stream_free(stream);
+}
+
+static void restore_database(void)
+{
+    static const char sql[] = "UPDATE suite SET epoch = 'after the restoring'";
+    const struct pg_options options = {.url = embedded_pg_url(server.pg)};
+    pg_conn *conn;
+    error err;
+    cr_assert(pg_conn_open(&options, &conn, &err), "%s", err.message);
+    cr_assert(pg_run_script(conn, sql, 0, &err), "%s", err.message);
+    pg_conn_close(conn);
+}
+
+Test(feed, a_restored_database_ends_the_streams)
+{
+    rpc_stream *stream;
+    struct tape *tape = read_all(&stream);
+    restore_database();
+    ProtobufCMessage *message;
+    error err;
+    enum rpc_read read;
+    do {
+        read = rpc_stream_read(stream, 10 * CLOCK_SECOND, server.memory, &message, &err);
+    } while (read == RPC_READ_MESSAGE);
+    cr_assert_eq(read, RPC_READ_FAILED);
+    cr_assert_str_eq(err.reason, "EPOCH_CHANGED");
+    rpc_stream_free(stream);
+    struct tape *again = read_all(&stream);
+    cr_assert_str_eq(again->epoch, "after the restoring");
+    cr_assert_eq(again->count, tape->count);
     rpc_stream_free(stream);
 }
 

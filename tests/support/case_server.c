@@ -26,22 +26,37 @@ static void give_up(const char *what, const error *err)
     abort();
 }
 
-static bool is_serving(struct case_server *server)
+static bool is_serving(struct case_server *server, rpc_channel *channel)
 {
     Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     const struct rpc_client_options options = {.timeout_us = CLOCK_SECOND, .no_retry = true};
     ProtobufCMessage *response;
     error err;
-    return rpc_client_call(server->channel, &grpc__health__v1__health__descriptor, "Check", &request.base,
-                           &options, server->memory, &response, &err) &&
+    return rpc_client_call(channel, &grpc__health__v1__health__descriptor, "Check", &request.base, &options,
+                           server->memory, &response, &err) &&
            ((Grpc__Health__V1__HealthCheckResponse *)response)->status ==
                GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
 }
 
-static void start_program(struct case_server *server, const char *address)
+static void await_serving(struct case_server *server, process *program, rpc_channel *channel)
 {
-    char program[256], listen[64], url[512], log[64];
+    int64_t until = clock_monotonic_us() + START_TIMEOUT_US;
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    while (!is_serving(server, channel)) {
+        if (clock_monotonic_us() > until || !process_running(program)) {
+            error err;
+            error_set(&err, STATUS_UNAVAILABLE, "", "it does not serve");
+            give_up("casework-case", &err);
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void start_program(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
+{
+    char address[32], program[256], listen[64], url[512], log[64];
     const char *bin = getenv("CASEWORK_BIN");
+    snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(server->pg));
@@ -53,44 +68,44 @@ static void start_program(struct case_server *server, const char *address)
             (const char *const[]){listen, url, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z",
                                   "SEARCH_TARGET=", "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
     };
+    const struct rpc_channel_options to = {.target = address};
     error err;
-    if (!process_start(&options, &server->process, &err))
+    if (!process_start(&options, ret_process, &err) || !rpc_channel_new(&to, ret_channel, &err))
         give_up(program, &err);
+    await_serving(server, *ret_process, *ret_channel);
 }
 
 void case_server_start(struct case_server *server)
 {
-    char address[32];
-    error err;
     *server = (struct case_server){.memory = arena_new(MEMORY_MAX)};
     server->pg = pg_server_start(false, NULL);
     pg_server_migrate(server->pg, "case");
-    snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
-    start_program(server, address);
-    const struct rpc_channel_options options = {.target = address};
-    if (!rpc_channel_new(&options, &server->channel, &err))
-        give_up(address, &err);
-    int64_t until = clock_monotonic_us() + START_TIMEOUT_US;
-    const struct timespec pause = {.tv_nsec = 20 * 1000000};
-    while (!is_serving(server)) {
-        if (clock_monotonic_us() > until || !process_running(server->process)) {
-            error_set(&err, STATUS_UNAVAILABLE, "", "it does not serve");
-            give_up(address, &err);
-        }
-        nanosleep(&pause, NULL);
+    start_program(server, &server->process, &server->channel);
+}
+
+void case_server_start_other(struct case_server *server)
+{
+    start_program(server, &server->other, &server->other_channel);
+}
+
+static void stop_program(process *program, rpc_channel *channel)
+{
+    int status = -1;
+    if (!program)
+        return;
+    rpc_channel_free(channel);
+    process_signal(program, SIGTERM);
+    if (!process_wait(program, clock_monotonic_us() + START_TIMEOUT_US, &status) || status != 0) {
+        fprintf(stderr, "the case service ended with status %d\n", status);
+        abort();
     }
+    process_free(program);
 }
 
 void case_server_stop(struct case_server *server)
 {
-    int status = -1;
-    rpc_channel_free(server->channel);
-    process_signal(server->process, SIGTERM);
-    if (!process_wait(server->process, clock_monotonic_us() + START_TIMEOUT_US, &status) || status != 0) {
-        fprintf(stderr, "the case service ended with status %d\n", status);
-        abort();
-    }
-    process_free(server->process);
+    stop_program(server->process, server->channel);
+    stop_program(server->other, server->other_channel);
     embedded_pg_free(server->pg);
     arena_free(server->memory);
 }

@@ -23,13 +23,17 @@
 
 struct case_server {
     embedded_pg *pg;
-    process *process;
+    process *process, *other;
     rpc_channel *channel;
-    arena *memory; /* of the answers of all calls */
+    rpc_channel *other_channel; /* of a second replica; NULL until there is one */
+    arena *memory;              /* of the answers of all calls */
 };
 
 void case_server_start(struct case_server *server);
 void case_server_stop(struct case_server *server);
+
+/* One more replica on the same database. */
+void case_server_start_other(struct case_server *server);
 
 /* False: the answer was an error. */
 bool case_server_try(struct case_server *server, const ProtobufCServiceDescriptor *service,

@@ -40,22 +40,30 @@ static bool denied(const char *why, error *err)
     return error_set(err, STATUS_PERMISSION_DENIED, "MESSAGE_KIND_NOT_ALLOWED", "%s", why);
 }
 
-/* Who may write what; a service that acts for an agent has the agent's rights. */
-static bool check_kind(const struct actor *actor, const Casework__Cases__V1__Message *wire, error *err)
+/* Connectors and services that do not act for an agent. */
+static bool is_platform(const struct case_write *write)
 {
-    bool by_agent = actor->kind == ACTOR_KIND_AGENT;
+    enum rpc_role role = rpc_call_caller(write->call)->role;
+    return write->command.actor.kind != ACTOR_KIND_AGENT && role != RPC_ROLE_AGENT && role != RPC_ROLE_ADMIN;
+}
+
+/* Who may write what; a service that acts for an agent has the agent's rights. */
+static bool check_kind(const struct case_write *write, const Casework__Cases__V1__Message *wire, error *err)
+{
+    bool by_agent = write->command.actor.kind == ACTOR_KIND_AGENT, by_platform = is_platform(write);
     switch ((enum message_kind)wire->kind) {
     case MESSAGE_KIND_AGENT:
-        return by_agent || wire->automatic || denied("only agents reply", err);
+        return by_agent || (by_platform && wire->automatic) || denied("only agents reply", err);
     case MESSAGE_KIND_NOTE:
         return by_agent || denied("only agents write notes", err);
     case MESSAGE_KIND_CUSTOMER:
     case MESSAGE_KIND_FROM_THIRD_PARTY:
-        return !by_agent || denied("only connectors and services hand in what others have written", err);
+        return by_platform || denied("only connectors and services hand in what others have written", err);
     case MESSAGE_KIND_SURVEY:
-        return true;
+        return by_agent || by_platform || denied("only agents, connectors and services send surveys", err);
     case MESSAGE_KIND_SYSTEM:
-        return actor->kind == ACTOR_KIND_SERVICE || denied("only the system writes system messages", err);
+        return (by_platform && write->command.actor.kind == ACTOR_KIND_SERVICE) ||
+               denied("only the system writes system messages", err);
     case MESSAGE_KIND_TO_THIRD_PARTY:
         return denied("messages to third parties come from forwarding only", err);
     default:
@@ -92,7 +100,6 @@ static bool read_author(const struct case_write *write, const char *author, stru
 bool message_input(const struct case_write *write, const Casework__Cases__V1__Message *wire, int then,
                    const char *path, struct case_act *ret_act, error *err)
 {
-    const struct actor *actor = &write->command.actor;
     if (wire == NULL)
         return error_bad_field(err, path, "is required");
     struct case_act act = {.kind = CASE_ACT_ADD_MESSAGE};
@@ -107,13 +114,13 @@ bool message_input(const struct case_write *write, const Casework__Cases__V1__Me
         .body = wire->body,
         .attachment_count = wire->n_attachments,
     };
-    if (!check_kind(actor, wire, err) || !read_author(write, wire->author, record, err) ||
+    if (!check_kind(write, wire, err) || !read_author(write, wire->author, record, err) ||
         !check_text(wire->body, CASE_BODY_MAX, "message.body", err) ||
         !check_text(wire->external_id, CASE_EXTERNAL_ID_MAX, "message.external_id", err) ||
         !time_input(wire->send_time, "message.send_time", &record->send_time, err) ||
         !attachments_input(write, wire->attachments, wire->n_attachments, &record->attachments, err))
         return false;
-    if (record->send_time != 0 && actor->kind == ACTOR_KIND_AGENT)
+    if (record->send_time != 0 && !is_platform(write))
         return error_bad_field(err, "message.send_time", "is for connectors and services to give");
     act.add.then = (enum after_send)then;
     if (then != AFTER_SEND_NONE &&

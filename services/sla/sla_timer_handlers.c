@@ -299,7 +299,7 @@ static bool read_bounds(const struct lookup *lookup, struct listing_bounds *ret_
 static bool fill(struct lookup *lookup, const struct listing *listing,
                  Casework__Sla__V1__ListTimersResponse *response)
 {
-    response->timers = arena_calloc(lookup->memory, listing->count + 1, sizeof *response->timers);
+    response->timers = arena_calloc(lookup->memory, listing->count + 1, sizeof(wire_timer *));
     if (!response->timers)
         return false;
     for (size_t i = 0; i < listing->count; i++)

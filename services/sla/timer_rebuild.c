@@ -3,6 +3,7 @@
 #include "sla/timer_scripts.h"
 #include "sla/timer_store.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,15 +189,17 @@ bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_
 /* --- rebuilding
  * --------------------------------------------------------------------------------------------- */
 
-/* The bucket of a slots' key, -1 for another key. */
+/* The bucket of a slots' key, "casework:{b07}:v:…"; -1 for another key. */
 static int bucket_of_shard(const char *key)
 {
-    int bucket = -1;
-    int end = 0;
-    if (sscanf(key, "casework:{b%2d}:v:%n", &bucket, &end) != 1 || end == 0 || bucket < 0 ||
-        bucket >= TIMER_BUCKETS)
+    static const char before[] = "casework:{b";
+    static const char after[] = "}:v:";
+    const char *digits = key + sizeof before - 1;
+    if (strncmp(key, before, sizeof before - 1) != 0 || !isdigit((unsigned char)digits[0]) ||
+        !isdigit((unsigned char)digits[1]) || strncmp(digits + 2, after, sizeof after - 1) != 0)
         return -1;
-    return bucket;
+    int bucket = (digits[0] - '0') * 10 + (digits[1] - '0');
+    return bucket < TIMER_BUCKETS ? bucket : -1;
 }
 
 /* Slots whose timers are gone. */

@@ -8,6 +8,7 @@
 #include "sla/sla_handlers.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,11 +203,16 @@ static const char *member_of(arena *memory, const struct timer *timer)
                         timer->rule == SLA_RULE_INACTIVE ? 'i' : 'r', timer->version);
 }
 
+/* By deadline, ties as the buckets have them: by member, so that one page token serves all buckets. */
 static bool comes_first(const struct listing *a, size_t i, const struct listing *b, size_t j)
 {
+    char first[TIMER_ACCOUNT_SIZE + 1];
+    char second[TIMER_ACCOUNT_SIZE + 1];
     if (a->scores[i] != b->scores[j])
         return a->scores[i] < b->scores[j];
-    return strcmp(a->timers[i].account, b->timers[j].account) < 0;
+    snprintf(first, sizeof first, "%s/", a->timers[i].account);
+    snprintf(second, sizeof second, "%s/", b->timers[j].account);
+    return strcmp(first, second) < 0;
 }
 
 /* The first `size` of two listings. */

@@ -219,6 +219,37 @@ Test(sla, a_case_that_is_opened_again_has_no_timer)
     end();
 }
 
+Test(sla, timers_of_all_accounts_are_listed_page_by_page)
+{
+    static const char *const ids[] = {"a", "a-b", "a.b", "a0", "b"};
+    enum { ACCOUNTS = sizeof ids / sizeof *ids, CASES_EACH = 3 };
+    begin(NULL);
+    for (int i = 0; i < ACCOUNTS; i++) {
+        const char *one = suite_create_account(s, ids[i], "UTC", memory);
+        for (int j = 0; j < CASES_EACH; j++)
+            resolve(suite_create_case(s, one, "Parcel", "Where is it?", memory, NULL));
+    }
+    suite_advance(s, 0);
+    Casework__Sla__V1__ListTimersRequest request = CASEWORK__SLA__V1__LIST_TIMERS_REQUEST__INIT;
+    request.parent = (char *)"accounts/-";
+    request.page_size = 2;
+    const char *last = "";
+    size_t total = 0;
+    do {
+        const Casework__Sla__V1__ListTimersResponse *page =
+            suite_call(s, SLA, "ListTimers", &request, memory);
+        cr_assert_leq(page->n_timers, 2);
+        for (size_t i = 0; i < page->n_timers; i++) {
+            cr_assert_lt(strcmp(last, page->timers[i]->name), 0, "%s after %s", page->timers[i]->name, last);
+            last = page->timers[i]->name;
+        }
+        total += page->n_timers;
+        request.page_token = page->next_page_token;
+    } while (*request.page_token);
+    cr_assert_eq(total, ACCOUNTS * CASES_EACH);
+    end();
+}
+
 Test(sla, survives_kill_and_flush)
 {
     begin(NULL);

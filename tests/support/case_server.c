@@ -52,6 +52,12 @@ static void await_serving(struct case_server *server, process *program, rpc_chan
     }
 }
 
+static const char *log_file(char ret_path[64])
+{
+    snprintf(ret_path, 64, "build/test-case.%d.log", (int)getpid());
+    return ret_path;
+}
+
 static void start_program(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
 {
     char address[32], program[256], listen[64], url[512], log[64];
@@ -60,7 +66,7 @@ static void start_program(struct case_server *server, process **ret_process, rpc
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(server->pg));
-    snprintf(log, sizeof log, "build/test-case.%d.log", (int)getpid());
+    log_file(log);
     const struct process_options options = {
         .argv = (const char *const[]){program, NULL},
         .output_file = log,
@@ -104,8 +110,10 @@ static void stop_program(process *program, rpc_channel *channel)
 
 void case_server_stop(struct case_server *server)
 {
+    char log[64];
     stop_program(server->process, server->channel);
     stop_program(server->other, server->other_channel);
+    unlink(log_file(log)); /* of use only when the test has failed */
     embedded_pg_free(server->pg);
     arena_free(server->memory);
 }

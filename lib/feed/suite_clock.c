@@ -103,8 +103,7 @@ bool suite_clock_is_manual(const suite_clock *clock)
     return clock->manual;
 }
 
-/* --- ClockService
- * ------------------------------------------------------------------------------------------- */
+/* --- ClockService --------------------------------------------------------------------------------- */
 
 static int64_t deadline_of(const rpc_call *call)
 {

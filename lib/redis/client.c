@@ -131,8 +131,7 @@ static bool refused(error *err, const char *refusal)
     return false;
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------
- */
+/* --- connecting ----------------------------------------------------------------------------------- */
 
 static void back_off(redis_client *client)
 {
@@ -210,8 +209,7 @@ static bool ensure_connected(redis_client *client, error *err)
     return false;
 }
 
-/* --- batches -----------------------------------------------------------------------------------------------
- */
+/* --- batches -------------------------------------------------------------------------------------- */
 
 /* The commands that have no reply yet, in order. *ret_any: at least one reply came. */
 static bool exchange(redisContext *context, redis_batch *batch, bool *ret_any, error *err)

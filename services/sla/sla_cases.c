@@ -20,8 +20,7 @@ enum { ANSWER_BYTES_MAX = 32 << 20, NAME_SIZE = TIMER_ACCOUNT_SIZE + 48 };
 #define EVENT_SERVICE (&casework__cases__v1__event_service__descriptor)
 #define ACCOUNT_SERVICE (&casework__cases__v1__account_service__descriptor)
 
-/* --- names
- * -------------------------------------------------------------------------------------------------- */
+/* --- names ---------------------------------------------------------------------------------------- */
 
 static const char accounts_prefix[] = "accounts/";
 static const char cases_part[] = "/cases/";
@@ -54,8 +53,7 @@ bool sla_cases_parse_name(const char *name, char ret_account[TIMER_ACCOUNT_SIZE]
            timer_number_parse(rest + sizeof cases_part - 1, ret_case_id);
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------------- */
+/* --- calls ---------------------------------------------------------------------------------------- */
 
 /* *ret_memory owns the response: free it when done. */
 static bool call(rpc_channel *cases, const ProtobufCServiceDescriptor *service, const char *method,
@@ -138,8 +136,7 @@ bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case
     return exists(cases, CASE_SERVICE, "GetCase", &request.base, deadline_us, ret_exists, err);
 }
 
-/* --- the truth
- * ---------------------------------------------------------------------------------------------- */
+/* --- the truth ------------------------------------------------------------------------------------ */
 
 static bool read_page(const Casework__Cases__V1__ListDueCasesResponse *response, struct due_case **ret_cases,
                       size_t *ret_count, error *err)
@@ -219,8 +216,7 @@ void due_walk_release(struct due_walk *walk)
     walk->page_token = NULL;
 }
 
-/* --- closing
- * ------------------------------------------------------------------------------------------------ */
+/* --- closing -------------------------------------------------------------------------------------- */
 
 struct closing {
     close_done *done;

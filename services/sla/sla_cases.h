@@ -28,8 +28,7 @@ bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t d
 bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
                            bool *ret_exists, error *err) __attribute__((warn_unused_result));
 
-/* --- the truth that timers are derived from
- * ------------------------------------------------------------------- */
+/* --- the truth that timers are derived from ------------------------------------------------------- */
 
 struct due_case {
     char account[TIMER_ACCOUNT_SIZE];
@@ -53,8 +52,7 @@ bool due_walk_next(struct due_walk *walk, rpc_channel *cases, struct due_case **
                    error *err) __attribute__((warn_unused_result));
 void due_walk_release(struct due_walk *walk);
 
-/* --- closing
- * -------------------------------------------------------------------------------------------------- */
+/* --- closing -------------------------------------------------------------------------------------- */
 
 enum close_result {
     CLOSE_DONE,    /* closed, now or before */

@@ -25,8 +25,7 @@ struct sla_feed {
     int64_t at[FEED_PARTITIONS]; /* where the buckets stand, as far as this thread knows */
 };
 
-/* --- from events to changes
- * --------------------------------------------------------------------------------- */
+/* --- from events to changes ----------------------------------------------------------------------- */
 
 /* The changes that one response makes, partition by partition. */
 struct changes {
@@ -92,8 +91,7 @@ static bool add_case(const struct sla_parts *parts, const feed_event *event, str
     return true;
 }
 
-/* --- a deleted account
- * -------------------------------------------------------------------------------------- */
+/* --- a deleted account ---------------------------------------------------------------------------- */
 
 /* No timer, whatever the policy says. */
 static void cancel(struct timer_change *change)
@@ -164,8 +162,7 @@ static bool collect(const struct sla_parts *parts, feed_event *const *events, si
     return true;
 }
 
-/* --- applying
- * ----------------------------------------------------------------------------------------------- */
+/* --- applying ------------------------------------------------------------------------------------- */
 
 /* The policies that the changes were worked out under, one entry an account; an account that goes needs none.
  */
@@ -279,8 +276,7 @@ static bool apply(void *context, feed_event *const *events, size_t count, const 
     return ok;
 }
 
-/* --- starting
- * ----------------------------------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------------------------------- */
 
 static bool load(void *context, struct feed_positions *ret_positions, error *err)
 {

@@ -81,8 +81,7 @@ static unsigned room(const sla_firing *firing)
     return flying < firing->options.in_flight_max ? firing->options.in_flight_max - flying : 0;
 }
 
-/* --- flights
- * ------------------------------------------------------------------------------------------------ */
+/* --- flights -------------------------------------------------------------------------------------- */
 
 static void landed(void *argument, enum close_result result, int64_t close_time_us, const error *err)
 {
@@ -130,8 +129,7 @@ static void launch(struct flight *flight)
     sla_cases_close(flight->firing->options.cases, &flight->timer, CLOSE_TIMEOUT_US, landed, flight);
 }
 
-/* --- claiming
- * ----------------------------------------------------------------------------------------------- */
+/* --- claiming ------------------------------------------------------------------------------------- */
 
 /* Buckets to look at now; else *ret_until_us (monotonic) says when. With the lock held. */
 static uint64_t due_buckets(const sla_firing *firing, int64_t *ret_until_us)
@@ -261,8 +259,7 @@ static void claim_due(sla_firing *firing, uint64_t buckets)
     pthread_mutex_lock(&firing->mutex);
 }
 
-/* --- what came of it
- * ---------------------------------------------------------------------------------------- */
+/* --- what came of it ------------------------------------------------------------------------------ */
 
 /* When an early timer is tried again: soon at first, later the longer the clocks disagree. */
 static int64_t early_retry(const sla_firing *firing, const struct timer *timer)
@@ -341,8 +338,7 @@ static void settle_landed(sla_firing *firing)
     pthread_cond_broadcast(&firing->changed);
 }
 
-/* --- the thread
- * --------------------------------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------------------------------- */
 
 static void *run(void *argument)
 {
@@ -417,8 +413,7 @@ void sla_firing_free(sla_firing *firing)
     free(firing);
 }
 
-/* --- from other threads
- * ------------------------------------------------------------------------------------- */
+/* --- from other threads --------------------------------------------------------------------------- */
 
 void sla_firing_wake(sla_firing *firing, const int64_t due_us[TIMER_BUCKETS])
 {

@@ -37,8 +37,7 @@ struct sla_healer {
     bool in_trouble;
 };
 
-/* --- the buckets
- * -------------------------------------------------------------------------------------------- */
+/* --- the buckets ---------------------------------------------------------------------------------- */
 
 /* Buckets with another epoch than the feed's, if they do not all agree. */
 static bool find_foreign(const struct sla_healer *healer, const struct timer_bucket *buckets, uint64_t *lost,
@@ -105,8 +104,7 @@ static bool heal_buckets(struct sla_healer *healer, error *err)
     return ok;
 }
 
-/* --- policies, sweep
- * ---------------------------------------------------------------------------------------- */
+/* --- policies, sweep ------------------------------------------------------------------------------ */
 
 static bool apply_policies(struct sla_healer *healer, error *err)
 {
@@ -144,8 +142,7 @@ static bool sweep(struct sla_healer *healer, error *err)
     return ok;
 }
 
-/* --- the thread
- * --------------------------------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------------------------------- */
 
 static bool look(struct sla_healer *healer, error *err)
 {
@@ -260,8 +257,7 @@ void sla_healer_free(sla_healer *healer)
     free(healer);
 }
 
-/* --- from other threads
- * ------------------------------------------------------------------------------------- */
+/* --- from other threads --------------------------------------------------------------------------- */
 
 void sla_healer_kick(sla_healer *healer)
 {

@@ -38,8 +38,7 @@ static bool parse_name(arena *memory, const char *name, const char *field, const
     return true;
 }
 
-/* --- answering
- * ---------------------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------------ */
 
 static Casework__Sla__V1__ClosingRule *closing_of(arena *memory, const struct sla_policy *policy)
 {
@@ -107,8 +106,7 @@ static void get_policy(rpc_call *call, const ProtobufCMessage *message, void *co
         rpc_call_fail_memory(call);
 }
 
-/* --- changing
- * ----------------------------------------------------------------------------------------------- */
+/* --- changing ------------------------------------------------------------------------------------- */
 
 static bool not_served(const char *what, error *err)
 {

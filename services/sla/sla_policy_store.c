@@ -54,8 +54,7 @@ void sla_policies_free(sla_policies *policies)
     free(policies);
 }
 
-/* --- the copy
- * ----------------------------------------------------------------------------------------------- */
+/* --- the copy ------------------------------------------------------------------------------------- */
 
 /* With the lock held for writing. A newer version is never replaced by an older one. */
 static bool remember_locked(sla_policies *policies, const struct sla_policy_row *row, error *err)
@@ -113,8 +112,7 @@ bool sla_policies_all(sla_policies *policies, struct sla_policy_row **ret_rows, 
     return true;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------------- */
 
 #define COLUMNS "account, closing_rule, closing_duration, version, applied_version, update_time"
 
@@ -206,8 +204,7 @@ bool sla_policies_read(sla_policies *policies, const char *account, int64_t dead
     return true;
 }
 
-/* --- changing
- * ----------------------------------------------------------------------------------------------- */
+/* --- changing ------------------------------------------------------------------------------------- */
 
 static const struct pg_statement insert_request = {
     .name = "sla_request_insert",

@@ -28,8 +28,7 @@ struct lookup {
     error err;
 };
 
-/* --- timers on the wire
- * ------------------------------------------------------------------------------------- */
+/* --- timers on the wire --------------------------------------------------------------------------- */
 
 /* Where the timer counts from, by the account's policy; 0 when that has another rule by now. */
 static int64_t basis_of(const struct sla_service *service, const struct timer *timer)
@@ -61,8 +60,7 @@ static wire_timer *translate(const struct lookup *lookup, const struct timer *ti
     return whole ? wire : NULL;
 }
 
-/* --- waiting
- * ------------------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------------------------------- */
 
 static void run_task(void *argument)
 {
@@ -124,8 +122,7 @@ static int64_t position_of(const struct lookup *lookup)
     return feed_consumer_position(sla_feed_consumer(lookup->service->feed), feed_partition(lookup->account));
 }
 
-/* --- the timers of a case
- * ----------------------------------------------------------------------------------- */
+/* --- the timers of a case ------------------------------------------------------------------------- */
 
 static bool check_case(struct lookup *lookup)
 {
@@ -176,8 +173,7 @@ static void list_case_timers(rpc_call *call, const ProtobufCMessage *message, vo
         rpc_call_fail(call, &lookup->err);
 }
 
-/* --- timers by deadline
- * ------------------------------------------------------------------------------------- */
+/* --- timers by deadline --------------------------------------------------------------------------- */
 
 /* A page over one bucket or all of them. */
 struct listing {

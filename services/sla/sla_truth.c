@@ -76,8 +76,7 @@ static struct due_walk walk_of(const struct sla_policy_row *row, int64_t unchang
     };
 }
 
-/* --- rebuilding
- * --------------------------------------------------------------------------------------------- */
+/* --- rebuilding ----------------------------------------------------------------------------------- */
 
 struct rebuild {
     const struct sla_parts *parts;
@@ -190,8 +189,7 @@ bool sla_truth_rebuild(const struct sla_parts *parts, uint64_t buckets, const ch
     return true;
 }
 
-/* --- a changed policy
- * --------------------------------------------------------------------------------------- */
+/* --- a changed policy ----------------------------------------------------------------------------- */
 
 static bool not_now(enum timer_outcome outcome, error *err)
 {
@@ -318,8 +316,7 @@ bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_poli
     return true;
 }
 
-/* --- the sweep
- * ---------------------------------------------------------------------------------------------- */
+/* --- the sweep ------------------------------------------------------------------------------------ */
 
 struct sweep {
     const struct sla_parts *parts;

@@ -35,8 +35,7 @@ static void add_timer(redis_batch *batch, const struct timer *timer, bool drop)
         redis_batch_number(batch, timer->due_us);
 }
 
-/* --- a changed policy
- * --------------------------------------------------------------------------------------- */
+/* --- a changed policy ----------------------------------------------------------------------------- */
 
 bool timer_store_fence(timer_store *store, const struct timer_policy_version *policy,
                        enum timer_outcome *ret_outcome, error *err)
@@ -91,8 +90,7 @@ bool timer_store_rearm(timer_store *store, const struct timer_policy_version *po
     return rearm(store, policy, position, timers, count, false, ret_rearmed, err);
 }
 
-/* --- going through a bucket
- * --------------------------------------------------------------------------------- */
+/* --- going through a bucket ----------------------------------------------------------------------- */
 
 /* The next step of a scan over the account's members. *cursor: Redis' own, 0 at the end. */
 static bool scan_next(timer_store *store, redis_batch *batch, const char *account, int64_t *cursor,
@@ -186,8 +184,7 @@ bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_
     return true;
 }
 
-/* --- rebuilding
- * --------------------------------------------------------------------------------------------- */
+/* --- rebuilding ----------------------------------------------------------------------------------- */
 
 /* The bucket of a slots' key, "casework:{b07}:v:…"; -1 for another key. */
 static int bucket_of_shard(const char *key)

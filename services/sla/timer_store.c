@@ -30,8 +30,7 @@ void timer_store_free(timer_store *store)
     free(store);
 }
 
-/* --- the buckets' state
- * ------------------------------------------------------------------------------------- */
+/* --- the buckets' state --------------------------------------------------------------------------- */
 
 static bool read_status(timer_store *store, redis_batch *batch, struct timer_bucket *ret_buckets, error *err)
 {
@@ -82,8 +81,7 @@ bool timer_store_count(timer_store *store, int64_t *ret_count, error *err)
     return ok;
 }
 
-/* --- arming by the feed
- * ------------------------------------------------------------------------------------- */
+/* --- arming by the feed --------------------------------------------------------------------------- */
 
 static void add_apply(redis_batch *batch, const struct timer_apply *apply)
 {
@@ -127,8 +125,7 @@ bool timer_store_apply(timer_store *store, struct timer_apply *applies, size_t c
     return ok;
 }
 
-/* --- firing
- * ------------------------------------------------------------------------------------------------- */
+/* --- firing --------------------------------------------------------------------------------------- */
 
 void timer_claim_release(struct timer_claim *claim)
 {
@@ -230,8 +227,7 @@ bool timer_store_settle(timer_store *store, const struct timer_settlement *settl
     return ok;
 }
 
-/* --- looking
- * ------------------------------------------------------------------------------------------------ */
+/* --- looking -------------------------------------------------------------------------------------- */
 
 /* A slot's content, "r12" or "r12@deadline". *ret_since: the deadline, untouched without one. */
 static bool parse_slot(const char *slot, struct timer *timer, int64_t *ret_since)

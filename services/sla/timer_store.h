@@ -42,8 +42,7 @@ bool timer_store_new(const struct redis_options *options, timer_store **ret_stor
     __attribute__((warn_unused_result));
 void timer_store_free(timer_store *store); /* takes NULL */
 
-/* --- the buckets' state
- * --------------------------------------------------------------------------------------- */
+/* --- the buckets' state --------------------------------------------------------------------------- */
 
 struct timer_bucket {
     int64_t position;             /* -1: lost, or being rebuilt */
@@ -65,8 +64,7 @@ enum timer_outcome {
     TIMER_BUSY,    /* somebody else is rebuilding the bucket */
 };
 
-/* --- arming by the feed
- * --------------------------------------------------------------------------------------- */
+/* --- arming by the feed --------------------------------------------------------------------------- */
 
 /* What an event makes of a case's closing timer. */
 struct timer_change {
@@ -97,8 +95,7 @@ struct timer_apply {
 bool timer_store_apply(timer_store *store, struct timer_apply *applies, size_t count, error *err)
     __attribute__((warn_unused_result));
 
-/* --- firing
- * --------------------------------------------------------------------------------------------------- */
+/* --- firing --------------------------------------------------------------------------------------- */
 
 struct timer_claim {
     int64_t position;     /* of the bucket; -1: lost or being rebuilt */
@@ -128,8 +125,7 @@ struct timer_settlement {
 bool timer_store_settle(timer_store *store, const struct timer_settlement *settlements, size_t count,
                         error *err) __attribute__((warn_unused_result));
 
-/* --- a changed policy
- * ----------------------------------------------------------------------------------------- */
+/* --- a changed policy ----------------------------------------------------------------------------- */
 
 /* From now on nothing is armed under an older version of the account's policy. */
 bool timer_store_fence(timer_store *store, const struct timer_policy_version *policy,
@@ -161,8 +157,7 @@ typedef bool timer_scan_step(void *context, const struct timer *timers, size_t c
 bool timer_store_scan(timer_store *store, const char *account, timer_scan_step *step, void *context,
                       error *err) __attribute__((warn_unused_result));
 
-/* --- rebuilding
- * ----------------------------------------------------------------------------------------------- */
+/* --- rebuilding ----------------------------------------------------------------------------------- */
 
 /* Empties the buckets of the set that nobody else is rebuilding; *ret_begun: those. The token names the
  * rebuilder. */
@@ -180,8 +175,7 @@ bool timer_store_rebuild_finish(timer_store *store, int bucket, const char *toke
                                 size_t policy_count, enum timer_outcome *ret_outcome, error *err)
     __attribute__((warn_unused_result));
 
-/* --- looking
- * -------------------------------------------------------------------------------------------------- */
+/* --- looking -------------------------------------------------------------------------------------- */
 
 /* The closing timer of a case; *ret_found false: none. */
 bool timer_store_get(timer_store *store, const char *account, int64_t case_id, struct timer *ret_timer,

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define ACCOUNT "bramblefield" /* of the sample */
-#define AN_AGENT "AGENT"       /* stands for the id of an agent of the account */
+#define A_CASE "bramblefield/5"
+#define AN_AGENT "AGENT" /* stands for the id of an agent of the account */
 #define STEP_TIMEOUT CLOCK_MINUTE
 
 enum { WORDS_MAX = 12 };
@@ -35,8 +36,8 @@ static const struct step steps[] = {
      {"search", ACCOUNT, "contract"},
      false},
     {"An agent answers, and the case is resolved.",
-     {"message", "add", ACCOUNT "/5", "The contract is on its way to you.", "--kind", "agent", "--then",
-      "resolve", "--as-agent", AN_AGENT},
+     {"message", "add", A_CASE, "The contract is on its way to you.", "--kind", "agent", "--then", "resolve",
+      "--as-agent", AN_AGENT},
      true},
     {"If nobody writes for 72 hours, the system closes it.", {"sla", "timers", ACCOUNT}, false},
     {"Those resolved in March it has closed already.",

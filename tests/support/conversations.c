@@ -14,7 +14,7 @@ enum { LINES_MAX = 100000, MEMORY = 64 * 1024 * 1024, MESSAGES_MAX = 1000, ACCOU
 
 void conversations_read(const char *path, struct conversations *ret_conversations)
 {
-    struct conversations c = {.list = calloc(LINES_MAX, sizeof *c.list)};
+    struct conversations c = {.list = calloc(LINES_MAX, sizeof(json_t *))};
     FILE *f = fopen(path, "re");
     char *line = NULL;
     size_t size = 0;

@@ -218,7 +218,7 @@ static process *begin(suite *s, const char *const *arguments, const char *output
     process *p;
     error err;
     snprintf(program, sizeof program, "%s/casework", s->programs);
-    for (size_t i = 0; arguments[i] && count < ARGUMENTS_MAX - 3; i++)
+    for (size_t i = 0; count < ARGUMENTS_MAX - 3 && arguments[i]; i++)
         argv[count++] = arguments[i];
     argv[count++] = "--ready-file";
     argv[count++] = s->ready_file;
@@ -263,7 +263,7 @@ json_t *suite_run_json(suite *s, const char *const *arguments)
     size_t count = 0;
     char *output;
     json_error_t why;
-    for (; arguments[count] && count < ARGUMENTS_MAX - 2; count++)
+    for (; count < ARGUMENTS_MAX - 2 && arguments[count]; count++)
         all[count] = arguments[count];
     all[count++] = "--json";
     all[count] = NULL;

@@ -231,8 +231,6 @@ int64_t suite_step(suite *s, const char *method, const char *case_name, const ch
     const ProtobufCServiceDescriptor *service = &casework__cases__v1__case_service__descriptor;
     const ProtobufCMethodDescriptor *found =
         protobuf_c_service_descriptor_get_method_by_name(service, method);
-    if (!found)
-        suite_give_up(s, "there is no method %s", method);
     arena *memory = arena_new(4 * 1024 * 1024);
     ProtobufCMessage *request = arena_calloc(memory, 1, found->input->sizeof_message);
     found->input->message_init(request);

@@ -114,6 +114,8 @@ static bool scan_message(const struct scan *outer, const ProtobufCMessageDescrip
 bool wire_scan(const ProtobufCMessageDescriptor *type, const void *data, size_t length, error *err)
 {
     error found = {.code = STATUS_OK};
+    if (length == 0) /* then `data` may be NULL */
+        return true;
     if (scan_message(NULL, type, data, length, &found))
         return true;
     if (found.code == STATUS_OK)

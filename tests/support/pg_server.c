@@ -17,7 +17,7 @@ static void give_up(const char *what, const error *err)
 embedded_pg *pg_server_start(bool durable, const char *const *settings)
 {
     char template[64];
-    embedded_pg *pg;
+    embedded_pg *pg = NULL;
     error err = {0};
     snprintf(template, sizeof template, "build/test-pg/%u", geteuid());
     const struct embedded_pg_options options = {

@@ -279,6 +279,19 @@ Test(sla, survives_kill_and_flush)
     end();
 }
 
+Test(sla, a_killed_redis_comes_back_and_loses_no_timer)
+{
+    begin(NULL);
+    const char *name = new_case();
+    int64_t resolved = suite_now_us(s);
+    resolve(name);
+    suite_advance(s, CLOCK_HOUR);
+    cr_assert_eq(kill(suite_redis_pid(s), SIGKILL), 0);
+    suite_advance(s, 72 * CLOCK_HOUR);
+    check_closed_at(name, resolved + 72 * CLOCK_HOUR);
+    end();
+}
+
 Test(sla, a_deleted_or_older_bucket_is_rebuilt)
 {
     begin(NULL);

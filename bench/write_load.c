@@ -130,27 +130,36 @@ static int report(struct load *load)
     return load->failed ? 1 : 0;
 }
 
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 static int run(char **argv)
 {
     static struct slot slots[IN_FLIGHT_MAX];
-    struct load load = {.accounts = atoi(argv[2]), .in_flight = atoi(argv[4])};
+    struct load load = {.accounts = number(argv[2]), .in_flight = number(argv[4])};
     error err = {.code = STATUS_OK};
     const struct rpc_channel_options channel = {
         .target = argv[0], .key_directory = *argv[1] ? argv[1] : NULL, .subject = "bench"};
     int in_flight = load.in_flight;
-    load.cases_each = load.accounts ? atoi(argv[3]) / load.accounts : 0;
-    load.latencies = calloc(SAMPLES_MAX, sizeof *load.latencies);
-    if (load.cases_each < 1 || in_flight < 1 || in_flight > IN_FLIGHT_MAX || !load.latencies)
+    load.cases_each = load.accounts ? number(argv[3]) / load.accounts : 0;
+    if (load.cases_each < 1 || in_flight < 1 || in_flight > IN_FLIGHT_MAX)
         return 2;
     if (!rpc_channel_new(&channel, &load.channel, &err)) {
         fprintf(stderr, "write_load: %s\n", err.message);
+        return 1;
+    }
+    load.latencies = calloc(SAMPLES_MAX, sizeof *load.latencies);
+    if (!load.latencies) {
+        rpc_channel_free(load.channel);
         return 1;
     }
     pthread_mutex_init(&load.lock, NULL);
     pthread_cond_init(&load.idle, NULL);
     load.start = clock_monotonic_us();
     load.count_from = load.start + WARM_UP;
-    load.end = load.count_from + (int64_t)(atof(argv[5]) * (double)CLOCK_SECOND);
+    load.end = load.count_from + number(argv[5]) * CLOCK_SECOND;
     for (int i = 0; i < in_flight; i++) {
         slots[i] =
             (struct slot){.load = &load, .random = (uint64_t)load.start * 2654435761u + (uint64_t)i + 1};
@@ -188,7 +197,7 @@ static int make_keys(const char *directory)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "accounts") == 0)
-        return print_accounts(atoi(argv[2]));
+        return print_accounts(number(argv[2]));
     if (argc == 3 && strcmp(argv[1], "keys") == 0)
         return make_keys(argv[2]);
     if (argc == 8 && strcmp(argv[1], "run") == 0)

@@ -282,7 +282,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     (void)status;
     (void)type;
     (void)walk;
-    return remove(path) == 0 || errno == ENOENT ? 0 : 0; /* what cannot go must not keep the rest */
+    (void)remove(path); /* what cannot go must not keep the rest */
+    return 0;
 }
 
 void process_remove_tree(const char *path)

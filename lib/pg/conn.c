@@ -369,7 +369,7 @@ bool pg_receive_all(pg_conn *conn, int64_t deadline_us, pg_result **ret_results,
     if (pg_conn_usable(conn) && !pg_conn_receive_sync(conn, deadline_us, good ? err : &ignored))
         good = false;
     if (good && ret_results)
-        memcpy(ret_results, results, count * sizeof *results);
+        memcpy(ret_results, results, count * sizeof(pg_result *));
     else
         free_results(results, got);
     if (results != few)

@@ -463,7 +463,7 @@ static bool lane_init(struct lane *lane, pg_lanes *lanes, unsigned index)
 {
     lane->lanes = lanes;
     lane->index = index;
-    lane->commands = calloc(lanes->options.batch_max, sizeof *lane->commands);
+    lane->commands = calloc(lanes->options.batch_max, sizeof(struct pg_command *));
     lane->batch.memory = arena_new(lanes->options.memory_max);
     if (!lane->commands || !lane->batch.memory)
         return false;

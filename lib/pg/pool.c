@@ -21,7 +21,7 @@ static const struct pg_statement ping = {.name = "ping", .sql = "SELECT 1"};
 bool pg_pool_new(const struct pg_options *options, unsigned size, pg_pool **ret_pool, error *err)
 {
     pg_pool *pool = calloc(1, sizeof *pool);
-    pg_conn **idle = calloc(size ? size : 1, sizeof *idle);
+    pg_conn **idle = calloc(size ? size : 1, sizeof(pg_conn *));
     if (!pool || !idle) {
         free(pool);
         free(idle);
@@ -137,7 +137,7 @@ bool pg_pool_query(pg_pool *pool, const struct pg_statement *statement, const pg
 {
     bool stale;
     unsigned tries = 0;
-    error local;
+    error local = {.code = STATUS_OK};
     err = err ? err : &local;
     do {
         if (query_once(pool, statement, params, deadline_us, ret_result, &stale, err))

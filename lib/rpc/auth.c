@@ -172,7 +172,8 @@ static bool check_fresh(struct auth *auth, const char *token, struct token_facts
     facts.fingerprint = atomic_load(&auth->fingerprint);
     jwt_t *jwt = verify(auth, token);
     pthread_mutex_unlock(&auth->lock);
-    bool good = jwt && get_time(jwt, "exp", INT64_MAX, &facts.expires_us) &&
+    /* no token is for ever: one that does not say when it ends has ended */
+    bool good = jwt && get_time(jwt, "exp", 0, &facts.expires_us) &&
                 get_time(jwt, "nbf", 0, &not_before_us) && read_claims(jwt, &facts.caller);
     if (!(good ? check_times(facts.expires_us, not_before_us, err) : invalid(err))) {
         jwt_free(jwt);

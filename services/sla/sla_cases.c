@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
+#include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "rpc/wire.h"
@@ -18,6 +19,7 @@ enum { ANSWER_BYTES_MAX = 32 << 20, NAME_SIZE = TIMER_ACCOUNT_SIZE + 48 };
 
 #define CASE_SERVICE (&casework__cases__v1__case_service__descriptor)
 #define EVENT_SERVICE (&casework__cases__v1__event_service__descriptor)
+#define AGENT_SERVICE (&casework__cases__v1__agent_service__descriptor)
 #define ACCOUNT_SERVICE (&casework__cases__v1__account_service__descriptor)
 
 /* --- names ---------------------------------------------------------------------------------------- */
@@ -93,27 +95,54 @@ bool sla_cases_positions(rpc_channel *cases, struct feed_positions *ret_heads, e
     return true;
 }
 
-/* Whether a Get finds something. */
-static bool exists(rpc_channel *cases, const ProtobufCServiceDescriptor *service, const char *method,
-                   const ProtobufCMessage *request, int64_t deadline_us, bool *ret_exists, error *err)
+/* A Get; *ret_memory, which owns the answer, is NULL when there is no such thing. */
+static bool find(rpc_channel *cases, const ProtobufCServiceDescriptor *service, const char *method,
+                 const ProtobufCMessage *request, int64_t deadline_us, arena **ret_memory,
+                 ProtobufCMessage **ret_found, error *err)
 {
-    arena *memory;
-    ProtobufCMessage *message;
     error failure;
     int64_t most_us = clock_monotonic_us() + CALL_TIMEOUT_US;
     int64_t left_us = (deadline_us < most_us ? deadline_us : most_us) - clock_monotonic_us();
-    if (call(cases, service, method, request, left_us, &memory, &message, &failure)) {
-        arena_free(memory);
-        *ret_exists = true;
+    if (call(cases, service, method, request, left_us, ret_memory, ret_found, &failure))
         return true;
-    }
     if (failure.code == STATUS_NOT_FOUND) {
-        *ret_exists = false;
+        *ret_memory = NULL;
         return true;
     }
     if (err)
         *err = failure;
     return false;
+}
+
+static bool exists(rpc_channel *cases, const ProtobufCServiceDescriptor *service, const char *method,
+                   const ProtobufCMessage *request, int64_t deadline_us, bool *ret_exists, error *err)
+{
+    arena *memory;
+    ProtobufCMessage *found;
+    if (!find(cases, service, method, request, deadline_us, &memory, &found, err))
+        return false;
+    *ret_exists = memory != NULL;
+    arena_free(memory);
+    return true;
+}
+
+bool sla_cases_agent_is_admin(rpc_channel *cases, const char *account, const char *agent, int64_t deadline_us,
+                              bool *ret_admin, error *err)
+{
+    Casework__Cases__V1__GetAgentRequest request = CASEWORK__CASES__V1__GET_AGENT_REQUEST__INIT;
+    char name[2 * NAME_SIZE];
+    arena *memory;
+    ProtobufCMessage *found;
+    snprintf(name, sizeof name, "accounts/%s/agents/%s", account, agent);
+    request.name = name;
+    if (!find(cases, AGENT_SERVICE, "GetAgent", &request.base, deadline_us, &memory, &found, err))
+        return false;
+    const Casework__Cases__V1__Agent *record =
+        memory ? ((const Casework__Cases__V1__GetAgentResponse *)(const void *)found)->agent : NULL;
+    *ret_admin =
+        record && !record->disabled && record->role == CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_ADMIN;
+    arena_free(memory);
+    return true;
 }
 
 bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t deadline_us, bool *ret_exists,

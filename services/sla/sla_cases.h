@@ -28,6 +28,10 @@ bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t d
 bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
                            bool *ret_exists, error *err) __attribute__((warn_unused_result));
 
+/* May this agent change policies: is it there, not disabled, and an admin? */
+bool sla_cases_agent_is_admin(rpc_channel *cases, const char *account, const char *agent, int64_t deadline_us,
+                              bool *ret_admin, error *err) __attribute__((warn_unused_result));
+
 /* --- the truth that timers are derived from ------------------------------------------------------- */
 
 struct due_case {

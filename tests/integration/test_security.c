@@ -22,16 +22,24 @@ enum { MEMORY = 16 * 1024 * 1024 };
 
 /* --- one call, and the code it gets --- */
 
-static enum status_code call(rpc_channel *channel, const ProtobufCServiceDescriptor *service,
-                             const char *method, const void *request, error *ret_err)
+static enum status_code call_for(rpc_channel *channel, const char *agent,
+                                 const ProtobufCServiceDescriptor *service, const char *method,
+                                 const void *request, error *ret_err)
 {
-    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND, .no_retry = true};
+    const struct rpc_client_options options = {
+        .timeout_us = 20 * CLOCK_SECOND, .no_retry = true, .agent = agent};
     ProtobufCMessage *response;
     arena *memory = arena_new(MEMORY);
     *ret_err = (error){0};
     bool good = rpc_client_call(channel, service, method, request, &options, memory, &response, ret_err);
     arena_free(memory);
     return good ? STATUS_OK : ret_err->code;
+}
+
+static enum status_code call(rpc_channel *channel, const ProtobufCServiceDescriptor *service,
+                             const char *method, const void *request, error *ret_err)
+{
+    return call_for(channel, NULL, service, method, request, ret_err);
 }
 
 /* Reads one thing of the account from each of the four services. */
@@ -199,6 +207,36 @@ Test(security, roles_bound_what_may_be_done)
                  STATUS_PERMISSION_DENIED);
     rpc_channel_free(channel);
     free(token);
+    arena_free(memory);
+    suite_stop(s);
+}
+
+Test(security, a_service_acting_for_an_agent_has_that_agents_rights)
+{
+    suite *s = suite_start(NULL);
+    arena *memory = arena_new(MEMORY);
+    const char *account = suite_create_account(s, "acme", "UTC", memory);
+    suite_create_agent(s, account, "ann");
+    Casework__Cases__V1__GetAccountRequest get = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
+    Casework__Cases__V1__GetPositionRequest feed = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
+    Casework__Sla__V1__SlaPolicy policy = CASEWORK__SLA__V1__SLA_POLICY__INIT;
+    Casework__Sla__V1__UpdatePolicyRequest update = CASEWORK__SLA__V1__UPDATE_POLICY_REQUEST__INIT;
+    error err;
+    get.name = feed.parent = (char *)account;
+    policy.name = (char *)"accounts/acme/slaPolicy";
+    update.policy = &policy;
+    rpc_channel *cases = suite_channel(s, SUITE_CASE, 0);
+    rpc_channel *sla = suite_channel(s, SUITE_SLA, 0);
+    cr_expect_eq(
+        call_for(cases, "ann", &casework__cases__v1__account_service__descriptor, "GetAccount", &get, &err),
+        STATUS_OK);
+    cr_expect_eq(
+        call_for(cases, "ann", &casework__cases__v1__event_service__descriptor, "GetPosition", &feed, &err),
+        STATUS_PERMISSION_DENIED);
+    cr_expect_eq(
+        call_for(sla, "ann", &casework__sla__v1__sla_service__descriptor, "UpdatePolicy", &update, &err),
+        STATUS_PERMISSION_DENIED);
+    cr_expect_str_eq(err.reason, "NOT_AN_ADMIN");
     arena_free(memory);
     suite_stop(s);
 }

@@ -63,6 +63,8 @@ static char *sign(jwt_alg_t algorithm, const char *key, const char *kid, const c
     jwt_t *jwt;
     cr_assert_eq(jwt_new(&jwt), 0);
     cr_assert_eq(jwt_add_grants_json(jwt, claims), 0);
+    if (!strstr(claims, "\"exp\"")) /* what is tested is something else */
+        cr_assert_eq(jwt_add_grant_int(jwt, "exp", (long)time(NULL) + 3600), 0);
     if (kid)
         jwt_add_header(jwt, "kid", kid);
     cr_assert_eq(jwt_set_alg(jwt, algorithm, (const unsigned char *)key, key ? (int)strlen(key) : 0), 0);
@@ -118,6 +120,21 @@ Test(rpc_token, expiry_and_beginning_go_by_real_time)
     cr_assert_str_eq(check_signed(JWT_ALG_HS256, SECRET, "main",
                                   "{\"account\":\"*\",\"role\":\"service\",\"exp\":\"soon\"}"),
                      "TOKEN_INVALID");
+}
+
+Test(rpc_token, a_token_without_an_end_has_ended)
+{
+    struct rpc_caller caller;
+    jwt_t *jwt;
+    open_auth();
+    cr_assert_eq(jwt_new(&jwt), 0);
+    cr_assert_eq(jwt_add_grants_json(jwt, SERVICE), 0);
+    jwt_add_header(jwt, "kid", "main");
+    cr_assert_eq(jwt_set_alg(jwt, JWT_ALG_HS256, (const unsigned char *)SECRET, (int)strlen(SECRET)), 0);
+    char *token = jwt_encode_str(jwt);
+    cr_assert_str_eq(check(token, &caller), "TOKEN_EXPIRED");
+    free(token);
+    jwt_free(jwt);
 }
 
 Test(rpc_token, a_cached_token_expires_too)

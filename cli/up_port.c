@@ -23,6 +23,18 @@ bool up_port_is_free(uint16_t port)
     return free;
 }
 
+bool up_port_answers(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return false;
+    bool answers = connect(s, (const struct sockaddr *)&address, sizeof address) == 0;
+    close(s);
+    return answers;
+}
+
 uint16_t up_port_find(void)
 {
     static unsigned next; /* where to look next, so that two runs at a time begin at different places */

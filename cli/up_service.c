@@ -25,7 +25,7 @@ const char *up_service_name(enum up_service service)
     return names[service];
 }
 
-static bool choose_port(unsigned wanted, char ret_address[32], error *err)
+static bool choose_port(unsigned wanted, uint16_t *ret_port, char ret_address[32], error *err)
 {
     uint16_t port = wanted ? (uint16_t)wanted : up_port_find();
     if (port == 0)
@@ -34,6 +34,7 @@ static bool choose_port(unsigned wanted, char ret_address[32], error *err)
         return error_set(err, STATUS_FAILED_PRECONDITION, "NO_PORT",
                          "port %u is taken; --port chooses others, --port 0 any free ones", wanted);
     snprintf(ret_address, 32, "127.0.0.1:%u", port);
+    *ret_port = port;
     return true;
 }
 
@@ -43,7 +44,9 @@ static bool add_instance(struct up_services *s, enum up_service service, unsigne
     unsigned base = s->options->port ? s->options->port + replica * REPLICA_STEP + (unsigned)service : 0;
     *i =
         (struct up_instance){.service = service, .replica = replica, .restart_delay_us = RESTART_DELAY_LEAST};
-    if (!choose_port(base, i->address, err) || !choose_port(base ? base + METRICS_ABOVE : 0, i->metrics, err))
+    uint16_t metrics_port;
+    if (!choose_port(base, &i->port, i->address, err) ||
+        !choose_port(base ? base + METRICS_ABOVE : 0, &metrics_port, i->metrics, err))
         return false;
     if (snprintf(i->log, sizeof i->log, "%s/%s-%u.log", s->ground->logs, names[service], replica + 1) >=
         (int)sizeof i->log)
@@ -177,6 +180,9 @@ static bool is_serving(const struct up_instance *i)
     const struct rpc_client_options options = {.timeout_us = ASK_TIMEOUT, .no_retry = true};
     ProtobufCMessage *response;
     error err;
+    /* A channel that was refused once waits before it dials again: better not to ask too early. */
+    if (!up_port_answers(i->port))
+        return false;
     arena *memory = arena_new(64 * 1024);
     bool serving = memory &&
                    rpc_client_call(i->channel, &grpc__health__v1__health__descriptor, "Check", &request.base,

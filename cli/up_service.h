@@ -21,6 +21,7 @@ const char *up_service_name(enum up_service service); /* "case" and so on */
 struct up_instance {
     enum up_service service;
     unsigned replica; /* from 0 */
+    uint16_t port;
     char address[32]; /* "127.0.0.1:7001" */
     char metrics[32];
     char log[PLACE_SIZE];

@@ -201,6 +201,14 @@ bool pg_conn_wait_input(pg_conn *conn, int64_t deadline_us)
     return wait_socket(conn, POLLIN, deadline_us);
 }
 
+bool pg_conn_has_ended(pg_conn *conn)
+{
+    struct pollfd p = {.fd = PQsocket(conn->pq), .events = POLLIN};
+    if (poll(&p, 1, 0) > 0)
+        conn->lost = true; /* a server that speaks unasked says goodbye; if it was only a notice, no harm is done */
+    return conn->lost;
+}
+
 static bool too_late(pg_conn *conn, const char *what, error *err)
 {
     conn->lost = true; /* the answer may still come: nobody could tell it from the next one's */

@@ -105,6 +105,9 @@ bool pg_conn_reset(pg_conn *conn, error *err);
 /* Waits until the socket can be read, or the deadline. False: neither data nor end of file came. */
 bool pg_conn_wait_input(pg_conn *conn, int64_t deadline_us);
 
+/* Has the server closed an idle connection meanwhile? Looks without waiting. */
+bool pg_conn_has_ended(pg_conn *conn);
+
 /* Declares the connection lost and fills err from what libpq knows. Always false. */
 bool pg_conn_lost(pg_conn *conn, const char *what, error *err);
 

@@ -85,6 +85,10 @@ static bool acquire(pg_pool *pool, int64_t deadline_us, pg_conn **ret_conn, bool
     if (!take_place(pool, deadline_us, &conn))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "DATABASE_BUSY",
                          "too many requests for the database");
+    if (conn && pg_conn_has_ended(conn)) { /* its place stays ours */
+        pg_conn_close(conn);
+        conn = NULL;
+    }
     *ret_kept = conn != NULL;
     if (!conn && !pg_conn_open(&pool->options, &conn, err)) {
         give_up_place(pool);

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static embedded_pg *server;
 static pg_conn *conn;
@@ -351,9 +352,16 @@ Test(pg_conn, the_pool_is_bounded_and_survives_a_restart)
     pg_pool_release(pool, b);
     embedded_pg_stop(server, EMBEDDED_PG_FAST);
     cr_assert(embedded_pg_restart(server, &err), "%s", err.message);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    cr_assert(pg_pool_acquire(pool, 0, &b, &err), "%s", err.detail);
+    cr_assert(pg_begin(b, 0, &err), "a connection that is handed out is alive: %s", err.detail);
     cr_assert(pg_pool_query(pool, &one, NULL, 0, &r, &err), "%s", err.detail);
+    pg_pool_release(pool, b);
     cr_assert_eq(pg_get_int(r, 0, 0), 1);
     pg_result_free(r);
     cr_assert(pg_pool_ping(pool, 0, &err));
+    cr_assert(pg_pool_acquire(pool, 0, &a, &err));
+    cr_assert(pg_begin(a, 0, &err), "the other kept one was lost in the restart too");
+    pg_pool_release(pool, a);
     pg_pool_free(pool);
 }

@@ -55,11 +55,12 @@ ours=$port
 start "$bench/rpc_peer"
 peer=$port
 
-# Prints "calls-per-second p50-us p99-us".
+# Prints "calls-per-second p50-us p99-us". Health asks for no token, so none is sent there.
 load() { # load PORT PATH CONNECTIONS STREAMS
-    local calls
+    local calls authorization=()
+    [[ $2 == *Health* ]] || authorization=(-H "authorization: Bearer $token")
     calls=$(h2load -c "$3" -m "$4" -t 1 -D "$seconds" --warm-up-time=1 -d "$work/empty" --log-file="$work/times" \
-        -H 'content-type: application/grpc' -H 'te: trailers' -H "authorization: Bearer $token" \
+        -H 'content-type: application/grpc' -H 'te: trailers' "${authorization[@]}" \
         "http://127.0.0.1:$1$2" | tee "$work/out" | sed -n 's/^finished in .*, \([0-9.]*\) req\/s.*/\1/p')
     if ! grep -q ' 0 failed, 0 errored' "$work/out"; then
         cat "$work/out" >&2

@@ -36,7 +36,7 @@ static void fill_options(struct rpc_server_options *o)
     o->worker_queue = or_default(o->worker_queue, 1024);
     o->streams_max = or_default(o->streams_max, 1000);
     o->write_queue = or_default(o->write_queue, 64);
-    o->requests = or_default(o->requests, 128);
+    o->requests = or_default(o->requests, 256);
     o->message_bytes_max = o->message_bytes_max ? o->message_bytes_max : (size_t)4 << 20;
     o->answer_bytes_max = o->answer_bytes_max ? o->answer_bytes_max : (size_t)64 << 20;
     o->call_bytes_max = o->call_bytes_max ? o->call_bytes_max : (size_t)64 << 20;

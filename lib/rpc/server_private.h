@@ -114,7 +114,9 @@ struct rpc_call {
     bool in_endless;
 };
 
-/* server_call.c */
+/* server_call.c; polling threads call begin and end around their work */
+void call_thread_begin(void);
+void call_thread_end(void);
 struct rpc_call *call_new(rpc_server *server, struct method *method, struct slot *slot);
 void call_ref(struct rpc_call *call);
 void call_unref(struct rpc_call *call);

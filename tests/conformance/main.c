@@ -2,7 +2,8 @@
  * The server side of the gRPC interoperability tests (grpc/testing/test.proto) on lib/rpc. Also what the
  * benchmark of lib/rpc calls, then with tokens.
  *
- *   conformance-server [--address=127.0.0.1:0] [--keys=DIRECTORY] [--queues=N] [--threads=N] [--log=LEVEL]
+ *   conformance-server [--address=127.0.0.1:0] [--keys=DIRECTORY] [--queues=N] [--threads=N]
+ *                      [--requests=N] [--log=LEVEL]
  *
  * Prints the port that it serves on.
  */
@@ -33,6 +34,8 @@ static bool read_argument(const char *argument, struct rpc_server_options *optio
         options->queues = (unsigned)strtoul(value, NULL, 10);
     else if ((value = value_of(argument, "--threads")))
         options->threads_per_queue = (unsigned)strtoul(value, NULL, 10);
+    else if ((value = value_of(argument, "--requests")))
+        options->requests = (unsigned)strtoul(value, NULL, 10);
     else if ((value = value_of(argument, "--log")))
         return log_level_parse(value, level);
     else

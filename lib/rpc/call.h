@@ -46,6 +46,12 @@ int64_t rpc_call_deadline_us(const rpc_call *call);
 /* The client went away or the deadline passed: stop working on it (but still end the call). Any thread. */
 bool rpc_call_is_cancelled(const rpc_call *call);
 
+/*
+ * What is wrong with the text of the message that is being handled; NULL: nothing. Only for methods with
+ * text_checked_by_handler: strings of the message may then end early (at a NUL) or be no UTF-8.
+ */
+const error *rpc_call_bad_text(const rpc_call *call);
+
 /* First value of a request metadata key (lower case), NULL if absent. */
 const char *rpc_call_metadata(const rpc_call *call, const char *key);
 

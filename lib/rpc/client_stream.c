@@ -203,7 +203,7 @@ enum rpc_read rpc_stream_read(rpc_stream *stream, int64_t timeout_us, arena *mem
     if (!ready)
         return RPC_READ_TIMEOUT;
     if (message) {
-        bool good = core_unpack(stream->method->output, message, memory, ret_message, err);
+        bool good = core_unpack(stream->method->output, message, memory, ret_message, NULL, err);
         grpc_byte_buffer_destroy(message);
         return good ? RPC_READ_MESSAGE : RPC_READ_FAILED;
     }

@@ -218,7 +218,7 @@ static void finish_async(struct unary *u, const error *err)
         error_set(&unpacking, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the response");
         err = &unpacking;
     }
-    if (!err && !core_unpack(u->method->output, u->response, memory, &response, &unpacking))
+    if (!err && !core_unpack(u->method->output, u->response, memory, &response, NULL, &unpacking))
         err = &unpacking;
     u->done(u->argument, err ? NULL : response, err);
     arena_free(memory);
@@ -288,7 +288,7 @@ bool rpc_client_call(rpc_channel *channel, const ProtobufCServiceDescriptor *ser
     u->finish = finish_blocking;
     u->argument = &w;
     bool good = attempt_start(u, err) && wait_for(&w, err) &&
-                core_unpack(u->method->output, u->response, memory, ret_response, err);
+                core_unpack(u->method->output, u->response, memory, ret_response, NULL, err);
     unary_free(u);
     pthread_cond_destroy(&w.changed);
     pthread_mutex_destroy(&w.lock);

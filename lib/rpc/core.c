@@ -69,7 +69,7 @@ bool core_pack(const ProtobufCMessage *message, size_t max, grpc_byte_buffer **r
 }
 
 bool core_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffer, arena *memory,
-                 ProtobufCMessage **ret_message, error *err)
+                 ProtobufCMessage **ret_message, error *bad_text, error *err)
 {
     grpc_byte_buffer_reader reader;
     if (!grpc_byte_buffer_reader_init(&reader, buffer))
@@ -93,7 +93,7 @@ bool core_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffe
             data = whole;
         }
     }
-    bool done = enough ? wire_unpack(type, data, length, memory, ret_message, err)
+    bool done = enough ? wire_unpack_any_text(type, data, length, memory, ret_message, bad_text, err)
                        : error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                                    "the message takes too much memory");
     grpc_byte_buffer_reader_destroy(&reader);

@@ -47,9 +47,10 @@ bool core_pack(const ProtobufCMessage *message, size_t max, grpc_byte_buffer **r
     __attribute__((warn_unused_result));
 grpc_byte_buffer *core_buffer(const void *data, size_t length);
 
-/* Unpacks into `memory`; the buffer may be destroyed afterwards. */
+/* Unpacks into `memory`; the buffer may be destroyed afterwards. `bad_text` as in wire_unpack_any_text. */
 bool core_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffer, arena *memory,
-                 ProtobufCMessage **ret_message, error *err) __attribute__((warn_unused_result));
+                 ProtobufCMessage **ret_message, error *bad_text, error *err)
+    __attribute__((warn_unused_result));
 
 /* The core's deadlines ↔ clock_monotonic_us; INT64_MAX stands for none. */
 gpr_timespec core_deadline(int64_t monotonic_us);

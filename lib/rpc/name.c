@@ -83,12 +83,30 @@ bool rpc_name_member_of(arena *memory, const char *account, const char *collecti
     return true;
 }
 
+/*
+ * What follows "accounts/{account}/cases/"; NULL: the name does not begin so. The rest is not taken for a
+ * segment: what is no number there shall be told as that, whatever it looks like.
+ */
+static const char *behind_cases(arena *memory, const char *name, const char **ret_account)
+{
+    static const char collection[] = "/cases/";
+    const char *found = strstr(name, collection);
+    const char *head = found ? arena_strndup(memory, name, (size_t)(found - name)) : NULL;
+    const char *account;
+    if (!head || !wire_name_parse(memory, "accounts/{}", head, &account, 1) || strcmp(account, "-") == 0)
+        return NULL;
+    *ret_account = account;
+    return found + strlen(collection);
+}
+
 bool rpc_name_case(arena *memory, const char *name, const char *field, const char **ret_account,
                    int64_t *ret_case, error *err)
 {
-    const char *account, *id;
-    if (!rpc_name_member(memory, "cases", name, field, &account, &id, err) ||
-        !number(id, field, INT64_MAX, ret_case, err))
+    const char *account;
+    const char *id = behind_cases(memory, name, &account);
+    if (!id || !*id || strchr(id, '/'))
+        return wrong_name(field, "accounts/{account}/cases/{case}", err);
+    if (!number(id, field, INT64_MAX, ret_case, err))
         return false;
     *ret_account = account;
     return true;
@@ -97,15 +115,19 @@ bool rpc_name_case(arena *memory, const char *name, const char *field, const cha
 bool rpc_name_message(arena *memory, const char *name, const char *field, const char **ret_account,
                       int64_t *ret_case, int32_t *ret_number, error *err)
 {
-    const char *parts[3];
+    static const char collection[] = "/messages/";
+    const char *account;
     int64_t case_id, message;
-    if (!wire_name_parse(memory, "accounts/{}/cases/{}/messages/{}", name, parts, 3) ||
-        strcmp(parts[0], "-") == 0)
+    const char *id = behind_cases(memory, name, &account);
+    const char *rest = id ? strchr(id, '/') : NULL;
+    const char *head = rest ? arena_strndup(memory, id, (size_t)(rest - id)) : NULL;
+    const char *last =
+        rest && strncmp(rest, collection, strlen(collection)) == 0 ? rest + strlen(collection) : "";
+    if (!head || !*head || !*last || strchr(last, '/'))
         return wrong_name(field, "accounts/{account}/cases/{case}/messages/{number}", err);
-    if (!number(parts[1], field, INT64_MAX, &case_id, err) ||
-        !number(parts[2], field, INT32_MAX, &message, err))
+    if (!number(head, field, INT64_MAX, &case_id, err) || !number(last, field, INT32_MAX, &message, err))
         return false;
-    *ret_account = parts[0];
+    *ret_account = account;
     *ret_case = case_id;
     *ret_number = (int32_t)message;
     return true;

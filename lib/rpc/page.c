@@ -121,3 +121,15 @@ char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *
     memcpy(payload + sizeof head, text, length);
     return wire_token_seal(memory, payload, sizeof head + length, binding);
 }
+
+/* Tag and length before a message of a repeated field, at the most. */
+enum { ITEM_HEAD_BYTES = 8 };
+
+bool rpc_room_take(struct rpc_room *room, const ProtobufCMessage *item)
+{
+    size_t bytes = protobuf_c_message_get_packed_size(item) + ITEM_HEAD_BYTES;
+    if (room->used > 0 && room->used + bytes > RPC_ROOM_BYTES_MAX)
+        return false;
+    room->used += bytes;
+    return true;
+}

@@ -12,6 +12,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Page sizes of a method: what 0 stands for, and the most. */
@@ -42,6 +43,18 @@ struct rpc_page {
 bool rpc_page_open(arena *memory, const ProtobufCMessage *request, const char *extra,
                    const struct rpc_page_sizes *sizes, struct rpc_page *ret_page, error *err)
     __attribute__((warn_unused_result));
+
+/*
+ * How full a response is; {0} at the start. A client takes messages of 4 MiB unless told otherwise: a page,
+ * or a part of a stream, ends where rpc_room_take says so, whatever number of rows was asked for.
+ */
+enum { RPC_ROOM_BYTES_MAX = 3 * 1024 * 1024 };
+struct rpc_room {
+    size_t used;
+};
+
+/* Counts an item in. False, and nothing counted: it does not fit any more. The first one always fits. */
+bool rpc_room_take(struct rpc_room *room, const ProtobufCMessage *item) __attribute__((warn_unused_result));
 
 /* The token of the page behind `key`, in `memory`; NULL when the arena is full. Same request and extra as at
  * the opening. */

@@ -51,6 +51,7 @@ struct rpc_method {
                              "parent", "case.name"; NULL: not bound to an account (then only `*` tokens get
                              in, unless `any_account` is set) */
     bool any_account;     /* the handler checks the account itself */
+    bool text_checked_by_handler; /* bad text does not end the call: the handler asks rpc_call_bad_text */
     bool endless; /* a stream that ends only when somebody ends it: with UNAVAILABLE as soon as the server
                      drains */
     rpc_unary_handler *unary;

@@ -135,7 +135,13 @@ bool call_unpack(struct rpc_call *call, grpc_byte_buffer *payload, arena *memory
     const ProtobufCMessageDescriptor *type = call->method->descriptor->input;
     if (!payload)
         return error_set(err, STATUS_INVALID_ARGUMENT, "INVALID_MESSAGE", "the request has no message");
-    return core_unpack(type, payload, memory, ret_message, err);
+    if (!call->method->row || !call->method->row->text_checked_by_handler)
+        return core_unpack(type, payload, memory, ret_message, NULL, err);
+    if (!call->bad_text && !(call->bad_text = arena_alloc(call->memory, sizeof *call->bad_text)))
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                         "the request takes too much memory");
+    call->bad_text->code = STATUS_OK;
+    return core_unpack(type, payload, memory, ret_message, call->bad_text, err);
 }
 
 bool call_take_ended(struct rpc_call *call)
@@ -172,6 +178,11 @@ bool rpc_call_is_cancelled(const rpc_call *call)
 {
     return atomic_load_explicit(&call->cancelled, memory_order_relaxed) ||
            (call->deadline_us != INT64_MAX && clock_monotonic_us() >= call->deadline_us);
+}
+
+const error *rpc_call_bad_text(const rpc_call *call)
+{
+    return call->bad_text && call->bad_text->code != STATUS_OK ? call->bad_text : NULL;
 }
 
 const char *rpc_call_metadata(const rpc_call *call, const char *key)

@@ -103,6 +103,7 @@ struct rpc_call {
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload; /* a unary request, until it is unpacked */
     arena *memory;
+    error *bad_text; /* of the message last unpacked, for methods that check text themselves; else NULL */
     struct rpc_caller caller;
     char traceparent[56];
     int64_t start_us, deadline_us;

@@ -46,7 +46,8 @@ static void add_info(struct packing *p, const error *err)
         entries[i].value = (char *)(uintptr_t)err->info[i].value;
         list[i] = &entries[i];
     }
-    info.reason = (char *)(uintptr_t)err->reason;
+    /* No error without a reason: where none was thought of, it is the code's name. */
+    info.reason = (char *)(uintptr_t)(*err->reason ? err->reason : status_code_name(err->code));
     info.domain = (char *)(uintptr_t)DOMAIN;
     info.n_metadata = (size_t)err->info_count;
     info.metadata = list;
@@ -83,8 +84,7 @@ size_t status_details_encode(const error *err, unsigned char data[STATUS_DETAILS
 {
     struct packing p;
     p.count = p.used = 0;
-    if (err->reason[0])
-        add_info(&p, err);
+    add_info(&p, err);
     if (err->violation_count > 0)
         add_violations(&p, err);
     if (err->retry_after_us > 0)

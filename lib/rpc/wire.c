@@ -31,7 +31,13 @@ static void unpack_free(void *data, void *pointer)
 bool wire_unpack(const ProtobufCMessageDescriptor *type, const void *data, size_t length, arena *memory,
                  ProtobufCMessage **ret_message, error *err)
 {
-    if (!wire_scan(type, data, length, err))
+    return wire_unpack_any_text(type, data, length, memory, ret_message, NULL, err);
+}
+
+bool wire_unpack_any_text(const ProtobufCMessageDescriptor *type, const void *data, size_t length,
+                          arena *memory, ProtobufCMessage **ret_message, error *bad_text, error *err)
+{
+    if (!wire_scan(type, data, length, bad_text, err))
         return false;
     struct unpack_memory m = {.memory = memory};
     ProtobufCAllocator allocator = {.alloc = unpack_alloc, .free = unpack_free, .allocator_data = &m};

@@ -17,6 +17,12 @@
 bool wire_unpack(const ProtobufCMessageDescriptor *type, const void *data, size_t length, arena *memory,
                  ProtobufCMessage **ret_message, error *err) __attribute__((warn_unused_result));
 
+/* The same, but bad text only sets *bad_text, naming the first such field; it stays untouched when all text
+ * is good. NULL: as wire_unpack. */
+bool wire_unpack_any_text(const ProtobufCMessageDescriptor *type, const void *data, size_t length,
+                          arena *memory, ProtobufCMessage **ret_message, error *bad_text, error *err)
+    __attribute__((warn_unused_result));
+
 /* False (err INVALID_ARGUMENT naming the field) if any string in the message tree is not UTF-8. */
 bool wire_check_text(const ProtobufCMessage *message, error *err) __attribute__((warn_unused_result));
 

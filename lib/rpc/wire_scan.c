@@ -14,6 +14,7 @@ struct scan {
     const ProtobufCFieldDescriptor *field; /* the one being looked at */
     const uint8_t *at, *end;
     unsigned depth;
+    error *text; /* where bad text is told while the scan goes on; NULL: it ends the scan */
 };
 
 static bool bad_message(const ProtobufCMessageDescriptor *type, error *err)
@@ -37,8 +38,11 @@ static size_t write_path(const struct scan *s, char *path, size_t size)
 static bool bad_text(const struct scan *s, error *err)
 {
     char path[96];
+    if (s->text && s->text->code != STATUS_OK)
+        return true;
     write_path(s, path, sizeof path);
-    return error_bad_field(err, path, "is not valid UTF-8 text, or holds NUL");
+    error_bad_field(s->text ? s->text : err, path, "is not valid UTF-8 text, or holds NUL");
+    return s->text != NULL;
 }
 
 static bool read_varint(struct scan *s, uint64_t *ret_value)
@@ -64,7 +68,7 @@ static bool skip(struct scan *s, uint64_t length)
 }
 
 static bool scan_message(const struct scan *outer, const ProtobufCMessageDescriptor *type,
-                         const uint8_t *data, size_t length, error *err);
+                         const uint8_t *data, size_t length, error *text, error *err);
 
 /* The content of a length-delimited field: text or a message is looked at, anything else is passed over. */
 static bool scan_content(struct scan *s, uint64_t length, error *err)
@@ -75,7 +79,7 @@ static bool scan_content(struct scan *s, uint64_t length, error *err)
     if (s->field->type == PROTOBUF_C_TYPE_STRING)
         return utf8_is_text(data, (size_t)length) || bad_text(s, err);
     if (s->field->type == PROTOBUF_C_TYPE_MESSAGE)
-        return scan_message(s, s->field->descriptor, data, (size_t)length, err);
+        return scan_message(s, s->field->descriptor, data, (size_t)length, s->text, err);
     return true;
 }
 
@@ -100,9 +104,13 @@ static bool scan_field(struct scan *s, const ProtobufCMessageDescriptor *type, e
 }
 
 static bool scan_message(const struct scan *outer, const ProtobufCMessageDescriptor *type,
-                         const uint8_t *data, size_t length, error *err)
+                         const uint8_t *data, size_t length, error *text, error *err)
 {
-    struct scan s = {.outer = outer, .at = data, .end = data + length, .depth = outer ? outer->depth + 1 : 0};
+    struct scan s = {.outer = outer,
+                     .at = data,
+                     .end = data + length,
+                     .depth = outer ? outer->depth + 1 : 0,
+                     .text = text};
     if (s.depth > WIRE_DEPTH_MAX)
         return error_set(err, STATUS_INVALID_ARGUMENT, "INVALID_MESSAGE", "messages are nested too deeply");
     while (s.at < s.end)
@@ -111,12 +119,13 @@ static bool scan_message(const struct scan *outer, const ProtobufCMessageDescrip
     return true;
 }
 
-bool wire_scan(const ProtobufCMessageDescriptor *type, const void *data, size_t length, error *err)
+bool wire_scan(const ProtobufCMessageDescriptor *type, const void *data, size_t length, error *text,
+               error *err)
 {
     error found = {.code = STATUS_OK};
     if (length == 0) /* then `data` may be NULL */
         return true;
-    if (scan_message(NULL, type, data, length, &found))
+    if (scan_message(NULL, type, data, length, text, &found))
         return true;
     if (found.code == STATUS_OK)
         return bad_message(type, err);

@@ -128,7 +128,7 @@ static struct case_entry *existing_case(struct overlay *overlay, const struct ca
     struct case_entry *entry = overlay_case(overlay, command->account, id);
     if (entry != NULL && entry->entry.exists)
         return entry;
-    error_set(err, STATUS_NOT_FOUND, "", "accounts/%s/cases/%lld does not exist", command->account,
+    error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "accounts/%s/cases/%lld does not exist", command->account,
               (long long)id);
     return NULL;
 }

@@ -16,8 +16,8 @@ static bool check_etag(const struct case_command *command, int64_t version, erro
 
 static bool already_exists(const char *account, const char *collection, const char *id, error *err)
 {
-    return error_set(err, STATUS_ALREADY_EXISTS, "", "accounts/%s/%s/%s exists already", account, collection,
-                     id);
+    return error_set(err, STATUS_ALREADY_EXISTS, "ALREADY_EXISTS", "accounts/%s/%s/%s exists already",
+                     account, collection, id);
 }
 
 static bool address_taken(const char *address, error *err)
@@ -68,7 +68,8 @@ static bool answer_account(struct overlay *overlay, struct case_command *command
 static bool account_create(struct overlay *overlay, struct case_command *command, error *err)
 {
     if (overlay_account(overlay, command->account)->entry.exists)
-        return error_set(err, STATUS_ALREADY_EXISTS, "", "accounts/%s exists already", command->account);
+        return error_set(err, STATUS_ALREADY_EXISTS, "ALREADY_EXISTS", "accounts/%s exists already",
+                         command->account);
     return batch_insert_account(overlay, command, &command->given_account, err) &&
            answer_account(overlay, command, err);
 }

@@ -225,6 +225,9 @@ static bool move_to(struct move *move, int64_t target_us, error *err)
 
 /* --- the calls --- */
 
+/* 9999-12-31T23:59:59.999999Z: no Timestamp is later. */
+#define TIME_MAX_US INT64_C(253402300799999999)
+
 /* Where a request wants the clock to go. */
 typedef bool target_of(const ProtobufCMessage *request, int64_t now_us, int64_t *ret_target_us, error *err);
 
@@ -246,9 +249,12 @@ static bool target_duration(const ProtobufCMessage *request, int64_t now_us, int
     const Google__Protobuf__Duration *given =
         ((const Casework__Testing__V1__AdvanceTimeRequest *)request)->duration;
     int64_t duration_us;
-    if (!wire_duration_us(given, &duration_us) || duration_us < 0 ||
-        duration_us > INT64_C(200000000000000000))
+    if (!wire_duration_us(given, &duration_us))
+        return error_bad_field(err, "duration", "is out of range");
+    if (duration_us < 0)
         return error_bad_field(err, "duration", "must not be negative");
+    if (duration_us > TIME_MAX_US - now_us)
+        return error_bad_field(err, "duration", "is too large: the clock ends with the year 9999");
     *ret_target_us = now_us + duration_us;
     return true;
 }

@@ -1,19 +1,19 @@
 /* BatchGetDocuments: what search indexes of many cases, in one read. */
 
 #include "case/case_model.h"
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "feed/partition.h"
+#include "rpc/name.h"
 #include "rpc/wire.h"
 
 #include <string.h>
 
 enum {
     NAMES_MAX = 1000,
-    /* Text in one response. It ends early where more would come; one document may be larger. */
-    TEXT_BYTES_MAX = 3 * 1024 * 1024,
+    /* Text read for one response. One document may be larger. */
+    TEXT_BYTES_MAX = RPC_ROOM_BYTES_MAX,
 };
 
 /* The first 30 messages that count: no system messages, none that is redacted. */
@@ -164,7 +164,7 @@ static const char **add_names(struct case_read *read,
     const char **accounts = arena_calloc(read->memory, request->n_names, sizeof *accounts);
     for (size_t i = 0; accounts && i < request->n_names; i++) {
         int64_t id;
-        if (!case_name_case(read->memory, request->names[i], "names", &accounts[i], &id, &read->err))
+        if (!rpc_name_case(read->memory, request->names[i], "names", &accounts[i], &id, &read->err))
             return NULL;
         if (*parent && strcmp(parent, accounts[i]) != 0) {
             error_bad_field(&read->err, "names", "has a case of another account");
@@ -177,11 +177,33 @@ static const char **add_names(struct case_read *read,
     return accounts;
 }
 
+/* The documents read, as many as there is room for; the names of all others are listed as unread. */
+static bool add_documents(struct case_read *read,
+                          const Casework__Cases__V1__BatchGetDocumentsRequest *request, const char **accounts,
+                          Casework__Cases__V1__BatchGetDocumentsResponse *response)
+{
+    struct rpc_room room = {0};
+    for (int row = 0; row < pg_rows(read->result); row++) {
+        if (pg_get_bool(read->result, row, COLUMN_FITS) && response->n_unread_names == 0) {
+            Casework__Cases__V1__Document *document =
+                document_of(read, row, request->names[row], accounts[row]);
+            if (!document)
+                return false;
+            if (rpc_room_take(&room, &document->base)) {
+                response->documents[response->n_documents++] = document;
+                continue;
+            }
+        }
+        response->unread_names[response->n_unread_names++] = request->names[row];
+    }
+    return true;
+}
+
 static ProtobufCMessage *answer(struct case_read *read,
                                 const Casework__Cases__V1__BatchGetDocumentsRequest *request)
 {
     const char *parent;
-    if (!case_name_accounts(read->memory, request->parent, "parent", &parent, &read->err))
+    if (!rpc_name_accounts(read->memory, request->parent, "parent", &parent, &read->err))
         return NULL;
     if (request->n_names == 0 || request->n_names > NAMES_MAX) {
         error_bad_field(&read->err, "names", "must be 1 to %d", NAMES_MAX);
@@ -202,16 +224,7 @@ static ProtobufCMessage *answer(struct case_read *read,
     response->documents = list;
     response->unread_names = unread;
     response->epoch = text(read, 0, COLUMN_EPOCH);
-    for (int row = 0; row < pg_rows(read->result); row++) {
-        if (!pg_get_bool(read->result, row, COLUMN_FITS)) {
-            unread[response->n_unread_names++] = request->names[row];
-            continue;
-        }
-        list[response->n_documents] = document_of(read, row, request->names[row], accounts[row]);
-        if (!list[response->n_documents++])
-            return NULL;
-    }
-    return &response->base;
+    return add_documents(read, request, accounts, response) ? &response->base : NULL;
 }
 
 static void handle(rpc_call *call, const ProtobufCMessage *request, void *context)

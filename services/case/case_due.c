@@ -1,13 +1,13 @@
 /* ListDueCases: what timers are derived from and swept against. */
 
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "feed/partition.h"
+#include "rpc/name.h"
 #include "rpc/wire.h"
 
-static const struct case_page_sizes due_page_sizes = {.fallback = 1000, .maximum = 10000};
+static const struct rpc_page_sizes due_page_sizes = {.fallback = 1000, .maximum = 10000};
 
 /* Later than every stored time. */
 static const int64_t end_of_time = INT64_C(9000000000000000000);
@@ -51,7 +51,7 @@ static const struct pg_statement *due_statement(Casework__Cases__V1__DueRule rul
 }
 
 static void add_parameters(struct case_read *read, const char *account, int64_t since,
-                           const struct case_page *page)
+                           const struct rpc_page *page)
 {
     pg_array *partitions = pg_add_array(&read->params, PG_INT2);
     int first = *account ? feed_partition(account) : 0, last = *account ? first : FEED_PARTITIONS - 1;
@@ -94,10 +94,10 @@ static ProtobufCMessage *answer_due(struct case_read *read,
 {
     const char *account;
     int64_t since;
-    struct case_page page;
+    struct rpc_page page;
     const struct pg_statement *statement = due_statement(request->rule);
-    if (!case_name_accounts(read->memory, request->parent, "parent", &account, &read->err) ||
-        !case_page_open(read->memory, &request->base, NULL, &due_page_sizes, &page, &read->err))
+    if (!rpc_name_accounts(read->memory, request->parent, "parent", &account, &read->err) ||
+        !rpc_page_open(read->memory, &request->base, NULL, &due_page_sizes, &page, &read->err))
         return NULL;
     if (!statement || !wire_time_us(request->unchanged_since_time, &since)) {
         error_bad_field(&read->err, statement ? "unchanged_since_time" : "rule",
@@ -114,10 +114,10 @@ static ProtobufCMessage *answer_due(struct case_read *read,
         return NULL;
     if (more) {
         int last = (int)count - 1;
-        const struct case_page_key key = {.first = pg_get_time(read->result, last, TIME_COLUMN),
-                                          .second = pg_get_int(read->result, last, ID_COLUMN),
-                                          .text = pg_get_text(read->result, last, ACCOUNT_COLUMN)};
-        response->next_page_token = case_page_seal(read->memory, &request->base, NULL, &key);
+        const struct rpc_page_key key = {.first = pg_get_time(read->result, last, TIME_COLUMN),
+                                         .second = pg_get_int(read->result, last, ID_COLUMN),
+                                         .text = pg_get_text(read->result, last, ACCOUNT_COLUMN)};
+        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
     }
     return response->next_page_token ? &response->base : NULL;
 }

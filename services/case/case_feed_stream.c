@@ -13,8 +13,8 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "case/case_name.h"
 #include "casework/cases/v1/event_service.pb-c.h"
+#include "rpc/name.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -292,7 +292,7 @@ bool feed_partitions_take(const int32_t *partitions, size_t count, const char *a
 bool feed_parent_take(rpc_call *call, const char *parent, const char **ret_account, error *err)
 {
     const char *own = rpc_call_caller(call)->account, *account = "";
-    if (*parent && !case_name_accounts(rpc_call_arena(call), parent, "parent", &account, err))
+    if (*parent && !rpc_name_accounts(rpc_call_arena(call), parent, "parent", &account, err))
         return false;
     if (strcmp(own, "*") != 0 && strcmp(own, account) != 0)
         return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist",

@@ -101,10 +101,14 @@ static bool read_close(const Casework__Cases__V1__CloseCaseRequest *request, str
     if (request->due_time == NULL)
         return error_bad_field(err, "due_time", "is required");
     if (write->command.actor.kind == ACTOR_KIND_AGENT)
-        return error_set(err, STATUS_PERMISSION_DENIED, "", "agents do not close cases");
+        return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED", "agents do not close cases");
     act->close.rule = (enum due_rule)request->rule;
     act->close.basis_version = request->basis_version;
-    return time_input(request->due_time, "due_time", &act->close.due_time, err);
+    if (!time_input(request->due_time, "due_time", &act->close.due_time, err))
+        return false;
+    if (request->due_time->nanos % 1000 != 0)
+        act->close.due_time++; /* to the next microsecond: late by less than one, but never early */
+    return true;
 }
 
 static void close_case(rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -160,32 +164,34 @@ static bool read_classifications(arena *memory, Casework__Cases__V1__Classificat
     return true;
 }
 
+static void change_classifications(rpc_call *call, const ProtobufCMessage *message, void *context,
+                                   enum case_act_kind kind, Casework__Cases__V1__Classification *const *wire,
+                                   size_t count, const ProtobufCMessageDescriptor *response)
+{
+    error err = {0};
+    struct case_write *write = begin_change(call, message, kind, &err);
+    bool given = write != NULL && (count > 0 || error_bad_field(&err, "classifications", "is required"));
+    if (given && read_classifications(write->memory, wire, count, "classifications",
+                                      &write->command.change.act.classifications, &err))
+        case_write_submit(write, context, message, response);
+    else
+        rpc_call_fail(call, &err);
+}
+
 static void add_classifications(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     const Casework__Cases__V1__AddClassificationsRequest *request = (const void *)message;
-    error err = {0};
-    struct case_write *write = begin_change(call, message, CASE_ACT_CLASSIFY, &err);
-    if (write != NULL &&
-        read_classifications(write->memory, request->classifications, request->n_classifications,
-                             "classifications", &write->command.change.act.classifications, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__add_classifications_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    change_classifications(call, message, context, CASE_ACT_CLASSIFY, request->classifications,
+                           request->n_classifications,
+                           &casework__cases__v1__add_classifications_response__descriptor);
 }
 
 static void remove_classifications(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     const Casework__Cases__V1__RemoveClassificationsRequest *request = (const void *)message;
-    error err = {0};
-    struct case_write *write = begin_change(call, message, CASE_ACT_DECLASSIFY, &err);
-    if (write != NULL &&
-        read_classifications(write->memory, request->classifications, request->n_classifications,
-                             "classifications", &write->command.change.act.classifications, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__remove_classifications_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    change_classifications(call, message, context, CASE_ACT_DECLASSIFY, request->classifications,
+                           request->n_classifications,
+                           &casework__cases__v1__remove_classifications_response__descriptor);
 }
 
 /* --- texts, labels, attributes ----------------------------------------------------------------------------

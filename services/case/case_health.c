@@ -104,7 +104,7 @@ bool case_health_new(pg_pool *pool, rpc_server *server, case_health **ret_health
 {
     case_health *health = calloc(1, sizeof *health);
     if (health == NULL)
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     health->pool = pool;
     health->server = server;
     pthread_condattr_t attributes;
@@ -115,7 +115,7 @@ bool case_health_new(pg_pool *pool, rpc_server *server, case_health **ret_health
     pthread_mutex_init(&health->lock, NULL);
     if (pthread_create(&health->thread, NULL, watch, health) != 0) {
         free(health);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "no thread for the health check");
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the health check");
     }
     *ret_health = health;
     return true;

@@ -3,9 +3,10 @@
 #include "base/clock.h"
 #include "case/case_command.h"
 #include "case/case_import_command.h"
-#include "case/case_name.h"
 #include "case/case_write.h"
 #include "casework/cases/v1/import_service.pb-c.h"
+#include "rpc/name.h"
+#include "rpc/utf8.h"
 #include "rpc/wire.h"
 
 #include <pthread.h>
@@ -301,7 +302,7 @@ static bool take_account(struct import *import, const char *parent, error *err)
     if (*parent) {
         *import->account = '\0';
         arena *memory = arena_new(4096);
-        bool named = memory && case_name_account(memory, parent, "parent", &account, err);
+        bool named = memory && rpc_name_account(memory, parent, "parent", &account, err);
         if (named)
             snprintf(import->account, sizeof import->account, "%s", account);
         else if (!memory)
@@ -315,12 +316,36 @@ static bool take_account(struct import *import, const char *parent, error *err)
     return strcmp(own, "*") == 0 || strcmp(own, import->account) == 0 || rpc_error_not_found(err, parent);
 }
 
+/*
+ * Text that is none refuses its conversation. The account it names counts for those after it all the same,
+ * unless it is the account's name that is bad: then they have none.
+ */
+static bool check_item_text(struct import *import, error *err)
+{
+    const error *bad = rpc_call_bad_text(import->call);
+    if (!bad)
+        return true;
+    if (strcmp(bad->violations[0].key, "parent") == 0)
+        *import->account = '\0';
+    *err = *bad;
+    snprintf(err->reason, sizeof err->reason, "INVALID_TEXT");
+    return false;
+}
+
+/* What a refusal may name: "" where the id itself is bad. */
+static const char *external_id_of(const Casework__Cases__V1__ImportConversationsRequest *request)
+{
+    const char *id = request->conversation ? request->conversation->external_id : "";
+    return utf8_is_text(id, strlen(id)) ? id : "";
+}
+
 /* False: the call has ended. */
 static bool take_item(struct import *import, const Casework__Cases__V1__ImportConversationsRequest *request)
 {
     error err;
     struct item *item = NULL;
-    if (take_account(import, request->parent, &err))
+    bool named = take_account(import, request->parent, &err);
+    if (check_item_text(import, &err) && named)
         item = item_new(import, request, &err);
     if (item) {
         pthread_mutex_lock(&import->lock);
@@ -342,7 +367,7 @@ static bool take_item(struct import *import, const Casework__Cases__V1__ImportCo
         return false;
     }
     pthread_mutex_lock(&import->lock);
-    refuse(import, import->next_index, request->conversation ? request->conversation->external_id : "", &err);
+    refuse(import, import->next_index, external_id_of(request), &err);
     pthread_mutex_unlock(&import->lock);
     return true;
 }
@@ -411,6 +436,7 @@ const struct rpc_method case_import_methods[] = {
      .run = RPC_RUN_WORKER,
      .roles = RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
      .any_account = true, /* each item is checked: it may name its own */
+     .text_checked_by_handler = true,
      .stream = &handlers},
     {0},
 };

@@ -180,7 +180,7 @@ static int64_t first_update(const struct case_list_query *query)
     return query->opened_since ? query->opened_since - 1 : before_all_times;
 }
 
-static void add_key(const struct case_list_query *query, const struct case_page *page, pg_params *params)
+static void add_key(const struct case_list_query *query, const struct rpc_page *page, pg_params *params)
 {
     bool from_end = query->descending && !page->after;
     switch (query->order) {
@@ -209,7 +209,7 @@ static enum source source_of(const struct case_list_query *query)
 }
 
 const struct pg_statement *case_list_statement(const struct case_list_query *query,
-                                               const struct case_page *page, int partition, pg_params *params)
+                                               const struct rpc_page *page, int partition, pg_params *params)
 {
     const struct folder *folder = &folders[query->folder];
     pg_add_int2(params, partition);

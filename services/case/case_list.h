@@ -8,8 +8,8 @@
  * they hold.
  */
 
-#include "case/case_page.h"
 #include "case/case_read.h"
+#include "rpc/page.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,7 +61,6 @@ bool case_folder_needs_agent(enum case_folder folder);
  * page's size if there are that many.
  */
 const struct pg_statement *case_list_statement(const struct case_list_query *query,
-                                               const struct case_page *page, int partition,
-                                               pg_params *params);
+                                               const struct rpc_page *page, int partition, pg_params *params);
 
 #endif

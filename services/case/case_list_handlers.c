@@ -3,12 +3,12 @@
 #include "base/clock.h"
 #include "case/case_list.h"
 #include "case/case_model.h"
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "feed/partition.h"
+#include "rpc/name.h"
 #include "rpc/wire.h"
 
 #include <string.h>
@@ -47,7 +47,7 @@ static const struct pg_statement case_count = {
 /* Whose folders: the agent named, else the caller's. "" when there is none. */
 static bool agent_of(struct case_read *read, const char *account, const char *name, const char **ret_agent)
 {
-    if (!case_name_member_of(read->memory, account, "agents", name, "agent", ret_agent, &read->err))
+    if (!rpc_name_member_of(read->memory, account, "agents", name, "agent", ret_agent, &read->err))
         return false;
     if (!**ret_agent)
         *ret_agent = rpc_call_caller(read->call)->agent;
@@ -58,7 +58,7 @@ static bool filter_name(struct case_read *read, const char *account, const char 
                         const char *field, const char **ret_id)
 {
     const char *id;
-    if (!case_name_member_of(read->memory, account, collection, name, field, &id, &read->err))
+    if (!rpc_name_member_of(read->memory, account, collection, name, field, &id, &read->err))
         return false;
     *ret_id = *id ? id : NULL;
     return true;
@@ -95,7 +95,7 @@ static bool list_query(struct case_read *read, const Casework__Cases__V1__ListCa
     error *err = &read->err;
     *query =
         (struct case_list_query){.folder = request->folder ? (enum case_folder)request->folder : FOLDER_ALL};
-    if (!case_name_account(read->memory, request->parent, "parent", &query->account, err))
+    if (!rpc_name_account(read->memory, request->parent, "parent", &query->account, err))
         return false;
     if (query->folder >= FOLDER_COUNT)
         return error_bad_field(err, "folder", "is no folder");
@@ -125,7 +125,7 @@ static bool settle_owner(struct case_list_query *query)
 }
 
 /* Recent means 24 hours before the walk began: no page of it forgets a case because time goes by. */
-static bool settle_recent(struct case_read *read, struct case_list_query *query, struct case_page *page)
+static bool settle_recent(struct case_read *read, struct case_list_query *query, struct rpc_page *page)
 {
     if (query->folder != FOLDER_RECENT)
         return true;
@@ -138,10 +138,10 @@ static bool settle_recent(struct case_read *read, struct case_list_query *query,
     return true;
 }
 
-static struct case_page_key key_of(const struct case_list_query *query, const struct case_page *page,
-                                   const struct case_record *last)
+static struct rpc_page_key key_of(const struct case_list_query *query, const struct rpc_page *page,
+                                  const struct case_record *last)
 {
-    struct case_page_key key = {.second = last->id, .base = page->key.base, .text = ""};
+    struct rpc_page_key key = {.second = last->id, .base = page->key.base, .text = ""};
     if (query->order == CASE_ORDER_SUBJECT)
         key.text = last->subject_key;
     else
@@ -149,9 +149,11 @@ static struct case_page_key key_of(const struct case_list_query *query, const st
     return key;
 }
 
+/* Up to `count` cases, as many as there is room for; *ret_last is the last of them. */
 static Casework__Cases__V1__ListCasesResponse *list_response(struct case_read *read, size_t count,
                                                              struct case_record *ret_last)
 {
+    struct rpc_room room = {0};
     Casework__Cases__V1__ListCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     if (!response)
         return NULL;
@@ -160,13 +162,17 @@ static Casework__Cases__V1__ListCasesResponse *list_response(struct case_read *r
     if (!response->cases)
         return NULL;
     for (size_t i = 0; i < count; i++) {
-        if (!case_row_read(read->result, (int)i, read->memory, ret_last, &read->err))
+        struct case_record record;
+        if (!case_row_read(read->result, (int)i, read->memory, &record, &read->err))
             return NULL;
-        response->cases[i] = case_wire(read->memory, ret_last);
+        response->cases[i] = case_wire(read->memory, &record);
         if (!response->cases[i])
             return NULL;
+        if (!rpc_room_take(&room, &response->cases[i]->base))
+            break;
+        response->n_cases++;
+        *ret_last = record;
     }
-    response->n_cases = count;
     return response;
 }
 
@@ -174,10 +180,10 @@ static ProtobufCMessage *answer_list(struct case_read *read,
                                      const Casework__Cases__V1__ListCasesRequest *request)
 {
     struct case_list_query query;
-    struct case_page page;
+    struct rpc_page page;
     struct case_record last = {.subject_key = ""};
     if (!list_query(read, request, &query) ||
-        !case_page_open(read->memory, &request->base, query.agent, &case_page_sizes_usual, &page, &read->err))
+        !rpc_page_open(read->memory, &request->base, query.agent, &rpc_page_sizes_usual, &page, &read->err))
         return NULL;
     if (!settle_owner(&query)) {
         if (!case_read_check_account(read, query.account))
@@ -196,9 +202,9 @@ static ProtobufCMessage *answer_list(struct case_read *read,
     Casework__Cases__V1__ListCasesResponse *response = list_response(read, count, &last);
     if (!response || (count == 0 && !case_read_check_account(read, query.account)))
         return NULL;
-    if (more) {
-        const struct case_page_key key = key_of(&query, &page, &last);
-        response->next_page_token = case_page_seal(read->memory, &request->base, query.agent, &key);
+    if (more || response->n_cases < count) {
+        const struct rpc_page_key key = key_of(&query, &page, &last);
+        response->next_page_token = rpc_page_seal(read->memory, &request->base, query.agent, &key);
     }
     return response->next_page_token ? &response->base : NULL;
 }
@@ -228,7 +234,7 @@ static ProtobufCMessage *answer_count(struct case_read *read,
                                       const Casework__Cases__V1__CountCasesRequest *request)
 {
     const char *account, *agent;
-    if (!case_name_account(read->memory, request->parent, "parent", &account, &read->err) ||
+    if (!rpc_name_account(read->memory, request->parent, "parent", &account, &read->err) ||
         !agent_of(read, account, request->agent, &agent) || !case_read_check_account(read, account))
         return NULL;
     case_read_add_account(read, account);

@@ -62,7 +62,7 @@ bool case_read_check_account(struct case_read *read, const char *account)
     return name && rpc_error_not_found(&read->err, name);
 }
 
-size_t case_read_page_rows(const struct case_read *read, const struct case_page *page, bool *ret_more)
+size_t case_read_page_rows(const struct case_read *read, const struct rpc_page *page, bool *ret_more)
 {
     int rows = pg_rows(read->result);
     *ret_more = rows > page->size;

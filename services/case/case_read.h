@@ -8,9 +8,9 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "case/case_page.h"
 #include "pg/pg.h"
 #include "rpc/call.h"
+#include "rpc/page.h"
 #include "rpc/server.h"
 
 #include <stdbool.h>
@@ -65,6 +65,6 @@ bool case_read_check_account(struct case_read *read, const char *account) __attr
  * The rows of a page that is read with one row more than asked for: how many belong to it, and whether others
  * follow.
  */
-size_t case_read_page_rows(const struct case_read *read, const struct case_page *page, bool *ret_more);
+size_t case_read_page_rows(const struct case_read *read, const struct rpc_page *page, bool *ret_more);
 
 #endif

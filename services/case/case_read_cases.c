@@ -1,18 +1,18 @@
 /* GetCase, BatchGetCases and ListCaseEvents. */
 
 #include "case/case_model.h"
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/case_service.pb-c.h"
+#include "rpc/name.h"
 #include "rpc/wire.h"
 
 #include <string.h>
 
 enum { BATCH_MAX = 1000 };
 
-static const struct case_page_sizes event_page_sizes = {.fallback = 100, .maximum = 1000};
+static const struct rpc_page_sizes event_page_sizes = {.fallback = 100, .maximum = 1000};
 
 static const struct pg_statement case_get = {
     .name = "case_get",
@@ -49,7 +49,7 @@ static ProtobufCMessage *answer_get(struct case_read *read,
 {
     const char *account;
     int64_t id;
-    if (!case_name_case(read->memory, request->name, "name", &account, &id, &read->err))
+    if (!rpc_name_case(read->memory, request->name, "name", &account, &id, &read->err))
         return NULL;
     case_read_add_account(read, account);
     pg_add_int8(&read->params, id);
@@ -66,52 +66,95 @@ static ProtobufCMessage *answer_get(struct case_read *read,
     return &response->base;
 }
 
-static bool batch_ids(struct case_read *read, const Casework__Cases__V1__BatchGetCasesRequest *request,
-                      const char *account, int64_t *ids)
+/* The number of a case of `account`; false: the name is none of it. */
+static bool batch_id(arena *memory, const char *account, const char *name, int64_t *ret_id, error *err)
 {
-    for (size_t i = 0; i < request->n_names; i++) {
-        const char *its_account;
-        if (!case_name_case(read->memory, request->names[i], "names", &its_account, &ids[i], &read->err))
-            return false;
-        if (strcmp(its_account, account) != 0)
-            return error_bad_field(&read->err, "names", "has a case of another account");
-    }
+    const char *its_account;
+    int64_t id;
+    if (!rpc_name_case(memory, name, "names", &its_account, &id, err))
+        return false;
+    if (strcmp(its_account, account) != 0)
+        return error_bad_field(err, "names", "has a case of another account");
+    *ret_id = id;
     return true;
 }
 
-static bool batch_result(struct case_read *read, int row, const char *name,
+struct batch {
+    const char *account;
+    struct rpc_room room;
+    bool full; /* what follows is to be asked for again */
+};
+
+/* NULL: *ret_why says why the case has none; STATUS_OK in it means that the whole call fails. */
+static Casework__Cases__V1__Case *batch_case(struct case_read *read, int row, struct batch *batch,
+                                             const char *name, error *ret_why)
+{
+    int64_t id;
+    ret_why->code = STATUS_OK;
+    if (!batch_id(read->memory, batch->account, name, &id, ret_why))
+        return NULL;
+    if (pg_is_null(read->result, row, CASE_ID_COLUMN)) {
+        rpc_error_not_found(ret_why, name);
+        return NULL;
+    }
+    Casework__Cases__V1__Case *found = NULL;
+    if (!batch->full) {
+        found = case_of(read, row);
+        if (!found)
+            return NULL;
+        batch->full = !rpc_room_take(&batch->room, &found->base);
+    }
+    if (batch->full) {
+        error_set(ret_why, STATUS_RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE", "ask again for fewer cases");
+        return NULL;
+    }
+    return found;
+}
+
+static bool batch_result(struct case_read *read, int row, struct batch *batch, const char *name,
                          Casework__Cases__V1__CaseResult *result)
 {
+    error why;
     casework__cases__v1__case_result__init(result);
     result->name = (char *)(uintptr_t)name;
-    if (!pg_is_null(read->result, row, CASE_ID_COLUMN)) {
+    Casework__Cases__V1__Case *found = batch_case(read, row, batch, name, &why);
+    if (found) {
         result->outcome_case = CASEWORK__CASES__V1__CASE_RESULT__OUTCOME_CASE;
-        result->case_ = case_of(read, row);
-        return result->case_ != NULL;
+        result->case_ = found;
+        return true;
     }
-    error missing;
-    rpc_error_not_found(&missing, name);
+    if (why.code == STATUS_OK)
+        return false;
     result->outcome_case = CASEWORK__CASES__V1__CASE_RESULT__OUTCOME_ERROR;
-    result->error = case_wire_status(read->memory, &missing);
+    result->error = case_wire_status(read->memory, &why);
     return result->error != NULL;
+}
+
+static bool batch_read(struct case_read *read, const Casework__Cases__V1__BatchGetCasesRequest *request,
+                       const char *account)
+{
+    int64_t ids[BATCH_MAX] = {0}; /* 0: no case has it */
+    error ignored;                /* told with the result */
+    for (size_t i = 0; i < request->n_names; i++) {
+        if (!batch_id(read->memory, account, request->names[i], &ids[i], &ignored))
+            ids[i] = 0;
+    }
+    case_read_add_account(read, account);
+    pg_add_int8_array(&read->params, ids, request->n_names);
+    return case_read_run(read, &case_get_batch);
 }
 
 static ProtobufCMessage *answer_batch(struct case_read *read,
                                       const Casework__Cases__V1__BatchGetCasesRequest *request)
 {
-    const char *account;
-    int64_t ids[BATCH_MAX];
-    if (!case_name_account(read->memory, request->parent, "parent", &account, &read->err))
+    struct batch batch = {0};
+    if (!rpc_name_account(read->memory, request->parent, "parent", &batch.account, &read->err))
         return NULL;
     if (request->n_names == 0 || request->n_names > BATCH_MAX) {
         error_bad_field(&read->err, "names", "must be 1 to %d", BATCH_MAX);
         return NULL;
     }
-    if (!batch_ids(read, request, account, ids))
-        return NULL;
-    case_read_add_account(read, account);
-    pg_add_int8_array(&read->params, ids, request->n_names);
-    if (!case_read_run(read, &case_get_batch))
+    if (!batch_read(read, request, batch.account))
         return NULL;
     Casework__Cases__V1__BatchGetCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__CaseResult *results = arena_calloc(read->memory, request->n_names, sizeof *results);
@@ -121,7 +164,7 @@ static ProtobufCMessage *answer_batch(struct case_read *read,
     casework__cases__v1__batch_get_cases_response__init(response);
     for (size_t i = 0; i < request->n_names; i++) {
         list[i] = &results[i];
-        if (!batch_result(read, (int)i, request->names[i], list[i]))
+        if (!batch_result(read, (int)i, &batch, request->names[i], list[i]))
             return NULL;
     }
     response->results = list;
@@ -138,13 +181,16 @@ static bool case_is_there(struct case_read *read, const char *account, int64_t i
     return pg_rows(read->result) > 0 || case_read_not_found(read, name);
 }
 
+/* Up to `count` events, as many as there is room for. */
 static Casework__Cases__V1__ListCaseEventsResponse *events_response(struct case_read *read, size_t count)
 {
     Casework__Cases__V1__ListCaseEventsResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__Event **list = arena_calloc(read->memory, count + 1, sizeof(void *));
+    struct rpc_room room = {0};
     if (!response || !list)
         return NULL;
     casework__cases__v1__list_case_events_response__init(response);
+    response->events = list;
     for (size_t i = 0; i < count; i++) {
         size_t length;
         const void *data = pg_get_bytes(read->result, (int)i, 1, &length);
@@ -154,10 +200,10 @@ static Casework__Cases__V1__ListCaseEventsResponse *events_response(struct case_
             read->err.code = STATUS_DATA_LOSS;
             return NULL;
         }
-        list[i] = (Casework__Cases__V1__Event *)event;
+        if (!rpc_room_take(&room, event))
+            break;
+        list[response->n_events++] = (Casework__Cases__V1__Event *)event;
     }
-    response->events = list;
-    response->n_events = count;
     return response;
 }
 
@@ -166,9 +212,9 @@ static ProtobufCMessage *answer_events(struct case_read *read,
 {
     const char *account;
     int64_t id;
-    struct case_page page;
-    if (!case_name_case(read->memory, request->parent, "parent", &account, &id, &read->err) ||
-        !case_page_open(read->memory, &request->base, NULL, &event_page_sizes, &page, &read->err))
+    struct rpc_page page;
+    if (!rpc_name_case(read->memory, request->parent, "parent", &account, &id, &read->err) ||
+        !rpc_page_open(read->memory, &request->base, NULL, &event_page_sizes, &page, &read->err))
         return NULL;
     case_read_add_account(read, account);
     pg_add_int8(&read->params, id);
@@ -181,9 +227,9 @@ static ProtobufCMessage *answer_events(struct case_read *read,
     Casework__Cases__V1__ListCaseEventsResponse *response = events_response(read, count);
     if (!response)
         return NULL;
-    if (more) {
-        const struct case_page_key key = {.second = pg_get_int(read->result, (int)count - 1, 0)};
-        response->next_page_token = case_page_seal(read->memory, &request->base, NULL, &key);
+    if (more || response->n_events < count) {
+        const struct rpc_page_key key = {.second = pg_get_int(read->result, (int)response->n_events - 1, 0)};
+        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
         return response->next_page_token ? &response->base : NULL;
     }
     return count > 0 || case_is_there(read, account, id, request->parent) ? &response->base : NULL;

@@ -1,16 +1,16 @@
 /* GetMessage and ListMessages. */
 
 #include "case/case_model.h"
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/message_service.pb-c.h"
+#include "rpc/name.h"
 
 #include <string.h>
 
-/* Bodies in one page: a client takes 4 MiB unless told otherwise, and one body can be 1 MiB. */
-enum { PAGE_BODY_BYTES = 2 * 1024 * 1024 };
+/* Bodies read for one page: no more than fit into it. */
+enum { PAGE_BODY_BYTES = RPC_ROOM_BYTES_MAX };
 
 /* What a customer sees (case_model.h: message_kind_is_visible). $1 partition, $2 account, $3 case, $4
  * customer's view */
@@ -22,8 +22,8 @@ static const struct pg_statement message_get = {
            " AND m.case_id = $3::int8 AND m.number = $5::int4" VISIBLE,
 };
 
-/* A page ends early, but never empty, where its bodies would get too large: the row that goes beyond is the
- * last. */
+/* The row whose body goes beyond a page is the last one read: it has no room, which tells that others follow.
+ */
 static const struct pg_statement message_list = {
     .name = "message_list",
     .sql = "SELECT " MESSAGE_COLUMNS " FROM (SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.number)"
@@ -66,7 +66,7 @@ static ProtobufCMessage *answer_get(struct case_read *read,
     const char *account;
     int64_t case_id;
     int32_t number;
-    if (!case_name_message(read->memory, request->name, "name", &account, &case_id, &number, &read->err) ||
+    if (!rpc_name_message(read->memory, request->name, "name", &account, &case_id, &number, &read->err) ||
         !check_view(read, request->view))
         return NULL;
     case_read_add_account(read, account);
@@ -86,8 +86,10 @@ static ProtobufCMessage *answer_get(struct case_read *read,
     return &response->base;
 }
 
+/* Up to `count` messages, as many as there is room for. */
 static Casework__Cases__V1__ListMessagesResponse *page_of(struct case_read *read, size_t count)
 {
+    struct rpc_room room = {0};
     Casework__Cases__V1__ListMessagesResponse *response = arena_alloc(read->memory, sizeof *response);
     if (!response)
         return NULL;
@@ -99,8 +101,10 @@ static Casework__Cases__V1__ListMessagesResponse *page_of(struct case_read *read
         response->messages[i] = message_of(read, (int)i);
         if (!response->messages[i])
             return NULL;
+        if (!rpc_room_take(&room, &response->messages[i]->base))
+            break;
+        response->n_messages++;
     }
-    response->n_messages = count;
     return response;
 }
 
@@ -119,10 +123,10 @@ static ProtobufCMessage *answer_list(struct case_read *read,
 {
     const char *account;
     int64_t case_id;
-    struct case_page page;
-    if (!case_name_case(read->memory, request->parent, "parent", &account, &case_id, &read->err) ||
+    struct rpc_page page;
+    if (!rpc_name_case(read->memory, request->parent, "parent", &account, &case_id, &read->err) ||
         !check_view(read, request->view) ||
-        !case_page_open(read->memory, &request->base, NULL, &case_page_sizes_usual, &page, &read->err))
+        !rpc_page_open(read->memory, &request->base, NULL, &rpc_page_sizes_usual, &page, &read->err))
         return NULL;
     case_read_add_account(read, account);
     pg_add_int8(&read->params, case_id);
@@ -140,12 +144,9 @@ static ProtobufCMessage *answer_list(struct case_read *read,
     Casework__Cases__V1__ListMessagesResponse *response = page_of(read, rows ? count : 0);
     if (!response)
         return NULL;
-    int64_t bytes = 0;
-    for (size_t i = 0; i < response->n_messages; i++)
-        bytes += (int64_t)strlen(response->messages[i]->body);
-    if (more || bytes > PAGE_BODY_BYTES) {
-        const struct case_page_key key = {.second = response->messages[response->n_messages - 1]->number};
-        response->next_page_token = case_page_seal(read->memory, &request->base, NULL, &key);
+    if (more || response->n_messages < count) {
+        const struct rpc_page_key key = {.second = response->messages[response->n_messages - 1]->number};
+        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
     }
     return response->next_page_token ? &response->base : NULL;
 }

@@ -4,7 +4,6 @@
  */
 
 #include "case/case_model.h"
-#include "case/case_name.h"
 #include "case/case_read.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
@@ -12,6 +11,7 @@
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
+#include "rpc/name.h"
 
 #include <string.h>
 
@@ -109,11 +109,11 @@ static ProtobufCMessage *channel_message(struct case_read *read, int row)
 }
 
 /* Statement and parameters of a list, from account and page on; false: read->err is set. */
-typedef bool list_query(struct case_read *read, const ProtobufCMessage *request, const struct case_page *page,
+typedef bool list_query(struct case_read *read, const ProtobufCMessage *request, const struct rpc_page *page,
                         const struct pg_statement **ret_statement);
 
 static bool account_list_query(struct case_read *read, const ProtobufCMessage *request,
-                               const struct case_page *page, const struct pg_statement **ret_statement)
+                               const struct rpc_page *page, const struct pg_statement **ret_statement)
 {
     (void)request;
     const char *own = rpc_call_caller(read->call)->account;
@@ -124,10 +124,10 @@ static bool account_list_query(struct case_read *read, const ProtobufCMessage *r
     return true;
 }
 
-static bool add_member_page(struct case_read *read, const char *parent, const struct case_page *page)
+static bool add_member_page(struct case_read *read, const char *parent, const struct rpc_page *page)
 {
     const char *account;
-    if (!case_name_account(read->memory, parent, "parent", &account, &read->err))
+    if (!rpc_name_account(read->memory, parent, "parent", &account, &read->err))
         return false;
     case_read_add_account(read, account);
     pg_add_text(&read->params, page->key.text);
@@ -136,14 +136,14 @@ static bool add_member_page(struct case_read *read, const char *parent, const st
 }
 
 static bool agent_list_query(struct case_read *read, const ProtobufCMessage *request,
-                             const struct case_page *page, const struct pg_statement **ret_statement)
+                             const struct rpc_page *page, const struct pg_statement **ret_statement)
 {
     *ret_statement = &agent_list;
     return add_member_page(read, ((const Casework__Cases__V1__ListAgentsRequest *)request)->parent, page);
 }
 
 static bool contact_list_query(struct case_read *read, const ProtobufCMessage *message,
-                               const struct case_page *page, const struct pg_statement **ret_statement)
+                               const struct rpc_page *page, const struct pg_statement **ret_statement)
 {
     const Casework__Cases__V1__ListContactsRequest *request = (const void *)message;
     if (!add_member_page(read, request->parent, page))
@@ -162,7 +162,7 @@ static bool contact_list_query(struct case_read *read, const ProtobufCMessage *m
 }
 
 static bool channel_list_query(struct case_read *read, const ProtobufCMessage *message,
-                               const struct case_page *page, const struct pg_statement **ret_statement)
+                               const struct rpc_page *page, const struct pg_statement **ret_statement)
 {
     const Casework__Cases__V1__ListChannelsRequest *request = (const void *)message;
     if (!add_member_page(read, request->parent, page))
@@ -222,8 +222,8 @@ static ProtobufCMessage *answer_get(struct case_read *read, const struct resourc
 {
     const char *name = *(char **)field(request, "name"), *account, *id = "";
     if (resource->collection
-            ? !case_name_member(read->memory, resource->collection, name, "name", &account, &id, &read->err)
-            : !case_name_account(read->memory, name, "name", &account, &read->err))
+            ? !rpc_name_member(read->memory, resource->collection, name, "name", &account, &id, &read->err)
+            : !rpc_name_account(read->memory, name, "name", &account, &read->err))
         return NULL;
     case_read_add_account(read, account);
     if (resource->collection)
@@ -241,25 +241,29 @@ static ProtobufCMessage *answer_get(struct case_read *read, const struct resourc
 }
 
 static ProtobufCMessage *list_response(struct case_read *read, const struct resource *resource,
-                                       const ProtobufCMessage *request, const struct case_page *page)
+                                       const ProtobufCMessage *request, const struct rpc_page *page)
 {
     bool more;
     size_t count = case_read_page_rows(read, page, &more);
     const ProtobufCFieldDescriptor *list = &resource->list_response->fields[0];
     ProtobufCMessage *response = new_response(read, resource->list_response);
     ProtobufCMessage **members = arena_calloc(read->memory, count + 1, sizeof(void *));
+    struct rpc_room room = {0};
+    size_t taken = 0;
     if (!response || !members)
         return NULL;
-    for (size_t i = 0; i < count; i++) {
-        members[i] = resource->message(read, (int)i);
-        if (!members[i])
+    for (; taken < count; taken++) {
+        members[taken] = resource->message(read, (int)taken);
+        if (!members[taken])
             return NULL;
+        if (!rpc_room_take(&room, members[taken]))
+            break;
     }
     *(ProtobufCMessage ***)((char *)response + list->offset) = members;
-    *(size_t *)((char *)response + list->quantifier_offset) = count;
-    if (more) {
-        const struct case_page_key key = {.text = pg_get_text(read->result, (int)count - 1, ID_COLUMN)};
-        char *token = case_page_seal(read->memory, request, rpc_call_caller(read->call)->account, &key);
+    *(size_t *)((char *)response + list->quantifier_offset) = taken;
+    if (more || taken < count) {
+        const struct rpc_page_key key = {.text = pg_get_text(read->result, (int)taken - 1, ID_COLUMN)};
+        char *token = rpc_page_seal(read->memory, request, rpc_call_caller(read->call)->account, &key);
         if (!token)
             return NULL;
         *(char **)field(response, "next_page_token") = token;
@@ -270,17 +274,17 @@ static ProtobufCMessage *list_response(struct case_read *read, const struct reso
 static ProtobufCMessage *answer_list(struct case_read *read, const struct resource *resource,
                                      const ProtobufCMessage *request)
 {
-    struct case_page page;
+    struct rpc_page page;
     const struct pg_statement *statement;
-    if (!case_page_open(read->memory, request, rpc_call_caller(read->call)->account, &case_page_sizes_usual,
-                        &page, &read->err) ||
+    if (!rpc_page_open(read->memory, request, rpc_call_caller(read->call)->account, &rpc_page_sizes_usual,
+                       &page, &read->err) ||
         !resource->query(read, request, &page, &statement) || !case_read_run(read, statement))
         return NULL;
     ProtobufCMessage *response = list_response(read, resource, request, &page);
     if (resource->collection && pg_rows(read->result) == 0) {
         const char *account;
-        if (!case_name_account(read->memory, *(char **)field(request, "parent"), "parent", &account,
-                               &read->err) ||
+        if (!rpc_name_account(read->memory, *(char **)field(request, "parent"), "parent", &account,
+                              &read->err) ||
             !case_read_check_account(read, account))
             return NULL;
     }

@@ -342,5 +342,5 @@ bool case_rules_apply(const struct case_context *context, const struct case_act 
     case CASE_ACT_SET_MESSAGE_STATE:
         return case_rules_set_message_state(context, act, change, err);
     }
-    return error_set(err, STATUS_INTERNAL, "", "unknown act");
+    return error_set(err, STATUS_INTERNAL, "INTERNAL", "unknown act");
 }

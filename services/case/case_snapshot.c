@@ -9,6 +9,7 @@
 #include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/event_service.pb-c.h"
+#include "rpc/page.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -185,7 +186,8 @@ static Casework__Cases__V1__SnapshotCase *case_of(arena *memory, const pg_result
     return out->name && out->facts ? out : NULL;
 }
 
-static bool write_accounts(struct reading *reading, const pg_result *result, error *err)
+/* An account is small: all of a batch fit. */
+static bool write_accounts(struct reading *reading, const pg_result *result, bool *ret_more, error *err)
 {
     Casework__Cases__V1__StreamSnapshotResponse part;
     part_init(reading, &part);
@@ -201,32 +203,38 @@ static bool write_accounts(struct reading *reading, const pg_result *result, err
     if (count > 0)
         snprintf(reading->after_account, sizeof reading->after_account, "%s",
                  pg_get_text(result, (int)count - 1, 1));
+    *ret_more = count == BATCH_ROWS;
     return count == 0 || write_part(reading->snapshot, &part, err);
 }
 
-static bool write_cases(struct reading *reading, const pg_result *result, error *err)
+/* As many as there is room for: the rest is read again, for the next part. */
+static bool write_cases(struct reading *reading, const pg_result *result, bool *ret_more, error *err)
 {
     Casework__Cases__V1__StreamSnapshotResponse part;
-    struct case_record record = {.account = ""};
+    struct rpc_room room = {0};
     part_init(reading, &part);
     size_t count = (size_t)pg_rows(result);
     part.cases = arena_calloc(reading->memory, count + 1, sizeof(void *));
     if (!part.cases)
         return no_memory(err);
-    for (; part.n_cases < count; part.n_cases++) {
-        part.cases[part.n_cases] = case_of(reading->memory, result, (int)part.n_cases, &record);
-        if (!part.cases[part.n_cases])
+    for (size_t row = 0; row < count; row++) {
+        struct case_record record;
+        Casework__Cases__V1__SnapshotCase *next = case_of(reading->memory, result, (int)row, &record);
+        if (!next)
             return no_memory(err);
-    }
-    if (count > 0) {
+        if (!rpc_room_take(&room, &next->base))
+            break;
+        part.cases[part.n_cases++] = next;
         snprintf(reading->after_account, sizeof reading->after_account, "%s", record.account);
         reading->after_case = record.id;
     }
-    part.done = count < BATCH_ROWS;
+    part.done = part.n_cases == count && count < BATCH_ROWS;
+    *ret_more = !part.done;
     return write_part(reading->snapshot, &part, err);
 }
 
-typedef bool write_batch(struct reading *reading, const pg_result *result, error *err);
+/* Moves the key on behind what it has written; *ret_more: there may be more behind it. */
+typedef bool write_batch(struct reading *reading, const pg_result *result, bool *ret_more, error *err);
 
 /* Batch after batch of one table, by key. */
 static bool read_table(struct reading *reading, const struct pg_statement *statement, bool by_case,
@@ -247,10 +255,10 @@ static bool read_table(struct reading *reading, const struct pg_statement *state
         pg_result *result;
         if (!pg_query(reading->conn, statement, &params, 0, &result, err))
             return false;
-        int rows = pg_rows(result);
-        bool written = write(reading, result, err);
+        bool more = false;
+        bool written = write(reading, result, &more, err);
         pg_result_free(result);
-        if (!written || rows < BATCH_ROWS)
+        if (!written || !more)
             return written;
     }
 }

@@ -445,7 +445,8 @@ bool case_store_load(struct overlay *overlay, const struct store_reads *reads, c
         for (int row = 0; row < pg_rows(result); row++) {
             int64_t ord = pg_get_int(result, row, readings[i].ord_column);
             if (ord < 1 || (size_t)ord > reads->of[i].count)
-                return error_set(err, STATUS_INTERNAL, "", "a read has answered what it was not asked");
+                return error_set(err, STATUS_INTERNAL, "INTERNAL",
+                                 "a read has answered what it was not asked");
             if (!readings[i].load(overlay, reads->of[i].entries[ord - 1], result, row, err))
                 return false;
         }

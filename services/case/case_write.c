@@ -76,7 +76,7 @@ static bool fingerprint(struct case_command *command, const ProtobufCMessage *re
 {
     XXH3_state_t *state = XXH3_createState();
     if (state == NULL)
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     XXH3_128bits_reset(state);
     XXH3_128bits_update(state, request->descriptor->name, strlen(request->descriptor->name) + 1);
     XXH3_128bits_update(state, command->actor.id, strlen(command->actor.id) + 1);

@@ -2,6 +2,9 @@
 #include "case/message_input.h"
 #include "casework/cases/v1/connector_service.pb-c.h"
 #include "rpc/name.h"
+#include "text/words.h"
+
+#include <string.h>
 
 static bool out_of_memory(error *err)
 {
@@ -9,9 +12,19 @@ static bool out_of_memory(error *err)
                      "the request needs too much memory");
 }
 
+/* White space alone, or punctuation, is nobody's address. */
+static bool check_sender(const char *address, error *err)
+{
+    size_t at = 0, length = strlen(address);
+    for (size_t gap; (gap = text_separator_length(address + at, length - at)) > 0;)
+        at += gap;
+    return at < length || error_bad_field(err, "sender_address", "is required");
+}
+
 static bool check_received(const Casework__Cases__V1__ReceiveMessageRequest *request, error *err)
 {
     return check_required(request->sender_address, CASE_ADDRESS_MAX, "sender_address", err) &&
+           check_sender(request->sender_address, err) &&
            check_text(request->sender_display_name, CASE_NAME_MAX, "sender_display_name", err) &&
            check_text(request->subject, CASE_SUBJECT_MAX, "subject", err) &&
            check_text(request->body, CASE_BODY_MAX, "body", err) &&
@@ -64,7 +77,8 @@ static bool begin_receive(rpc_call *call, const Casework__Cases__V1__ReceiveMess
         return false;
     *ret_write = write;
     if (write->command.actor.kind == ACTOR_KIND_AGENT)
-        return error_set(err, STATUS_PERMISSION_DENIED, "", "an agent cannot hand in a customer's message");
+        return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED",
+                         "an agent cannot hand in a customer's message");
     return read_received(write, channel, request, err);
 }
 

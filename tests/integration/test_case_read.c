@@ -311,12 +311,78 @@ Test(case_read, a_batch_answers_every_name)
     cr_assert_str_eq(answer->results[0]->case_->name, names[0]);
     cr_assert_eq(answer->results[1]->error->code, STATUS_NOT_FOUND);
     cr_assert_str_eq(answer->results[2]->case_->name, names[2]);
-    names[1] = (char *)(uintptr_t) "accounts/acme/cases/abc";
-    void *response;
-    error err;
-    cr_assert_not(case_server_try(&server, CASES, "BatchGetCases", &request, &response, &err));
-    cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
-    cr_assert_str_eq(err.reason, "NOT_A_NUMBER");
+    static const char *const malformed[] = {"accounts/acme/cases/abc", "accounts/acme/cases/-1", "", "x"};
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
+        names[1] = (char *)(uintptr_t)malformed[i];
+        answer = case_server_call(&server, CASES, "BatchGetCases", &request);
+        cr_assert_eq(answer->results[1]->error->code, STATUS_INVALID_ARGUMENT);
+        cr_assert_str_eq(answer->results[2]->case_->name, names[2]);
+    }
+}
+
+enum { LARGE_COUNT = 40, LARGE_LABELS = 100, LARGE_ATTRIBUTES = 64, CLIENT_BYTES_MAX = 4 << 20 };
+
+/* Cases of about 110 kB each. */
+static void fill_large(void)
+{
+    char *labels[LARGE_LABELS];
+    Casework__Cases__V1__Case__AttributesEntry entries[LARGE_ATTRIBUTES], *list[LARGE_ATTRIBUTES];
+    for (int i = 0; i < LARGE_LABELS; i++)
+        labels[i] = arena_printf(server.memory, "%0250d", i);
+    for (int i = 0; i < LARGE_ATTRIBUTES; i++) {
+        casework__cases__v1__case__attributes_entry__init(&entries[i]);
+        entries[i].key = arena_printf(server.memory, "%0120d", i);
+        entries[i].value = arena_printf(server.memory, "%01024d", i);
+        list[i] = &entries[i];
+    }
+    for (int i = 1; i <= LARGE_COUNT; i++) {
+        Casework__Cases__V1__Case change = CASEWORK__CASES__V1__CASE__INIT;
+        Casework__Cases__V1__UpdateCaseRequest update = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
+        Casework__Cases__V1__UndeleteCaseRequest back = CASEWORK__CASES__V1__UNDELETE_CASE_REQUEST__INIT;
+        change.name = back.name = arena_printf(server.memory, "accounts/acme/cases/%d", i);
+        change.labels = labels;
+        change.n_labels = LARGE_LABELS;
+        change.attributes = list;
+        change.n_attributes = LARGE_ATTRIBUTES;
+        update.case_ = &change;
+        case_server_call(&server, CASES, "UndeleteCase", &back);
+        case_server_call(&server, CASES, "UpdateCase", &update);
+    }
+}
+
+Test(case_read, no_answer_is_larger_than_a_client_takes)
+{
+    fill_large();
+    size_t seen = 0, pages = 0;
+    const char *token = "";
+    do {
+        Casework__Cases__V1__ListCasesResponse *page = list_page(1, "", 1000, token);
+        cr_assert_lt(protobuf_c_message_get_packed_size(&page->base), (size_t)CLIENT_BYTES_MAX);
+        seen += page->n_cases;
+        pages++;
+        token = page->next_page_token;
+    } while (*token);
+    size_t walked = 0;
+    for (token = ""; walked == 0 || *token; walked++)
+        token = list_page(1, "", 1, token)->next_page_token;
+    cr_assert_eq(seen, walked);
+    cr_assert_gt(pages, 1);
+
+    char *names[LARGE_COUNT + 1];
+    for (int i = 0; i < LARGE_COUNT; i++)
+        names[i] = arena_printf(server.memory, "accounts/acme/cases/%d", i + 1);
+    names[LARGE_COUNT] = (char *)(uintptr_t) "accounts/acme/cases/99999";
+    Casework__Cases__V1__BatchGetCasesRequest request = CASEWORK__CASES__V1__BATCH_GET_CASES_REQUEST__INIT;
+    request.parent = (char *)(uintptr_t) "accounts/acme";
+    request.names = names;
+    request.n_names = LARGE_COUNT + 1;
+    Casework__Cases__V1__BatchGetCasesResponse *batch =
+        case_server_call(&server, CASES, "BatchGetCases", &request);
+    cr_assert_lt(protobuf_c_message_get_packed_size(&batch->base), (size_t)CLIENT_BYTES_MAX);
+    cr_assert_eq(batch->n_results, LARGE_COUNT + 1);
+    cr_assert_not_null(batch->results[0]->case_);
+    cr_assert_eq(batch->results[LARGE_COUNT - 1]->error->code, STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_eq(batch->results[LARGE_COUNT]->error->code, STATUS_NOT_FOUND);
 }
 
 /* Resolved cases, the longest unchanged first, through pages of 5, each with the basis of its timer. */

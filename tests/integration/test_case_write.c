@@ -413,6 +413,7 @@ Test(case_write, channels_are_unique_by_network_and_address)
     create.channel_id = text("mail");
     call_as("", CHANNELS, "CreateChannel", &create);
     cr_assert_eq(fail_as("", CHANNELS, "CreateChannel", &create).code, STATUS_ALREADY_EXISTS);
+    cr_assert_str_eq(fail_as("", CHANNELS, "CreateChannel", &create).reason, "ALREADY_EXISTS");
     create.channel_id = text("mail2");
     cr_assert_str_eq(fail_as("", CHANNELS, "CreateChannel", &create).reason, "ADDRESS_TAKEN");
     channel.address = text("sales@acme.example");
@@ -446,7 +447,9 @@ Test(case_write, a_case_closes_at_its_time_and_not_before)
     cr_assert_eq(err.code, STATUS_ABORTED);
     cr_assert_str_eq(err.reason, "STALE_VERSION");
     request.basis_version = get(name)->change_version;
-    cr_assert_eq(fail_as("anna", CASES, "CloseCase", &request).code, STATUS_PERMISSION_DENIED);
+    err = fail_as("anna", CASES, "CloseCase", &request);
+    cr_assert_eq(err.code, STATUS_PERMISSION_DENIED);
+    cr_assert_str_eq(err.reason, "ROLE_NOT_ALLOWED");
     Casework__Cases__V1__CloseCaseResponse *closed = call_as("", CASES, "CloseCase", &request);
     cr_assert_eq((int)closed->case_->status, 5);
     cr_assert_eq(closed->case_->close_time->seconds, request.due_time->seconds);
@@ -551,4 +554,49 @@ Test(case_write, one_request_sent_many_times_at_once_is_done_once)
     cr_assert_eq(crowd.done, AT_ONCE);
     cr_assert_eq(crowd.times_numbered[2], AT_ONCE);
     cr_assert_eq(get(name)->message_count, 2);
+}
+
+Test(case_write, what_says_nothing_is_refused)
+{
+    Casework__Cases__V1__ReceiveMessageResponse *first = receive("jo", "e1");
+    Casework__Cases__V1__AddClassificationsRequest add =
+        CASEWORK__CASES__V1__ADD_CLASSIFICATIONS_REQUEST__INIT;
+    Casework__Cases__V1__RemoveClassificationsRequest remove =
+        CASEWORK__CASES__V1__REMOVE_CLASSIFICATIONS_REQUEST__INIT;
+    add.name = remove.name = first->case_->name;
+    cr_assert_eq(fail_as("", CASES, "AddClassifications", &add).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(fail_as("", CASES, "RemoveClassifications", &remove).code, STATUS_INVALID_ARGUMENT);
+
+    Casework__Cases__V1__ReceiveMessageRequest blank = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
+    blank.parent = text("accounts/acme/channels/desk");
+    blank.external_id = text("e2");
+    blank.body = text("hello");
+    static const char *const senders[] = {"", " ", " \t\n", "\u00a0", "\u3000 "};
+    for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
+        blank.sender_address = text(senders[i]);
+        error err = fail_as("", CONNECTORS, "ReceiveMessage", &blank);
+        cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%zu", i);
+        cr_assert_str_eq(err.violations[0].key, "sender_address");
+    }
+}
+
+Test(case_write, nothing_closes_a_nanosecond_early)
+{
+    const int64_t wait_us = 72 * CLOCK_HOUR;
+    Casework__Cases__V1__ReceiveMessageResponse *first = receive("jo", "e1");
+    Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
+    resolve.name = first->case_->name;
+    Casework__Cases__V1__ResolveCaseResponse *resolved = call_as("", CASES, "ResolveCase", &resolve);
+    Casework__Cases__V1__CloseCaseRequest request = CASEWORK__CASES__V1__CLOSE_CASE_REQUEST__INIT;
+    Google__Protobuf__Timestamp due = *resolved->case_->resolve_time;
+    due.seconds += wait_us / CLOCK_SECOND;
+    due.nanos++;
+    request.name = resolve.name;
+    request.rule = CASEWORK__CASES__V1__DUE_RULE__DUE_RULE_RESOLVED;
+    request.basis_version = resolved->case_->change_version;
+    request.due_time = &due;
+    case_server_advance(&server, wait_us);
+    cr_assert_str_eq(fail_as("", CASES, "CloseCase", &request).reason, "NOT_DUE");
+    case_server_advance(&server, 1);
+    call_as("", CASES, "CloseCase", &request);
 }

@@ -102,6 +102,51 @@ Test(import, messages_are_numbered_by_their_time)
     }
 }
 
+/* Puts bytes on the wire that no client of ours would send: as a field unknown to the packing. */
+static void spoil(ProtobufCMessage *message, uint32_t field, const char *bytes, size_t length)
+{
+    ProtobufCMessageUnknownField *raw = arena_alloc(server.memory, sizeof *raw);
+    uint8_t *data = arena_alloc(server.memory, length + 1);
+    data[0] = (uint8_t)length;
+    memcpy(data + 1, bytes, length);
+    *raw = (ProtobufCMessageUnknownField){
+        .tag = field, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = length + 1, .data = data};
+    message->n_unknown_fields = 1;
+    message->unknown_fields = raw;
+}
+
+Test(import, bad_text_refuses_its_conversation_only)
+{
+    enum { COUNT = 6 };
+    Casework__Cases__V1__ImportConversationsRequest *items[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "text%d", i);
+        items[i] =
+            case_server_conversation(&server, "acme", id, "subject", "ca", CASE_SERVER_START_US - CLOCK_DAY);
+    }
+    const ProtobufCMessageDescriptor *conversation = &casework__cases__v1__conversation__descriptor;
+    uint32_t subject = protobuf_c_message_descriptor_get_field_by_name(conversation, "subject")->id;
+    uint32_t external_id = protobuf_c_message_descriptor_get_field_by_name(conversation, "external_id")->id;
+    uint32_t parent =
+        protobuf_c_message_descriptor_get_field_by_name(items[0]->base.descriptor, "parent")->id;
+    spoil(&items[0]->conversation->base, subject, "a\0b", 3);
+    items[1]->parent = (char *)(uintptr_t) ""; /* the account of the one that was refused */
+    spoil(&items[2]->conversation->base, external_id, "\xff\xfe", 2);
+    spoil(&items[3]->base, parent, "accounts/acme\0x", 15);
+    items[4]->parent = (char *)(uintptr_t) ""; /* of nobody */
+    Casework__Cases__V1__ImportConversationsResponse *done = case_server_import(&server, items, COUNT);
+    cr_assert_eq(done->conversations_imported, 2);
+    cr_assert_eq(done->n_refusals, 4);
+    static const int refused[] = {0, 2, 3, 4};
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(done->refusals[i]->index, refused[i]);
+        cr_assert_eq(strcmp(done->refusals[i]->reason, "INVALID_TEXT") == 0, refused[i] != 4);
+    }
+    cr_assert_str_eq(done->refusals[0]->external_id, "text0");
+    cr_assert_str_eq(done->refusals[1]->external_id, "");
+}
+
 Test(import, what_is_wrong_refuses_that_one_only)
 {
     int64_t start = CASE_SERVER_START_US - CLOCK_DAY;

@@ -43,7 +43,7 @@ static const struct pg_statement *statement(enum case_folder folder, enum case_o
                                           .descending = descending,
                                           .owner = owner,
                                           .contact = contact};
-    const struct case_page page = {.size = 50, .key = {.text = ""}};
+    const struct rpc_page page = {.size = 50, .key = {.text = ""}};
     arena *memory = arena_new(64 * 1024);
     pg_params params;
     pg_params_init(&params, memory);

@@ -106,8 +106,12 @@ Test(rpc_page, a_token_is_of_no_use_elsewhere)
 
 Test(rpc_page, names_are_taken_apart)
 {
-    static const char *const not_numbers[] = {"accounts/acme/cases/01", "accounts/acme/cases/0",
+    static const char *const not_numbers[] = {"accounts/acme/cases/01",
+                                              "accounts/acme/cases/0",
                                               "accounts/acme/cases/1a",
+                                              "accounts/acme/cases/-1",
+                                              "accounts/acme/cases/-",
+                                              "accounts/acme/cases/\u0661\u0662",
                                               "accounts/acme/cases/9223372036854775808"};
     static const char *const no_names[] = {"",
                                            "accounts/acme",
@@ -133,4 +137,24 @@ Test(rpc_page, names_are_taken_apart)
         cr_assert_not(rpc_name_case(memory, no_names[i], "name", &account, &number, &err), "%s", no_names[i]);
         cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
     }
+}
+
+Test(rpc_page, a_response_has_room_for_one_item_and_for_as_many_as_fit)
+{
+    struct rpc_room room = {0};
+    Casework__Cases__V1__Case item = CASEWORK__CASES__V1__CASE__INIT;
+    char *large = arena_alloc(memory, RPC_ROOM_BYTES_MAX / 8);
+    cr_assert_not_null(large);
+    memset(large, 'x', RPC_ROOM_BYTES_MAX / 8);
+    large[RPC_ROOM_BYTES_MAX / 8 - 1] = '\0';
+    item.subject = large;
+    for (int i = 0; i < 7; i++)
+        cr_assert(rpc_room_take(&room, &item.base));
+    cr_assert_not(rpc_room_take(&room, &item.base));
+    item.subject = text("small");
+    cr_assert(rpc_room_take(&room, &item.base));
+    room = (struct rpc_room){.used = 0};
+    item.subject = large;
+    item.name = large; /* together larger than some responses may be; the first one goes in whatever it is */
+    cr_assert(rpc_room_take(&room, &item.base));
 }

@@ -137,7 +137,9 @@ bool call_unpack(struct rpc_call *call, grpc_byte_buffer *payload, arena *memory
         return error_set(err, STATUS_INVALID_ARGUMENT, "INVALID_MESSAGE", "the request has no message");
     if (!call->method->row || !call->method->row->text_checked_by_handler)
         return core_unpack(type, payload, memory, ret_message, NULL, err);
-    if (!call->bad_text && !(call->bad_text = arena_alloc(call->memory, sizeof *call->bad_text)))
+    if (!call->bad_text)
+        call->bad_text = arena_alloc(call->memory, sizeof *call->bad_text);
+    if (!call->bad_text)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                          "the request takes too much memory");
     call->bad_text->code = STATUS_OK;

@@ -220,7 +220,7 @@ static const char *global_value(const char *flag, int argc, char **argv, int i, 
 bool command_take_globals(struct session *session, int *argc, char **argv)
 {
     int kept = 1;
-    for (int i = 1; i < *argc;) {
+    for (int i = 1; i < *argc && argv[i];) {
         if (strcmp(argv[i], "--json") == 0) {
             session->json = true;
             i++;

@@ -205,7 +205,8 @@ bool pg_conn_has_ended(pg_conn *conn)
 {
     struct pollfd p = {.fd = PQsocket(conn->pq), .events = POLLIN};
     if (poll(&p, 1, 0) > 0)
-        conn->lost = true; /* a server that speaks unasked says goodbye; if it was only a notice, no harm is done */
+        conn->lost =
+            true; /* a server that speaks unasked says goodbye; if it was only a notice, no harm is done */
     return conn->lost;
 }
 

@@ -58,8 +58,8 @@ static bool check_role(const struct rpc_call *call, error *err)
 {
     const struct rpc_caller *caller = &call->caller;
     unsigned roles = caller->role;
-    /* A service that acts for an agent has that agent's rights; the agent's record, which the handler sees, says
-     * whether they are an admin's. */
+    /* A service that acts for an agent has that agent's rights; the agent's record, which the handler sees,
+     * says whether they are an admin's. */
     if (caller->role == RPC_ROLE_SERVICE && caller->agent[0])
         roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN;
     if (roles & call->method->row->roles)

@@ -4,10 +4,10 @@
 #include "casework/cases/v1/import_service.pb-c.h"
 #include "cli/command.h"
 #include "cli/conversation.h"
-#include "cli/print.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +119,13 @@ static bool send_file(struct import *import, rpc_stream *stream, error *err)
     return done;
 }
 
+/* The line of the file; 0 for one that cannot be told. */
+static int64_t refused_line(const struct import *import, const Casework__Cases__V1__ImportRefusal *refusal)
+{
+    bool known = refusal->index >= 0 && (size_t)refusal->index < import->sent;
+    return known ? import->sent_lines[refusal->index] : 0;
+}
+
 static void show_refusals(const struct import *import,
                           const Casework__Cases__V1__ImportConversationsResponse *answer)
 {
@@ -127,8 +134,7 @@ static void show_refusals(const struct import *import,
         fprintf(stderr, "line %" PRId64 ": %s\n", import->refused[i].line, import->refused[i].why);
     for (size_t i = 0; i < answer->n_refusals && shown < REFUSALS_SHOWN; i++, shown++) {
         const Casework__Cases__V1__ImportRefusal *refusal = answer->refusals[i];
-        bool known = refusal->index >= 0 && (size_t)refusal->index < import->sent;
-        fprintf(stderr, "line %" PRId64 " (%s): %s: %s\n", known ? import->sent_lines[refusal->index] : 0,
+        fprintf(stderr, "line %" PRId64 " (%s): %s: %s\n", refused_line(import, refusal),
                 refusal->external_id, refusal->reason, refusal->message);
     }
     int64_t all = (int64_t)import->refused_count + answer->conversations_refused;
@@ -136,18 +142,49 @@ static void show_refusals(const struct import *import,
         fprintf(stderr, "… and %" PRId64 " more\n", all - shown);
 }
 
+static json_t *refusal_json(int64_t line, const char *external_id, const char *reason, const char *message)
+{
+    return json_pack("{s:I,s:s,s:s,s:s}", "line", (json_int_t)line, "externalId", external_id, "reason",
+                     reason, "message", message);
+}
+
+/* What the service answered, and every refusal by its line: also of lines that were not fit to be sent. */
+static bool print_import_json(const struct import *import,
+                              const Casework__Cases__V1__ImportConversationsResponse *answer, int64_t refused)
+{
+    json_t *refusals = json_array();
+    for (size_t i = 0; i < import->refused_count; i++)
+        json_array_append_new(
+            refusals, refusal_json(import->refused[i].line, "", "INVALID_LINE", import->refused[i].why));
+    for (size_t i = 0; i < answer->n_refusals; i++) {
+        const Casework__Cases__V1__ImportRefusal *refusal = answer->refusals[i];
+        json_array_append_new(refusals, refusal_json(refused_line(import, refusal), refusal->external_id,
+                                                     refusal->reason, refusal->message));
+    }
+    json_t *root = json_object();
+    json_object_set_new(root, "conversationsImported",
+                        json_sprintf("%" PRId64, answer->conversations_imported));
+    json_object_set_new(root, "conversationsUnchanged",
+                        json_sprintf("%" PRId64, answer->conversations_unchanged));
+    json_object_set_new(root, "messagesImported", json_sprintf("%" PRId64, answer->messages_imported));
+    json_object_set_new(root, "conversationsRefused", json_sprintf("%" PRId64, refused));
+    json_object_set_new(root, "refusals", refusals);
+    bool written = json_dumpf(root, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0 && putchar('\n') != EOF;
+    json_decref(root);
+    return written;
+}
+
 static int report_answer(const struct import *import,
                          const Casework__Cases__V1__ImportConversationsResponse *answer)
 {
     int64_t refused = (int64_t)import->refused_count + answer->conversations_refused;
-    show_refusals(import, answer);
     if (import->session->json)
-        print_json(stdout, &answer->base);
-    else
-        printf("%" PRId64 " conversations with %" PRId64 " messages imported, %" PRId64
-               " there already, %" PRId64 " refused\n",
-               answer->conversations_imported, answer->messages_imported, answer->conversations_unchanged,
-               refused);
+        return print_import_json(import, answer, refused) && refused == 0 ? 0 : 1;
+    show_refusals(import, answer);
+    printf("%" PRId64 " conversations with %" PRId64 " messages imported, %" PRId64 " there already, %" PRId64
+           " refused\n",
+           answer->conversations_imported, answer->messages_imported, answer->conversations_unchanged,
+           refused);
     return refused ? 1 : 0;
 }
 

@@ -69,8 +69,11 @@ static bool read_as_of(struct activity *activity)
     switch (request->as_of_case) {
     case CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_TIME:
         activity->as_of_time = true;
-        return wire_time_us(request->as_of_time, &activity->time) ||
-               error_bad_field(&activity->err, "as_of_time", "not a time");
+        if (!wire_time_us(request->as_of_time, &activity->time))
+            return error_bad_field(&activity->err, "as_of_time", "not a time");
+        /* what it will be like then is not known yet, and an answer about an instant never changes */
+        return activity->time <= suite_clock_now_us(activity->service->clock) ||
+               error_bad_field(&activity->err, "as_of_time", "must not be in the future");
     case CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_POSITION:
         if (request->as_of_position < 0)
             return error_bad_field(&activity->err, "as_of_position", "must not be negative");

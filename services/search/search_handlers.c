@@ -7,6 +7,7 @@
 #include "rpc/name.h"
 #include "rpc/page.h"
 #include "rpc/wire.h"
+#include "search/search_presence.h"
 
 #include <limits.h>
 #include <string.h>
@@ -215,6 +216,10 @@ static void run(struct search *search)
     struct search_answer answer;
     if (!search_index_query(search->service->index, search->account, &search->query, search->memory, &answer,
                             &search->err))
+        rpc_call_fail(search->call, &search->err);
+    else if (answer.total == 0 &&
+             !search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
+                                    search->memory, &search->err))
         rpc_call_fail(search->call, &search->err);
     else if (!fill_response(search, &answer, &response))
         rpc_call_fail_memory(search->call);

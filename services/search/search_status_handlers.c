@@ -8,6 +8,7 @@
 #include "rpc/page.h"
 #include "rpc/wire.h"
 #include "search/search_lag.h"
+#include "search/search_presence.h"
 
 #include <string.h>
 
@@ -115,7 +116,10 @@ static void get_index_status(rpc_call *call, const ProtobufCMessage *message, vo
     int64_t timeout_us = left > LAG_TIMEOUT ? LAG_TIMEOUT : left > 1 ? left : 1;
     search_index_positions(status.service->index, &status.positions);
     status.response.epoch = status.positions.epoch;
-    if (read_request(&status) && fill_lag(&status, timeout_us) && fill_accounts(&status))
+    if (read_request(&status) &&
+        (!status.account || search_presence_check(status.service, status.account, rpc_call_deadline_us(call),
+                                                  status.memory, &status.err)) &&
+        fill_lag(&status, timeout_us) && fill_accounts(&status))
         rpc_call_reply(call, &status.response.base);
     else
         rpc_call_fail(call, &status.err);

@@ -14,7 +14,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const ProtobufCMessageDescriptor *const types[] = {
+enum { TYPE_COUNT = 6 };
+
+static const ProtobufCMessageDescriptor *const types[TYPE_COUNT] = {
     &google__rpc__status__descriptor,
     &google__rpc__error_info__descriptor,
     &google__rpc__bad_request__descriptor,
@@ -46,8 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     error err = {.code = STATUS_OK};
     if (!memory)
         return 0;
-    if (wire_unpack(types[data[0] % (sizeof types / sizeof *types)], data + 1, size - 1, memory, &message,
-                    &err)) {
+    if (wire_unpack(types[data[0] % TYPE_COUNT], data + 1, size - 1, memory, &message, &err)) {
         if (!wire_check_text(message, &err))
             abort();
         check_again(message, memory);

@@ -207,6 +207,15 @@ static bool fill_response(const struct search *search, const struct search_answe
     return room;
 }
 
+static bool find(struct search *search, struct search_answer *ret_answer)
+{
+    return search_index_query(search->service->index, search->account, &search->query, search->memory,
+                              ret_answer, &search->err) &&
+           (ret_answer->total > 0 ||
+            search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
+                                  search->memory, &search->err));
+}
+
 /* The position is asked for first: the index may be further than the answer says, never less far. */
 static void run(struct search *search)
 {
@@ -214,12 +223,7 @@ static void run(struct search *search)
     response.indexed_position =
         search_index_position(search->service->index, feed_partition(search->account));
     struct search_answer answer;
-    if (!search_index_query(search->service->index, search->account, &search->query, search->memory, &answer,
-                            &search->err))
-        rpc_call_fail(search->call, &search->err);
-    else if (answer.total == 0 &&
-             !search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
-                                    search->memory, &search->err))
+    if (!find(search, &answer))
         rpc_call_fail(search->call, &search->err);
     else if (!fill_response(search, &answer, &response))
         rpc_call_fail_memory(search->call);

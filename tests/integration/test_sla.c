@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define MESSAGES (&casework__cases__v1__message_service__descriptor)
@@ -356,7 +357,7 @@ static void check_killed_at(const char *point)
         cr_assert_eq(count_closings(names[i]), 1);
     /* the service that is there now may come to the point too, after the case is closed: not while it is
      * stopped */
-    suite_pause(3 * CLOCK_SECOND);
+    sleep(3);
     cr_assert_eq(count_timers(), 0);
     end();
 }

@@ -219,15 +219,11 @@ static const struct external_entry *known_message(struct overlay *overlay, const
     return external->entry.exists ? external : NULL;
 }
 
-static bool add_run(struct overlay *overlay, struct case_command *command, error *err)
+/* A message into a case that is there, and the answer of both. */
+static bool run_message(struct overlay *overlay, struct case_command *command, struct case_entry *entry,
+                        const struct case_act *wanted, error *err)
 {
-    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
-    if (entry == NULL)
-        return false;
-    struct case_act act = command->change.act;
-    const struct external_entry *known = known_message(overlay, &entry->record, act.add.message.external_id);
-    if (known != NULL)
-        return answer_both(overlay, command, known->case_id, known->number, err);
+    struct case_act act = *wanted;
     if (!complete_message(overlay, &entry->record, &act.add.message, err))
         return false;
     struct case_context context =
@@ -236,6 +232,18 @@ static bool add_run(struct overlay *overlay, struct case_command *command, error
     case_change_begin(&change, &entry->record);
     return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
            answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+}
+
+static bool add_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    if (entry == NULL)
+        return false;
+    const struct case_act *act = &command->change.act;
+    const struct external_entry *known = known_message(overlay, &entry->record, act->add.message.external_id);
+    if (known != NULL)
+        return answer_both(overlay, command, known->case_id, known->number, err);
+    return run_message(overlay, command, entry, act, err);
 }
 
 const struct method_ops message_add_ops = {add_gather, add_run};
@@ -460,15 +468,7 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
     if (entry == NULL)
         return receive_into_new(overlay, command, contact, &channel->record, &key, err);
 
-    struct case_act act = command->receive.message;
-    if (!complete_message(overlay, &entry->record, &act.add.message, err))
-        return false;
-    struct case_context context =
-        batch_case_context(overlay, command, overlay_account(overlay, command->account));
-    struct case_change change;
-    case_change_begin(&change, &entry->record);
-    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
-           answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+    return run_message(overlay, command, entry, &command->receive.message, err);
 }
 
 const struct method_ops message_receive_ops = {receive_gather, receive_run};

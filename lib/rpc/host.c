@@ -12,11 +12,12 @@ enum { EXIT_WRONG_SETTING = 2 };
 int rpc_host_configure(struct rpc_host *host, const char *service, const char *purpose,
                        const struct config_option *options, int argc, char **argv)
 {
-    char program[64];
+    static char program[64];
     error err = {0};
     enum log_level level = LOG_LEVEL_INFO;
     rpc_signals_block();
     snprintf(program, sizeof program, "casework-%s", service);
+    host->subject = program;
     enum config_outcome outcome = config_read(program, purpose, options, argc, argv, &err);
     if (outcome == CONFIG_EXIT)
         return EXIT_SUCCESS;
@@ -79,6 +80,24 @@ bool rpc_host_open(struct rpc_host *host, error *err)
         .descriptor_set_size = casework_descriptor_set_size,
     };
     return serve_metrics(host, err) && rpc_server_new(&options, &host->server, err);
+}
+
+bool rpc_host_channel(const struct rpc_host *host, const char *target, rpc_channel **ret_channel, error *err)
+{
+    const struct rpc_channel_options options = {
+        .target = target,
+        .key_directory = *host->key_directory ? host->key_directory : NULL,
+        .subject = host->subject,
+        .tls_ca_file = host->tls_ca_file,
+        .tls_certificate_file = host->tls_certificate_file,
+        .tls_key_file = host->tls_key_file,
+    };
+    return rpc_channel_new(&options, ret_channel, err);
+}
+
+void rpc_host_set_serving(void *host)
+{
+    rpc_server_set_serving(((const struct rpc_host *)host)->server, true);
 }
 
 bool rpc_host_serve(struct rpc_host *host, error *err)

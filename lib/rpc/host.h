@@ -19,16 +19,18 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/metrics.h"
+#include "rpc/client.h"
 #include "rpc/server.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct rpc_host {
-    /* Settings. Texts belong to the configuration. */
+    /* Settings. Texts belong to the configuration; "" where there is none. */
     const char *listen_address, *metrics_address, *key_directory, *log_level;
-    const char *tls_certificate_file, *tls_key_file, *tls_client_ca_file;
+    const char *tls_certificate_file, *tls_key_file, *tls_client_ca_file, *tls_ca_file;
     int64_t queues, threads_per_queue, workers, drain_us;
+    const char *subject; /* "casework-search": who this service is to the others */
     /* What runs. */
     rpc_server *server;
     metrics_server *metrics;
@@ -64,6 +66,10 @@ struct rpc_host {
          .help = "who signs the clients' certificates, PEM; empty: clients need none",                  \
          .fallback = "",                                                                                \
          .value = &(host).tls_client_ca_file},                                                          \
+        {.env = "TLS_CA_FILE",                                                                          \
+         .help = "who signs the other services' certificates, PEM; empty: plain text to them",          \
+         .fallback = "",                                                                                \
+         .value = &(host).tls_ca_file},                                                                 \
         {.env = "RPC_QUEUES",                                                                           \
          .help = "completion queues",                                                                   \
          .fallback = "1",                                                                               \
@@ -99,6 +105,16 @@ int rpc_host_configure(struct rpc_host *host, const char *service, const char *p
 
 /* Makes the server with the contract's descriptors (nothing is bound yet), and serves metrics. */
 bool rpc_host_open(struct rpc_host *host, error *err) __attribute__((warn_unused_result));
+
+/*
+ * A channel to another service, as this one: with short-lived tokens from its own keys, and over TLS, showing
+ * its own certificate, where TLS_CA_FILE says so. The caller's to free.
+ */
+bool rpc_host_channel(const struct rpc_host *host, const char *target, rpc_channel **ret_channel, error *err)
+    __attribute__((warn_unused_result));
+
+/* Says SERVING. Takes the host as what a caught-up callback gets. */
+void rpc_host_set_serving(void *host);
 
 /* Starts the server, logs where, and waits for SIGTERM or SIGINT. Health is the service's to set. */
 bool rpc_host_serve(struct rpc_host *host, error *err) __attribute__((warn_unused_result));

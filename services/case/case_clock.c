@@ -331,15 +331,14 @@ static void handle_advance(rpc_call *call, const ProtobufCMessage *request, void
     rpc_call_reply(call, &response.base);
 }
 
-static bool add_peer(case_clock *clock, const char *keys, const char *name, const char *target, error *err)
+static bool add_peer(case_clock *clock, const struct rpc_host *host, const char *name, const char *target,
+                     error *err)
 {
     if (clock->peer_count == PEERS_MAX)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_PEERS", "more than %d replicas",
                          PEERS_MAX);
-    const struct rpc_channel_options options = {
-        .target = target, .key_directory = keys, .subject = "casework-case"};
     struct peer *peer = &clock->peers[clock->peer_count];
-    if (!rpc_channel_new(&options, &peer->channel, err))
+    if (!rpc_host_channel(host, target, &peer->channel, err))
         return false;
     peer->name = name;
     clock->peer_count++;
@@ -347,24 +346,25 @@ static bool add_peer(case_clock *clock, const char *keys, const char *name, cons
 }
 
 /* A channel for each replica: a call that is balanced over them would reach only one. */
-static bool add_replicas(case_clock *clock, const char *keys, const struct case_clock_peer *peer, error *err)
+static bool add_replicas(case_clock *clock, const struct rpc_host *host, const struct case_clock_peer *peer,
+                         error *err)
 {
     static const char list[] = "ipv4:";
     if (strncmp(peer->target, list, sizeof list - 1) != 0)
-        return !*peer->target || add_peer(clock, keys, peer->name, peer->target, err);
+        return !*peer->target || add_peer(clock, host, peer->name, peer->target, err);
     const char *address = peer->target + sizeof list - 1;
     while (*address) {
         char target[TARGET_MAX];
         size_t length = strcspn(address, ",");
         snprintf(target, sizeof target, "%s%.*s", list, (int)length, address);
-        if (!add_peer(clock, keys, peer->name, target, err))
+        if (!add_peer(clock, host, peer->name, target, err))
             return false;
         address += length + (address[length] == ',');
     }
     return true;
 }
 
-bool case_clock_new(const struct pg_options *connection, const char *keys,
+bool case_clock_new(const struct pg_options *connection, const struct rpc_host *host,
                     const struct case_clock_peer *peers, size_t count, case_clock **ret_clock, error *err)
 {
     case_clock *clock = calloc(1, sizeof *clock);
@@ -372,7 +372,7 @@ bool case_clock_new(const struct pg_options *connection, const char *keys,
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the clock");
     clock->connection = *connection;
     for (size_t i = 0; i < count; i++) {
-        if (!add_replicas(clock, keys, &peers[i], err)) {
+        if (!add_replicas(clock, host, &peers[i], err)) {
             case_clock_free(clock);
             return false;
         }

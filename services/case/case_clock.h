@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "pg/pg.h"
-#include "rpc/client.h"
+#include "rpc/host.h"
 #include "rpc/server.h"
 
 #include <stdbool.h>
@@ -32,10 +32,9 @@ bool case_clock_prepare(const struct pg_options *connection, bool manual, int64_
     __attribute__((warn_unused_result));
 
 /*
- * `keys`: the key directory that tokens for the peers are made with, NULL for none. Its text, the
- * connection's and the names must outlive the clock.
+ * The host says how to reach the peers. The connection's text and the names must outlive the clock.
  */
-bool case_clock_new(const struct pg_options *connection, const char *keys,
+bool case_clock_new(const struct pg_options *connection, const struct rpc_host *host,
                     const struct case_clock_peer *peers, size_t count, case_clock **ret_clock, error *err)
     __attribute__((warn_unused_result));
 void case_clock_free(case_clock *clock); /* takes NULL */

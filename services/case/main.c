@@ -55,8 +55,7 @@ static bool open_clock(struct service *service, const struct rpc_host *host, con
     const struct case_clock_peer peers[] = {{"search", settings->search_target},
                                             {"sla", settings->sla_target},
                                             {"report", settings->report_target}};
-    const char *keys = host->key_directory[0] == '\0' ? NULL : host->key_directory;
-    return case_clock_new(&service->connection, keys, peers, sizeof peers / sizeof peers[0], &service->clock,
+    return case_clock_new(&service->connection, host, peers, sizeof peers / sizeof peers[0], &service->clock,
                           err) &&
            rpc_server_add(host->server, case_clock_methods, service->clock, err);
 }

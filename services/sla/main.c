@@ -2,31 +2,26 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "feed/host.h"
 #include "pg/migrate.h"
-#include "rpc/host.h"
 #include "sla/sla_handlers.h"
 #include "sla/sla_metrics.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct settings {
-    const char *case_target, *clock, *database_url, *redis_url;
+    const char *database_url, *redis_url;
     int64_t lease_us, interval_us, grace_us, in_flight_max;
 };
 
 struct program {
     struct rpc_host host;
+    struct feed_host feed_host;
     struct settings settings;
     struct sla_service service;
     struct sla_progress progress;
     pg_pool *pool;
 };
-
-static void serve(void *context)
-{
-    rpc_server_set_serving(((const struct program *)context)->host.server, true);
-}
 
 static void lost(void *context)
 {
@@ -56,21 +51,6 @@ static bool open_stores(struct program *program, error *err)
            timer_store_new(&redis, &parts->timers, err);
 }
 
-static bool open_case_service(struct program *program, error *err)
-{
-    const char *keys = program->host.key_directory;
-    const struct rpc_channel_options options = {
-        .target = program->settings.case_target,
-        .key_directory = *keys ? keys : NULL,
-        .subject = "casework-sla",
-    };
-    bool manual = strcmp(program->settings.clock, "manual") == 0;
-    if (!manual && strcmp(program->settings.clock, "real") != 0)
-        return error_set(err, STATUS_INVALID_ARGUMENT, "", "CLOCK: neither real nor manual");
-    return rpc_channel_new(&options, &program->service.parts.cases, err) &&
-           suite_clock_new(program->service.parts.cases, manual, &program->service.parts.clock, err);
-}
-
 static bool start_parts(struct program *program, error *err)
 {
     struct sla_service *service = &program->service;
@@ -90,7 +70,7 @@ static bool start_parts(struct program *program, error *err)
     };
     return sla_firing_new(&firing, &parts->firing, err) &&
            sla_healer_new(parts, &healer, &service->healer, err) && sla_firing_start(parts->firing, err) &&
-           sla_feed_new(parts, service->healer, serve, program, &service->feed, err);
+           sla_feed_new(parts, service->healer, rpc_host_set_serving, &program->host, &service->feed, err);
 }
 
 static bool run(struct program *program, error *err)
@@ -98,16 +78,15 @@ static bool run(struct program *program, error *err)
     struct sla_service *service = &program->service;
     service->parts.progress = &program->progress;
     sla_metrics_init();
-    if (!open_stores(program, err) || !open_case_service(program, err) || !rpc_host_open(&program->host, err))
+    if (!open_stores(program, err) || !feed_host_open(&program->feed_host, &program->host, err))
         return false;
     service->server = program->host.server;
-    if (!rpc_server_add(service->server, sla_policy_methods, service, err) ||
-        !rpc_server_add(service->server, sla_timer_methods, service, err) || !start_parts(program, err))
-        return false;
-    if (suite_clock_is_manual(service->parts.clock) &&
-        !suite_clock_serve(service->parts.clock, service->server, settle, service, err))
-        return false;
-    return rpc_host_serve(&program->host, err);
+    service->parts.cases = program->feed_host.cases;
+    service->parts.clock = program->feed_host.clock;
+    return rpc_server_add(service->server, sla_policy_methods, service, err) &&
+           rpc_server_add(service->server, sla_timer_methods, service, err) && start_parts(program, err) &&
+           feed_host_follow_clock(&program->feed_host, &program->host, settle, service, err) &&
+           rpc_host_serve(&program->host, err);
 }
 
 static void close_all(struct program *program)
@@ -119,8 +98,7 @@ static void close_all(struct program *program)
     sla_feed_free(service->feed);
     sla_healer_free(service->healer);
     sla_firing_free(service->parts.firing);
-    suite_clock_free(service->parts.clock);
-    rpc_channel_free(service->parts.cases);
+    feed_host_close(&program->feed_host);
     timer_store_free(service->parts.timers);
     sla_policies_free(service->parts.policies);
     pg_pool_free(program->pool);
@@ -132,11 +110,7 @@ int main(int argc, char **argv)
     struct settings *settings = &program.settings;
     const struct config_option options[] = {
         RPC_HOST_OPTIONS(program.host, "127.0.0.1:7003", "127.0.0.1:9103"),
-        {.env = "CASE_TARGET",
-         .help = "the case service",
-         .fallback = "127.0.0.1:7001",
-         .value = &settings->case_target},
-        {.env = "CLOCK", .help = "real or manual", .fallback = "real", .value = &settings->clock},
+        FEED_HOST_OPTIONS(program.feed_host),
         {.env = "DATABASE_URL",
          .help = "PostgreSQL, for the policies",
          .secret = true,

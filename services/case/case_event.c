@@ -218,6 +218,14 @@ static bool append_packed(const Casework__Cases__V1__Event *event, bytes *out)
     return true;
 }
 
+static void pack_lock(struct packer *p, const struct case_event *event, Casework__Cases__V1__LockFacts *out)
+{
+    casework__cases__v1__lock_facts__init(out);
+    out->agent = name(p, "agents", event->lock_agent);
+    out->session = (char *)event->lock_session;
+    out->token = event->lock_token;
+}
+
 bool case_event_pack(const struct case_event *event, int partition, arena *scratch, bytes *out)
 {
     struct packer p = {.scratch = scratch, .account = event->account};
@@ -227,6 +235,7 @@ bool case_event_pack(const struct case_event *event, int partition, arena *scrat
     Casework__Cases__V1__CaseFacts case_facts;
     Casework__Cases__V1__AccountFacts account_facts;
     Casework__Cases__V1__ChannelFacts channel_facts;
+    Casework__Cases__V1__LockFacts lock_facts;
     Google__Protobuf__Duration grace;
 
     casework__cases__v1__event__init(&message);
@@ -264,6 +273,10 @@ bool case_event_pack(const struct case_event *event, int partition, arena *scrat
         channel_facts.network = (char *)event->channel_facts->network;
         channel_facts.address = (char *)event->channel_facts->address;
         message.channel_facts = &channel_facts;
+    }
+    if (event->lock_agent != NULL) {
+        pack_lock(&p, event, &lock_facts);
+        message.lock_facts = &lock_facts;
     }
     return !p.failed && append_packed(&message, out);
 }

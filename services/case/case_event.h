@@ -35,6 +35,9 @@ enum event_kind {
     EVENT_KIND_CONTACT_UPDATED = 23,
     EVENT_KIND_CHANNEL_CREATED = 25,
     EVENT_KIND_CHANNEL_UPDATED = 26,
+    EVENT_KIND_LOCK_GRANTED = 28,
+    EVENT_KIND_LOCK_RELEASED = 29,
+    EVENT_KIND_LOCK_BROKEN = 30,
 };
 
 enum { EVENT_FIELDS_MAX = 8 };
@@ -55,6 +58,8 @@ struct case_event {
     const char *resource; /* "agents/anna", "contacts/7", "channels/mail"; "" for none */
     const struct account_record *account_facts;
     const struct channel_record *channel_facts;
+    const char *lock_agent, *lock_session; /* of events of locks: who has or had it; else NULL */
+    int64_t lock_token;
     const char *changed_fields[EVENT_FIELDS_MAX];
     size_t changed_field_count;
 };

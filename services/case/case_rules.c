@@ -1,3 +1,4 @@
+#include "case/case_rules_lock.h"
 #include "case/case_rules_steps.h"
 
 #include <string.h>
@@ -28,6 +29,13 @@ static bool open_case(const struct case_context *context, struct case_change *ch
     return case_step_event(context, change, EVENT_KIND_MESSAGE_STATE_CHANGED, NULL, err) != NULL;
 }
 
+static bool delete_case(const struct case_context *context, int to, struct case_change *change, error *err)
+{
+    const struct case_tabs nobody_waits = {0};
+    return case_step_status(context, change, to, EVENT_KIND_CASE_DELETED, err) &&
+           case_rules_settle_lock(context, &nobody_waits, change, err);
+}
+
 /* Mark pending, resolve, reopen, delete, undelete. */
 static bool change_status(const struct case_context *context, enum case_row row, struct case_change *change,
                           error *err)
@@ -37,7 +45,7 @@ static bool change_status(const struct case_context *context, enum case_row row,
     if (to == CASE_REFUSED)
         return case_step_refuse(after, err);
     if (row == CASE_ROW_DELETED)
-        return case_step_status(context, change, to, EVENT_KIND_CASE_DELETED, err);
+        return delete_case(context, to, change, err);
     if (row == CASE_ROW_UNDELETED)
         return case_step_status(context, change, to, EVENT_KIND_CASE_UNDELETED, err);
     if (!case_step_open_first(context, change, err))
@@ -295,8 +303,11 @@ static bool is_harmless(const struct case_act *act)
            act->kind == CASE_ACT_CLOSE;
 }
 
-static bool check_before(const struct case_act *act, const struct case_record *before, error *err)
+static bool check_before(const struct case_context *context, const struct case_act *act,
+                         const struct case_record *before, error *err)
 {
+    if (act->kind != CASE_ACT_OPEN && !case_rules_check_lock(context, before, err))
+        return false;
     if (act->expected_version != 0 && act->expected_version != before->version)
         return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "case %lld has changed since",
                          (long long)before->id);
@@ -313,7 +324,7 @@ static bool check_before(const struct case_act *act, const struct case_record *b
 bool case_rules_apply(const struct case_context *context, const struct case_act *act,
                       struct case_change *change, error *err)
 {
-    if (!check_before(act, &change->after, err))
+    if (!check_before(context, act, &change->after, err))
         return false;
     switch (act->kind) {
     case CASE_ACT_OPEN:

@@ -59,6 +59,13 @@ static bool is_status_event(enum event_kind kind)
            kind == EVENT_KIND_CASE_DELETED || kind == EVENT_KIND_CASE_UNDELETED;
 }
 
+/* Who holds a case is no change of what is in it: lists by the last change stay as they are. */
+static bool is_lock_event(enum event_kind kind)
+{
+    return kind == EVENT_KIND_LOCK_GRANTED || kind == EVENT_KIND_LOCK_RELEASED ||
+           kind == EVENT_KIND_LOCK_BROKEN;
+}
+
 /* What restarts the resolved rule: any message but the system's, status, owner, texts, tags, message states.
  */
 static bool is_change(enum event_kind kind, const struct message_record *message)
@@ -119,10 +126,11 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
         return NULL;
     }
     after->version++;
+    int64_t time = context->now > after->update_time ? context->now : after->update_time;
     /* Original times of an imported conversation may be given out of order; a case's own times never run
      * back. */
-    if (context->now > after->update_time)
-        after->update_time = context->now;
+    if (!is_lock_event(kind))
+        after->update_time = time;
     if (is_change(kind, message)) {
         after->change_version++;
         after->change_time = after->update_time;
@@ -135,7 +143,7 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
     *event = (struct case_event){
         .kind = kind,
         .account = after->account,
-        .time = after->update_time,
+        .time = time,
         .actor = context->actor,
         .facts = facts,
         .message = message,

@@ -7,14 +7,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-static const struct pg_statement get_transaction_id = {
-    .name = "get_transaction_id",
-    .sql = "SELECT pg_current_xact_id()",
-};
+/* What every row of a lock statement begins with. */
+enum { LOCK_PARTITION, LOCK_XID };
 
 unsigned pg_batch_partition(const pg_batch *batch)
 {
-    return batch->partition;
+    return batch->count ? batch->commands[0]->partition : 0;
 }
 
 size_t pg_batch_count(const pg_batch *batch)
@@ -119,13 +117,79 @@ bool pg_batch_fetch(pg_batch *batch, error *err)
 
 /* --- one run --- */
 
+static void add_partition(pg_batch *batch, unsigned partition)
+{
+    if (batch->has[partition])
+        return;
+    batch->has[partition] = true;
+    batch->partitions[batch->partition_count++] = partition;
+}
+
+static void clear_partitions(pg_batch *batch)
+{
+    for (size_t i = 0; i < batch->partition_count; i++)
+        batch->has[batch->partitions[i]] = false;
+    batch->partition_count = 0;
+}
+
+static void collect_partitions(pg_batch *batch)
+{
+    clear_partitions(batch);
+    for (size_t i = 0; i < batch->count; i++)
+        add_partition(batch, batch->commands[i]->partition);
+}
+
+void pg_batch_add_partitions(const pg_batch *batch, pg_params *params)
+{
+    pg_array *partitions = pg_add_array(params, PG_INT2);
+    for (size_t i = 0; i < batch->partition_count; i++)
+        pg_put_int(partitions, batch->partitions[i]);
+}
+
 static bool queue_opening(pg_batch *batch, const struct pg_lane_ops *ops, error *err)
 {
     pg_params p;
+    collect_partitions(batch);
     pg_params_init(&p, batch->memory);
-    pg_add_int2(&p, batch->partition);
-    return pg_send(batch->conn, &pg_statement_begin, NULL, err) && pg_send(batch->conn, ops->lock, &p, err) &&
-           pg_send(batch->conn, &get_transaction_id, NULL, err);
+    pg_batch_add_partitions(batch, &p);
+    return pg_send(batch->conn, &pg_statement_begin, NULL, err) &&
+           pg_send(batch->conn, batch->waits ? ops->lock : ops->lock_free, &p, err);
+}
+
+/* Moves the commands of partitions that were not got behind the others; both keep their order. */
+static bool leave_out(pg_batch *batch, error *err)
+{
+    struct pg_command **others = arena_alloc(batch->memory, batch->count * sizeof(struct pg_command *));
+    size_t kept = 0, left_out = 0;
+    if (!others)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->has[batch->commands[i]->partition])
+            batch->commands[kept++] = batch->commands[i];
+        else
+            others[left_out++] = batch->commands[i];
+    }
+    memcpy(batch->commands + kept, others, left_out * sizeof(struct pg_command *));
+    batch->count = kept;
+    batch->left_out = left_out;
+    return true;
+}
+
+/* Goes by the lock statement's rows from now on. */
+static bool take_partitions(pg_batch *batch, error *err)
+{
+    size_t asked = batch->partition_count;
+    clear_partitions(batch);
+    for (int row = 0; row < pg_rows(batch->lock); row++) {
+        int64_t partition = pg_get_int(batch->lock, row, LOCK_PARTITION);
+        if (partition < 0 || partition >= batch->partition_limit)
+            return misuse(err, "the lock statement gave a partition that there is not");
+        add_partition(batch, (unsigned)partition);
+        batch->xid = pg_get_int(batch->lock, row, LOCK_XID);
+    }
+    if (batch->waits && batch->partition_count != asked)
+        return misuse(err, "the lock statement gave no row for the partition it waited for");
+    return batch->partition_count == asked || leave_out(batch, err);
 }
 
 static bool receive_lock(pg_batch *batch, error *err)
@@ -137,9 +201,7 @@ static bool receive_lock(pg_batch *batch, error *err)
         return false;
     }
     batch->lock = (pg_result *)result;
-    if (pg_rows(batch->lock) != 1)
-        return misuse(err, "the lock statement gave no row for the partition");
-    return true;
+    return take_partitions(batch, err);
 }
 
 static bool receive_opening(pg_batch *batch, error *err)
@@ -148,11 +210,7 @@ static bool receive_opening(pg_batch *batch, error *err)
     if (!pg_conn_receive(batch->conn, 0, &result, err))
         return false;
     PQclear(result);
-    if (!receive_lock(batch, err) || !pg_conn_receive(batch->conn, 0, &result, err))
-        return false;
-    batch->xid = pg_get_int((pg_result *)result, 0, 0);
-    PQclear(result);
-    return receive_reads(batch, err);
+    return receive_lock(batch, err) && receive_reads(batch, err);
 }
 
 static bool open_and_decide(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err)
@@ -164,7 +222,7 @@ static bool open_and_decide(pg_batch *batch, const struct pg_lane_ops *ops, void
         !receive_opening(batch, err))
         return false;
     batch->phase = PG_BATCH_DECIDE;
-    return ops->decide(context, batch, err);
+    return batch->count == 0 || ops->decide(context, batch, err);
 }
 
 /* From here on nobody but the server knows whether the transaction is committed, until COMMIT has come back.
@@ -214,7 +272,7 @@ static int64_t new_mark(void)
 enum pg_run pg_batch_run(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err)
 {
     batch->phase = PG_BATCH_READ;
-    batch->reads = batch->received = batch->writes = 0;
+    batch->reads = batch->received = batch->writes = batch->left_out = 0;
     batch->xid = 0;
     batch->mark = new_mark();
     batch->state = NULL;

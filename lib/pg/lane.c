@@ -22,11 +22,15 @@ static const struct pg_statement get_fate = {
     .sql = "SELECT pg_xact_status($1::xid8)",
 };
 
+/* When no partition of a batch could be had: until the next try. */
+#define LEFT_OUT_PAUSE (CLOCK_SECOND / 1000)
+
 /* One partition: its commands, first come first served. At most one lane works for it at a time. */
 struct waiting {
     struct pg_command *first, **last;
     unsigned count;
-    bool busy; /* a lane runs a batch of it */
+    bool busy;     /* a lane runs a batch of it */
+    bool left_out; /* the last batch found it with another writer */
 };
 
 struct lane {
@@ -37,6 +41,9 @@ struct lane {
     pg_conn *conn;
     pg_batch batch;
     struct pg_command **commands; /* of the batch being run */
+    unsigned *taken;              /* its partitions */
+    unsigned taken_count;
+    bool waits; /* for the one there is */
 };
 
 struct pg_lanes {
@@ -51,10 +58,11 @@ struct pg_lanes {
     struct waiting *waiting; /* by partition */
     unsigned *ready;         /* ring of partitions with commands and without a lane, longest waiting first */
     unsigned ready_first, ready_count;
+    unsigned waiters; /* lanes whose batch waits for a partition */
     bool stopping;
     int64_t stop_at; /* monotonic */
 
-    metrics_counter *batches, *batch_commands, *reruns, *lost_commits;
+    metrics_counter *batches, *batch_commands, *reruns, *left_out, *lost_commits;
     metrics_histogram *batch_time;
 };
 
@@ -178,7 +186,7 @@ static enum fate ask_fate(struct lane *lane, int64_t xid, error *err)
     return fate;
 }
 
-/* Whose is a committed transaction of our id after a crash? Ours for sure if the partition still carries our
+/* Whose is a committed transaction of our id after a crash? Ours for sure if a partition still carries our
  * mark. */
 static enum fate check_mark(struct lane *lane, error *err)
 {
@@ -186,10 +194,12 @@ static enum fate check_mark(struct lane *lane, error *err)
     pg_result *result;
     const struct pg_statement *statement = lane->lanes->ops->mark;
     pg_params_init(&p, lane->batch.memory);
-    pg_add_int2(&p, lane->batch.partition);
+    pg_batch_add_partitions(&lane->batch, &p);
     if (!statement || !pg_query(lane->conn, statement, &p, 0, &result, err))
         return FATE_UNKNOWN;
-    bool ours = pg_rows(result) == 1 && pg_get_int(result, 0, 0) == lane->batch.mark;
+    bool ours = false;
+    for (int row = 0; row < pg_rows(result); row++)
+        ours |= !pg_is_null(result, row, 0) && pg_get_int(result, row, 0) == lane->batch.mark;
     pg_result_free(result);
     return ours ? FATE_COMMITTED : FATE_UNKNOWN;
 }
@@ -254,10 +264,36 @@ static bool is_worth_again(enum pg_run run, const error *err, int runs, int *los
     return run == PG_RUN_FAILED && err->code == STATUS_ABORTED && runs < RUNS_MAX;
 }
 
+/* One lane always stays free of waiting, so that a partition that somebody keeps does not stop the others. */
+static bool may_wait(const pg_lanes *lanes)
+{
+    return lanes->options.lanes == 1 || lanes->waiters + 1 < lanes->options.lanes;
+}
+
+/* Commands whose partition another writer has are the first of their queues again. True: a batch may wait for
+ * one of them. */
+static bool put_back(pg_lanes *lanes, struct pg_command **commands, size_t count)
+{
+    metrics_add(lanes->left_out, (int64_t)count);
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = count; i-- > 0;) {
+        struct waiting *w = &lanes->waiting[commands[i]->partition];
+        if (!w->first)
+            w->last = &commands[i]->next;
+        commands[i]->next = w->first;
+        w->first = commands[i];
+        w->count++;
+        w->left_out = true;
+    }
+    bool can_wait = may_wait(lanes);
+    pthread_mutex_unlock(&lanes->lock);
+    return can_wait;
+}
+
 static void run_alone(struct lane *lane, struct pg_command **commands, size_t count);
 
-/* Runs commands of one partition until each of them has been told its outcome. */
-static void run_commands(struct lane *lane, struct pg_command **commands, size_t count)
+/* Runs commands until each of them has been told its outcome or was put back. */
+static void run_commands(struct lane *lane, struct pg_command **commands, size_t count, bool waits)
 {
     const struct pg_lane_ops *ops = lane->lanes->ops;
     void *context = lane->lanes->context;
@@ -277,11 +313,17 @@ static void run_commands(struct lane *lane, struct pg_command **commands, size_t
         batch->conn = lane->conn;
         batch->commands = commands;
         batch->count = count;
+        batch->waits = waits;
         run = pg_batch_run(batch, ops, context, &err);
         if (run == PG_RUN_LOST_AT_COMMIT)
             run = resolve_lost_commit(lane, &err);
         metrics_add(runs == 1 ? lane->lanes->batches : lane->lanes->reruns, 1);
         pg_batch_end(batch, ops, context, run == PG_RUN_COMMITTED);
+        if (batch->left_out > 0) {
+            count = batch->count;
+            if (!put_back(lane->lanes, commands + count, batch->left_out) && count == 0)
+                nanosleep(&(struct timespec){.tv_nsec = LEFT_OUT_PAUSE * 1000}, NULL);
+        }
         if (run == PG_RUN_COMMITTED || run == PG_RUN_NOTHING) {
             tell_all(commands, count);
             pg_batch_clear(batch);
@@ -300,7 +342,7 @@ static void run_alone(struct lane *lane, struct pg_command **commands, size_t co
 {
     for (size_t i = 0; i < count; i++) {
         struct pg_command *one = commands[i];
-        run_commands(lane, &one, 1);
+        run_commands(lane, &one, 1, true);
     }
 }
 
@@ -313,34 +355,57 @@ static void add_ready(pg_lanes *lanes, unsigned partition)
     pthread_cond_signal(&lanes->wake);
 }
 
-/* The next batch of the partition that has waited longest. */
-static size_t take_batch(pg_lanes *lanes, struct lane *lane)
+static void take_commands(struct lane *lane, struct waiting *w, size_t *count)
 {
-    unsigned partition = lanes->ready[lanes->ready_first];
-    struct waiting *w = &lanes->waiting[partition];
-    size_t count = 0;
-    lanes->ready_first = (lanes->ready_first + 1) % lanes->options.partitions;
-    lanes->ready_count--;
-    while (w->first && count < lanes->options.batch_max) {
-        lane->commands[count++] = w->first;
+    while (w->first && *count < lane->lanes->options.batch_max) {
+        lane->commands[(*count)++] = w->first;
         w->first = w->first->next;
+        w->count--;
     }
     if (!w->first)
         w->last = &w->first;
-    w->count -= (unsigned)count;
     w->busy = true;
-    lane->batch.partition = partition;
+}
+
+static bool is_to_wait(const pg_lanes *lanes)
+{
+    return lanes->ready_count > 0 && lanes->waiting[lanes->ready[lanes->ready_first]].left_out &&
+           may_wait(lanes);
+}
+
+/* All that is ready, as far as it fits; or one partition that was left out before, to wait for it. */
+static size_t take_batch(pg_lanes *lanes, struct lane *lane)
+{
+    const struct pg_lane_options *options = &lanes->options;
+    size_t count = 0;
+    lane->taken_count = 0;
+    lane->waits = is_to_wait(lanes);
+    lanes->waiters += lane->waits;
+    do {
+        unsigned partition = lanes->ready[lanes->ready_first];
+        struct waiting *w = &lanes->waiting[partition];
+        lanes->ready_first = (lanes->ready_first + 1) % options->partitions;
+        lanes->ready_count--;
+        w->left_out = false;
+        take_commands(lane, w, &count);
+        lane->taken[lane->taken_count++] = partition;
+    } while (!lane->waits && lanes->ready_count > 0 && !is_to_wait(lanes) && count < options->batch_max &&
+             lane->taken_count < options->spread_max);
     return count;
 }
 
 /* What has come in meanwhile queues up behind the other partitions. */
-static void give_back(pg_lanes *lanes, unsigned partition)
+static void give_back(pg_lanes *lanes, struct lane *lane)
 {
     pthread_mutex_lock(&lanes->lock);
-    lanes->waiting[partition].busy = false;
-    if (lanes->waiting[partition].first)
-        add_ready(lanes, partition);
-    else if (lanes->stopping)
+    for (unsigned i = 0; i < lane->taken_count; i++) {
+        struct waiting *w = &lanes->waiting[lane->taken[i]];
+        w->busy = false;
+        if (w->first)
+            add_ready(lanes, lane->taken[i]);
+    }
+    lanes->waiters -= lane->waits;
+    if (lanes->stopping)
         pthread_cond_broadcast(&lanes->wake);
     pthread_mutex_unlock(&lanes->lock);
 }
@@ -381,9 +446,9 @@ static void *run_lane(void *argument)
             error_set(&err, STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping");
             fail_all(lane->commands, count, &err);
         } else {
-            run_commands(lane, lane->commands, count);
+            run_commands(lane, lane->commands, count, lane->waits);
         }
-        give_back(lane->lanes, lane->batch.partition);
+        give_back(lane->lanes, lane);
         metrics_add(lane->lanes->batch_commands, (int64_t)count);
         metrics_observe(lane->lanes->batch_time, clock_monotonic_us() - start);
     }
@@ -434,6 +499,8 @@ static void set_defaults(struct pg_lane_options *o)
         o->lanes = o->partitions;
     if (!o->batch_max)
         o->batch_max = 256;
+    if (!o->spread_max || o->spread_max > o->partitions)
+        o->spread_max = o->partitions;
     if (!o->queue_max)
         o->queue_max = 4096;
     if (!o->memory_max)
@@ -453,6 +520,8 @@ static void set_up_metrics(pg_lanes *lanes)
         metrics_counter_get("casework_lane_reruns_total", "Batches run again after a failure.", "");
     lanes->batch_commands =
         metrics_counter_get("casework_lane_commands_total", "Commands run in batches.", "");
+    lanes->left_out = metrics_counter_get(
+        "casework_lane_left_out_total", "Commands put back because another writer had their partition.", "");
     lanes->lost_commits =
         metrics_counter_get("casework_lane_lost_commits_total", "Commits whose answer was lost.", "");
     lanes->batch_time = metrics_histogram_get("casework_lane_batch_seconds",
@@ -464,8 +533,12 @@ static bool lane_init(struct lane *lane, pg_lanes *lanes, unsigned index)
     lane->lanes = lanes;
     lane->index = index;
     lane->commands = calloc(lanes->options.batch_max, sizeof(struct pg_command *));
+    lane->taken = calloc(lanes->options.partitions, sizeof *lane->taken);
     lane->batch.memory = arena_new(lanes->options.memory_max);
-    if (!lane->commands || !lane->batch.memory)
+    lane->batch.partitions = calloc(lanes->options.partitions, sizeof *lane->batch.partitions);
+    lane->batch.has = calloc(lanes->options.partitions, sizeof *lane->batch.has);
+    lane->batch.partition_limit = lanes->options.partitions;
+    if (!lane->commands || !lane->taken || !lane->batch.memory || !lane->batch.partitions || !lane->batch.has)
         return false;
     return pthread_create(&lane->thread, NULL, run_lane, lane) == 0 && (lane->running = true);
 }
@@ -477,6 +550,9 @@ static void lane_release(struct lane *lane)
     if (lane->batch.memory)
         pg_batch_clear(&lane->batch);
     free(lane->commands);
+    free(lane->taken);
+    free(lane->batch.partitions);
+    free(lane->batch.has);
     free(lane->batch.results);
     arena_free(lane->batch.memory);
 }

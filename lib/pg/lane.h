@@ -2,19 +2,24 @@
 #define CASEWORK_PG_LANE_H
 
 /*
- * Lanes: durable writes, many commands a transaction, one partition at a time.
+ * Lanes: durable writes, many commands a transaction, of several partitions.
  *
- * A lane is a thread with one connection in pipeline mode. A lane that is free takes the partition that has
- * waited longest, and of it what has queued up as its next batch; a partition is with one lane at a time. A
- * batch is one transaction in two round trips:
+ * A lane is a thread with one connection in pipeline mode. A lane that is free takes what has queued up, in
+ * the order in which the partitions have waited, of all partitions no other lane is in: that is its next
+ * batch. A batch is one transaction in two round trips:
  *
- *   (1)  BEGIN, the partition's row locked, the transaction's id, the reads that `read` queued  → one flush
+ *   (1)  BEGIN, the partitions' rows locked, the reads that `read` queued                → one flush
  *        `decide` gets the results, runs the rules command after command, queues set-based writes
- *   (2)  those writes, COMMIT                                                                  → one flush
+ *   (2)  those writes, COMMIT                                                            → one flush
  *
- * Every statement of (1) after the lock sees what all earlier holders of the partition committed, on any
+ * Every statement of (1) after the lock sees what all earlier holders of the partitions committed, on any
  * replica: READ COMMITTED takes a new snapshot per statement. Nothing is acknowledged before COMMIT has come
  * back.
+ *
+ * Partitions that another writer (a replica) holds are left out: their commands go back to the head of their
+ * queues, and the next batch of such a partition waits for it, and is of this partition alone. So a
+ * transaction that waits holds nothing, and writers cannot wait for each other in a circle. All lanes but one
+ * may wait at the same time: a partition that somebody keeps stops no other.
  *
  * What can go wrong, and what becomes of the commands (`outcome`):
  *
@@ -53,10 +58,14 @@ struct pg_command {
     error outcome; /* code STATUS_OK: committed (or nothing to write) */
 };
 
-/* One transaction's worth of commands, all of one partition, in the order submitted. Valid from `read` to
- * `finish`. */
+/*
+ * One transaction's worth of commands; those of one partition are in the order submitted. Valid from `read`
+ * to `finish`. In `decide` and later only those are there whose partition was got: fewer, perhaps, than in
+ * `read`, and then under other indexes.
+ */
 typedef struct pg_batch pg_batch;
 
+/* The partition of the first command: of all where the options say one a batch. */
 unsigned pg_batch_partition(const pg_batch *batch);
 size_t pg_batch_count(const pg_batch *batch);
 struct pg_command *pg_batch_command(const pg_batch *batch, size_t index);
@@ -79,14 +88,14 @@ bool pg_batch_read(pg_batch *batch, const struct pg_statement *statement, const 
  */
 bool pg_batch_fetch(pg_batch *batch, error *err) __attribute__((warn_unused_result));
 
-/* In `decide`: the row of the lock statement, and the result of a read. The batch owns them until after
- * `done`. */
+/* In `decide`: the rows of the lock statement, one for each partition got, and the result of a read. The
+ * batch owns them until after `done`. */
 const pg_result *pg_batch_lock(const pg_batch *batch);
 const pg_result *pg_batch_result(const pg_batch *batch, size_t index);
 
 /*
- * A random number of this run that the service stores in the partition's row with its writes (a bigint, in
- * the statement that moves the head), where `mark` of the ops finds it. It tells whether a transaction was
+ * A random number of this run that the service stores in the row of each partition it writes in (a bigint, in
+ * the statement that moves the heads), where `mark` of the ops finds it. It tells whether a transaction was
  * ours after a crash of the server, which may give the id of a transaction it has lost to another one.
  */
 int64_t pg_batch_mark(const pg_batch *batch);
@@ -98,17 +107,21 @@ bool pg_batch_write(pg_batch *batch, const struct pg_statement *statement, const
 /* What a service gives the lanes. All run on a lane's thread; `context` is shared by all lanes. */
 struct pg_lane_ops {
     /*
-     * Locks the partition's row; $1::int2 is the partition. Any columns: the service's `decide` reads them.
-     * No row: INTERNAL. For instance: SELECT head, CASE WHEN … THEN manual_time ELSE
-     * greatest(clock_timestamp(), last_time) END FROM partitions … WHERE partition = $1::int2 FOR UPDATE OF
-     * partitions
+     * Locks the rows of the partitions in $1::int2[]: `lock_free` those that nobody else has; `lock`, which
+     * is given one partition, waits for it. A row for each partition got: the partition,
+     * pg_current_xact_id(), and whatever `decide` wants to know. For instance
+     *
+     *     SELECT partition, pg_current_xact_id(), head, greatest(clock_timestamp(), last_time)
+     *     FROM (SELECT * FROM partitions WHERE partition = ANY ($1::int2[]) FOR UPDATE SKIP LOCKED) p
+     *
+     * where the subquery makes it the time after the lock. No row after waiting: INTERNAL.
      */
-    const struct pg_statement *lock;
+    const struct pg_statement *lock, *lock_free;
 
     /*
-     * Reads the mark of the last batch in the partition; $1::int2 is the partition: SELECT mark FROM
-     * partitions WHERE partition = $1::int2. NULL: a commit cut short by a crash of the server has outcome
-     * UNKNOWN whenever its transaction's id is in use.
+     * Reads the marks of the last batches in the partitions of $1::int2[]: SELECT mark FROM partitions WHERE
+     * partition = ANY ($1::int2[]). NULL: a commit cut short by a crash of the server has outcome UNKNOWN
+     * whenever its transaction's id is in use.
      */
     const struct pg_statement *mark;
 
@@ -137,7 +150,8 @@ struct pg_lane_options {
     unsigned partitions;     /* 0: 64 */
     unsigned lanes;          /* 0: 4 */
     unsigned batch_max;      /* commands a batch, 0: 256 */
-    unsigned queue_max;      /* queued commands a lane, 0: 4096 */
+    unsigned spread_max;     /* partitions a batch, 0: all */
+    unsigned queue_max;      /* queued commands a partition, 0: 4096 */
     size_t memory_max;       /* arena cap of a batch, 0: 256 MiB */
     int64_t outcome_wait_us; /* how long to look for the fate of a lost commit, 0: 10 s */
     int64_t drain_us;        /* pg_lanes_free runs what is queued for that long, 0: 10 s */
@@ -154,9 +168,9 @@ bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_op
 void pg_lanes_free(pg_lanes *lanes);
 
 /*
- * Hands a command over, from any thread, without blocking. RESOURCE_EXHAUSTED at once when the lane's queue
- * is full, UNAVAILABLE when the lanes are being freed; the command stays the caller's then, and `done` is not
- * called.
+ * Hands a command over, from any thread, without blocking. RESOURCE_EXHAUSTED at once when the partition's
+ * queue is full, UNAVAILABLE when the lanes are being freed; the command stays the caller's then, and `done`
+ * is not called.
  */
 bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
     __attribute__((warn_unused_result));

@@ -9,9 +9,14 @@
 enum pg_batch_phase { PG_BATCH_READ, PG_BATCH_DECIDE, PG_BATCH_WRITE };
 
 struct pg_batch {
-    unsigned partition;
     struct pg_command **commands;
     size_t count;
+    size_t left_out;      /* commands after those: their partitions are with another writer */
+    bool waits;           /* for its partition, of which there is one; else it takes what is free */
+    unsigned *partitions; /* of the commands; after the lock only those got */
+    size_t partition_count;
+    bool *has; /* by partition: is it among them? */
+    unsigned partition_limit;
     arena *memory;
     void *state;
 
@@ -30,14 +35,14 @@ struct pg_batch {
 
 enum pg_run {
     PG_RUN_COMMITTED,
-    PG_RUN_NOTHING,        /* nothing was to be written */
+    PG_RUN_NOTHING,        /* nothing was to be written, or no partition could be had */
     PG_RUN_FAILED,         /* rolled back; err tells why; the connection is usable */
     PG_RUN_LOST,           /* the connection is lost, surely not committed */
     PG_RUN_LOST_AT_COMMIT, /* the connection is lost, nobody knows */
 };
 
-/* One run of the batch's commands in one transaction. The batch keeps its results and state until
- * pg_batch_end. */
+/* One run of the batch's commands in one transaction: those left out are behind the others afterwards. The
+ * batch keeps its results and state until pg_batch_end. */
 enum pg_run pg_batch_run(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err);
 
 /* Calls `finish` if that is due. Results and memory stay: the commands' `done` may still read them. */
@@ -45,5 +50,8 @@ void pg_batch_end(pg_batch *batch, const struct pg_lane_ops *ops, void *context,
 
 /* Gives up results and memory of the last run. */
 void pg_batch_clear(pg_batch *batch);
+
+/* The partitions got, as parameter. */
+void pg_batch_add_partitions(const pg_batch *batch, pg_params *params);
 
 #endif

@@ -65,7 +65,7 @@ static bool batch_read(void *context, pg_batch *batch, error *err)
     (void)context;
     arena *memory = pg_batch_memory(batch);
     struct batch_state *state = arena_calloc(memory, 1, sizeof *state);
-    if (state == NULL || !overlay_init(&state->overlay, memory, (int)pg_batch_partition(batch)))
+    if (state == NULL || !overlay_init(&state->overlay, memory))
         return batch_out_of_memory(err);
     pg_batch_set_state(batch, state);
     for (size_t i = 0; i < pg_batch_count(batch); i++)
@@ -195,7 +195,7 @@ static void remember(struct overlay *overlay, const struct case_command *command
                                                   : "";
     request->case_id = answer->record == NULL ? 0 : answer->record->id;
     request->number = answer->message == NULL ? 0 : answer->message->number;
-    request->position = overlay->head;
+    request->position = overlay->feed->head;
 }
 
 static bool run(struct overlay *overlay, struct case_command *command, error *err)
@@ -217,10 +217,19 @@ static bool run(struct overlay *overlay, struct case_command *command, error *er
     }
     if (!methods[command->method]->run(overlay, command, err))
         return false;
-    command->answer.position = overlay->head;
+    command->answer.position = overlay->feed->head;
     if (request != NULL)
         remember(overlay, command, request);
     return true;
+}
+
+static void read_feeds(struct overlay *overlay, const pg_result *locked)
+{
+    for (int row = 0; row < pg_rows(locked); row++) {
+        struct overlay_feed *feed = &overlay->feeds[pg_get_int(locked, row, LOCK_PARTITION)];
+        feed->head = feed->old_head = pg_get_int(locked, row, LOCK_HEAD);
+        feed->now = pg_get_time(locked, row, LOCK_NOW);
+    }
 }
 
 static bool decide(void *context, pg_batch *batch, error *err)
@@ -228,8 +237,7 @@ static bool decide(void *context, pg_batch *batch, error *err)
     (void)context;
     struct batch_state *state = pg_batch_state(batch);
     struct overlay *overlay = &state->overlay;
-    overlay->head = overlay->old_head = pg_get_int(pg_batch_lock(batch), 0, 0);
-    overlay->now = pg_get_time(pg_batch_lock(batch), 0, 1);
+    read_feeds(overlay, pg_batch_lock(batch));
     if (!case_store_load(overlay, &state->reads, batch, err) || !read_references(state, batch, err))
         return false;
     join_messages(overlay);
@@ -237,6 +245,7 @@ static bool decide(void *context, pg_batch *batch, error *err)
         struct case_command *command = command_at(batch, i);
         command->answer = (struct case_answer){0};
         error refusal = {0};
+        overlay_enter(overlay, (int)command->lane.partition);
         if (!run(overlay, command, &refusal)) {
             if (overlay->failed || refusal.code == STATUS_RESOURCE_EXHAUSTED)
                 return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
@@ -256,16 +265,23 @@ static void finish(void *context, pg_batch *batch, bool committed)
 {
     const struct case_batch_context *own = context;
     const struct batch_state *state = pg_batch_state(batch);
-    if (committed && state != NULL && state->overlay.head > state->overlay.old_head && own->moved != NULL)
-        own->moved(own->argument, pg_batch_partition(batch), state->overlay.head);
+    if (!committed || state == NULL || own->moved == NULL)
+        return;
+    for (unsigned i = 0; i < FEED_PARTITIONS; i++) {
+        const struct overlay_feed *feed = &state->overlay.feeds[i];
+        if (feed->head > feed->old_head)
+            own->moved(own->argument, i, feed->head);
+    }
 }
 
 const struct pg_lane_ops case_batch_ops_real = {.lock = &case_store_lock_real,
+                                                .lock_free = &case_store_lock_free_real,
                                                 .mark = &case_store_mark,
                                                 .read = batch_read,
                                                 .decide = decide,
                                                 .finish = finish};
 const struct pg_lane_ops case_batch_ops_manual = {.lock = &case_store_lock_manual,
+                                                  .lock_free = &case_store_lock_free_manual,
                                                   .mark = &case_store_mark,
                                                   .read = batch_read,
                                                   .decide = decide,
@@ -314,7 +330,8 @@ bool batch_tell(struct overlay *overlay, const struct case_event *event, error *
     if (told == NULL || !entry_list_add(overlay->memory, &overlay->events, told))
         return batch_out_of_memory(err);
     told->commit_time = overlay->now;
-    told->position = ++overlay->head;
+    told->partition = overlay->partition;
+    told->position = ++overlay->feed->head;
     return true;
 }
 

@@ -226,7 +226,7 @@ static void pack_lock(struct packer *p, const struct case_event *event, Casework
     out->token = event->lock_token;
 }
 
-bool case_event_pack(const struct case_event *event, int partition, arena *scratch, bytes *out)
+bool case_event_pack(const struct case_event *event, arena *scratch, bytes *out)
 {
     struct packer p = {.scratch = scratch, .account = event->account};
     Casework__Cases__V1__Event message;
@@ -239,7 +239,7 @@ bool case_event_pack(const struct case_event *event, int partition, arena *scrat
     Google__Protobuf__Duration grace;
 
     casework__cases__v1__event__init(&message);
-    message.partition = partition;
+    message.partition = event->partition;
     message.position = event->position;
     message.account = checked(&p, arena_printf(scratch, "accounts/%s", event->account));
     message.kind = (Casework__Cases__V1__EventKind)event->kind;

@@ -47,7 +47,8 @@ struct case_event {
     enum event_kind kind;
     const char *account;
     int64_t time;        /* business time; of imported conversations the original one */
-    int64_t commit_time; /* set when it is stored, like the position */
+    int64_t commit_time; /* set when it is stored, like its place in the feed */
+    int partition;
     int64_t position;
     struct actor actor;
     const struct case_record *facts;      /* the case after the event; NULL: about no case */
@@ -66,7 +67,7 @@ struct case_event {
 
 /* Appends the packed event to `out`. False when memory or the cap is out. `scratch` is used up, not cleared.
  */
-bool case_event_pack(const struct case_event *event, int partition, arena *scratch, bytes *out);
+bool case_event_pack(const struct case_event *event, arena *scratch, bytes *out);
 
 /* Facts on their own, for snapshots; in `memory`. NULL: the arena is full. */
 Casework__Cases__V1__CaseFacts *case_event_facts(arena *memory, const struct case_record *record);

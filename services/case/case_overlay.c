@@ -20,11 +20,18 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_ROUTE] = sizeof(struct route_entry),
 };
 
-bool overlay_init(struct overlay *overlay, arena *memory, int partition)
+bool overlay_init(struct overlay *overlay, arena *memory)
 {
-    *overlay = (struct overlay){.memory = memory, .partition = partition, .slot_count = SLOTS_AT_START};
+    *overlay = (struct overlay){.memory = memory, .slot_count = SLOTS_AT_START};
     overlay->slots = arena_calloc(memory, overlay->slot_count, sizeof *overlay->slots);
     return overlay->slots != NULL;
+}
+
+void overlay_enter(struct overlay *overlay, int partition)
+{
+    overlay->partition = partition;
+    overlay->feed = &overlay->feeds[partition];
+    overlay->now = overlay->feed->now;
 }
 
 static uint64_t hash_key(const struct entry_key *key)
@@ -100,6 +107,7 @@ void *overlay_get(struct overlay *overlay, const struct entry_key *key)
         return NULL;
     }
     entry->key = *key;
+    entry->partition = feed_partition(key->account);
     *slot = entry;
     overlay->used++;
     if (2 * overlay->used > overlay->slot_count && !grow(overlay)) {

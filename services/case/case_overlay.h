@@ -2,7 +2,7 @@
 #define CASEWORK_CASE_OVERLAY_H
 
 /*
- * What one batch knows: every row that its commands look at, as read under the partition's lock and as
+ * What one batch knows: every row that its commands look at, as read under the lock of its partition and as
  * changed since by the commands before. Entries are made while the commands' needs are gathered, filled by
  * case_store_read, changed by the commands, written by case_store_write. All in the batch's arena.
  *
@@ -14,6 +14,7 @@
 #include "case/case_command.h"
 #include "case/case_event.h"
 #include "case/case_model.h"
+#include "feed/partition.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,7 @@ struct entry_key {
 
 struct entry {
     struct entry_key key;
+    int partition; /* of the key's account */
     bool asked;    /* has been looked for in the database */
     bool exists;   /* now */
     bool inserted; /* by this batch */
@@ -133,12 +135,20 @@ struct entry_list {
     size_t count, size;
 };
 
-struct overlay {
-    arena *memory;
-    int partition;
-    int64_t now;  /* business time of the batch */
+/* A partition of the batch. */
+struct overlay_feed {
     int64_t head; /* the last position given out */
     int64_t old_head;
+    int64_t now;  /* business time */
+    bool written; /* something of the partition is written: so is its row */
+};
+
+struct overlay {
+    arena *memory;
+    int partition;             /* of the command that runs; see overlay_enter */
+    int64_t now;               /* its business time */
+    struct overlay_feed *feed; /* its feed: feeds[partition] */
+    struct overlay_feed feeds[FEED_PARTITIONS];
     size_t deletions; /* commands of the batch that delete a case: how far a route may have to look back */
     bool failed;      /* the arena was full */
 
@@ -147,10 +157,13 @@ struct overlay {
     struct entry_list entries[ENTRY_KINDS];
 
     struct entry_list new_messages; /* struct message_entry, in order */
-    struct entry_list events;       /* struct case_event, in order of their positions */
+    struct entry_list events;       /* struct case_event, of each partition in order of their positions */
 };
 
-bool overlay_init(struct overlay *overlay, arena *memory, int partition) __attribute__((warn_unused_result));
+bool overlay_init(struct overlay *overlay, arena *memory) __attribute__((warn_unused_result));
+
+/* Goes to the partition of the command that is to run. */
+void overlay_enter(struct overlay *overlay, int partition);
 
 /* The entry of that key; NULL if nobody has asked for it. */
 void *overlay_find(const struct overlay *overlay, const struct entry_key *key);

@@ -13,11 +13,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Locks a partition: its head, and the business time of whoever gets it. */
-extern const struct pg_statement case_store_lock_real;   /* real clock */
-extern const struct pg_statement case_store_lock_manual; /* the clock that tests move */
+/* Lock partitions, waiting or as far as they are free (pg/lane.h): their heads, and the business time of
+ * whoever gets them. */
+extern const struct pg_statement case_store_lock_real, case_store_lock_free_real; /* real clock */
+extern const struct pg_statement case_store_lock_manual,
+    case_store_lock_free_manual; /* the clock that tests move */
 
-/* The mark of the partition's last batch (pg/lane.h). */
+/* What a row of theirs tells. */
+enum { LOCK_PARTITION, LOCK_XID, LOCK_HEAD, LOCK_NOW };
+
+/* The marks of the partitions' last batches (pg/lane.h). */
 extern const struct pg_statement case_store_mark;
 
 enum { STORE_READS = 13 };
@@ -41,8 +46,8 @@ bool case_store_ask(struct overlay *overlay, struct store_reads *reads, pg_batch
 bool case_store_load(struct overlay *overlay, const struct store_reads *reads, const pg_batch *batch,
                      error *err) __attribute__((warn_unused_result));
 
-/* Queues the writes of everything that was inserted or changed, the events, and the partition's head and
- * time. */
+/* Queues the writes of everything that was inserted or changed, the events, and the heads and times of the
+ * partitions concerned. */
 bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
 

@@ -9,61 +9,84 @@
 
 #include <string.h>
 
-const struct pg_statement case_store_lock_real = {
-    .name = "case_lock",
-    .sql = "SELECT head, greatest(clock_timestamp(), last_time) FROM partitions"
-           " WHERE partition = $1::int2 FOR UPDATE",
-};
+/* The subqueries make it the time after the lock. */
+#define LOCK_REAL(how)                                                                     \
+    "SELECT partition, pg_current_xact_id(), head, greatest(clock_timestamp(), last_time)" \
+    " FROM (SELECT partition, head, last_time FROM partitions WHERE partition = ANY ($1::int2[])" how ") p"
 
 /* A clock that nobody has set yet starts with real time and stands still from the first setting on. */
+#define LOCK_MANUAL(how)                                                                 \
+    "SELECT partition, pg_current_xact_id(), head,"                                      \
+    " greatest(coalesce((SELECT manual_time FROM suite), clock_timestamp()), last_time)" \
+    " FROM (SELECT partition, head, last_time FROM partitions WHERE partition = ANY ($1::int2[])" how ") p"
+
+const struct pg_statement case_store_lock_real = {
+    .name = "case_lock",
+    .sql = LOCK_REAL(" FOR UPDATE"),
+};
+
+const struct pg_statement case_store_lock_free_real = {
+    .name = "case_lock_free",
+    .sql = LOCK_REAL(" FOR UPDATE SKIP LOCKED"),
+};
+
 const struct pg_statement case_store_lock_manual = {
     .name = "case_lock_manual",
-    .sql = "SELECT p.head, greatest(coalesce(s.manual_time, clock_timestamp()), p.last_time)"
-           " FROM partitions p, suite s WHERE p.partition = $1::int2 FOR UPDATE OF p",
+    .sql = LOCK_MANUAL(" FOR UPDATE"),
+};
+
+const struct pg_statement case_store_lock_free_manual = {
+    .name = "case_lock_free_manual",
+    .sql = LOCK_MANUAL(" FOR UPDATE SKIP LOCKED"),
 };
 
 const struct pg_statement case_store_mark = {
     .name = "case_mark",
-    .sql = "SELECT mark FROM partitions WHERE partition = $1::int2",
+    .sql = "SELECT mark FROM partitions WHERE partition = ANY ($1::int2[])",
 };
 
 static const struct pg_statement read_accounts = {
     .name = "case_accounts",
-    .sql = "SELECT " ACCOUNT_COLUMNS ", k.ord"
-           " FROM unnest($2::text[]) WITH ORDINALITY AS k(account, ord),"
-           " LATERAL (SELECT * FROM accounts t WHERE t.partition = $1::int2 AND t.account = k.account LIMIT "
-           "1) a",
+    .sql =
+        "SELECT " ACCOUNT_COLUMNS ", k.ord"
+        " FROM unnest($1::int2[], $2::text[]) WITH ORDINALITY AS k(partition, account, ord),"
+        " LATERAL (SELECT * FROM accounts t WHERE t.partition = k.partition AND t.account = k.account LIMIT "
+        "1) a",
 };
 
 static const struct pg_statement read_agents = {
     .name = "case_agents",
     .sql = "SELECT " AGENT_COLUMNS ", k.ord"
-           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, agent, ord),"
-           " LATERAL (SELECT * FROM agents t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, agent, "
+           "ord),"
+           " LATERAL (SELECT * FROM agents t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.agent = k.agent LIMIT 1) g",
 };
 
 static const struct pg_statement read_channels = {
     .name = "case_channels",
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, channel, ord),"
-           " LATERAL (SELECT * FROM channels t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           "channel, ord),"
+           " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.channel = k.channel LIMIT 1) h",
 };
 
 static const struct pg_statement read_contacts = {
     .name = "case_contacts",
     .sql = "SELECT " CONTACT_COLUMNS ", k.ord"
-           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, contact, ord),"
-           " LATERAL (SELECT * FROM contacts t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           "contact, ord),"
+           " LATERAL (SELECT * FROM contacts t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.contact = k.contact LIMIT 1) p",
 };
 
 static const struct pg_statement read_channels_of_network = {
     .name = "case_channels_of_network",
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, network, ord),"
-           " LATERAL (SELECT * FROM channels t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           "network, ord),"
+           " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.network = k.network ORDER BY t.channel LIMIT 1) h",
 };
 
@@ -71,71 +94,76 @@ static const struct pg_statement read_channel_addresses = {
     .name = "case_channel_addresses",
     .sql =
         "SELECT n.network, h.channel, k.ord"
-        " FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[]) WITH ORDINALITY"
-        " AS k(account, of, address, beside, ord),"
+        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[]) WITH ORDINALITY"
+        " AS k(partition, account, of, address, beside, ord),"
         " LATERAL (SELECT CASE WHEN k.beside = 0 THEN k.of ELSE (SELECT t.network FROM channels t"
-        " WHERE t.partition = $1::int2 AND t.account = k.account AND t.channel = k.of) END AS network) n"
-        " LEFT JOIN LATERAL (SELECT t.channel FROM channels t WHERE t.partition = $1::int2"
+        " WHERE t.partition = k.partition AND t.account = k.account AND t.channel = k.of) END AS network) n"
+        " LEFT JOIN LATERAL (SELECT t.channel FROM channels t WHERE t.partition = k.partition"
         " AND t.account = k.account AND t.network = n.network AND t.address = k.address LIMIT 1) h ON true",
 };
 
 static const struct pg_statement read_addresses = {
     .name = "case_addresses",
     .sql = "SELECT d.contact, k.ord"
-           " FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k(account, network, address, "
+           " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k(partition, "
+           "account, network, address, "
            "ord),"
-           " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = $1::int2"
+           " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = k.partition"
            " AND t.account = k.account AND t.network = k.network AND t.address = k.address LIMIT 1) d",
 };
 
 static const struct pg_statement read_cases = {
     .name = "case_cases",
-    .sql = "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
-           " FROM unnest($2::text[], $3::int8[]) WITH ORDINALITY AS k(account, id, ord),"
-           " LATERAL (SELECT * FROM cases t WHERE t.partition = $1::int2 AND t.account = k.account AND t.id "
-           "= k.id"
-           " LIMIT 1) c"
-           " LEFT JOIN LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = $1::int2"
-           " AND t.account = c.account AND t.channel = c.channel LIMIT 1) h ON true",
+    .sql =
+        "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
+        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, id, ord),"
+        " LATERAL (SELECT * FROM cases t WHERE t.partition = k.partition AND t.account = k.account AND t.id "
+        "= k.id"
+        " LIMIT 1) c"
+        " LEFT JOIN LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = k.partition"
+        " AND t.account = c.account AND t.channel = c.channel LIMIT 1) h ON true",
 };
 
 static const struct pg_statement read_messages = {
     .name = "case_messages",
     .sql = "SELECT " MESSAGE_COLUMNS ", k.ord"
-           " FROM unnest($2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(account, case_id, number, "
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(partition, "
+           "account, case_id, number, "
            "ord),"
-           " LATERAL (SELECT * FROM messages t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " LATERAL (SELECT * FROM messages t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.case_id = k.case_id AND t.number = k.number LIMIT 1) m",
 };
 
 static const struct pg_statement read_requests = {
     .name = "case_requests",
     .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, k.ord"
-           " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, request_id, ord),"
-           " LATERAL (SELECT * FROM request_ids t WHERE t.partition = $1::int2 AND t.account = k.account"
+           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           "request_id, ord),"
+           " LATERAL (SELECT * FROM request_ids t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.request_id = k.request_id AND t.time > now() - interval '24 hours' LIMIT 1) r",
 };
 
 static const struct pg_statement read_externals = {
     .name = "case_externals",
-    .sql = "SELECT n.channel, e.case_id, e.number, k.ord"
-           " FROM unnest($2::text[], $3::text[], $4::int8[], $5::text[]) WITH ORDINALITY"
-           " AS k(account, channel, case_id, external_id, ord),"
-           " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
-           " WHERE t.partition = $1::int2 AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
-           " LEFT JOIN LATERAL (SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = $1::int2"
-           " AND t.account = k.account AND t.channel = n.channel AND t.external_id = k.external_id LIMIT 1) "
-           "e ON true",
+    .sql =
+        "SELECT n.channel, e.case_id, e.number, k.ord"
+        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::text[]) WITH ORDINALITY"
+        " AS k(partition, account, channel, case_id, external_id, ord),"
+        " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
+        " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
+        " LEFT JOIN LATERAL (SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = k.partition"
+        " AND t.account = k.account AND t.channel = n.channel AND t.external_id = k.external_id LIMIT 1) "
+        "e ON true",
 };
 
 /* Who the senders are: their channel's network tells how an address is looked for. */
-#define ROUTE_JOIN                                                                       \
-    " FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY"       \
-    " AS k(account, channel, folded, phone, ord),"                                       \
-    " LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = $1::int2" \
+#define ROUTE_JOIN                                                                             \
+    " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY" \
+    " AS k(partition, account, channel, folded, phone, ord),"                                  \
+    " LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = k.partition"    \
     " AND t.account = k.account AND t.channel = k.channel LIMIT 1) h"
 #define ROUTE_CONTACT                                                                                      \
-    " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = $1::int2 AND t.account = "    \
+    " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = k.partition AND t.account = " \
     "k.account"                                                                                            \
     " AND t.network = h.network AND t.address = CASE WHEN h.network = 'phone' THEN k.phone ELSE k.folded " \
     "END"                                                                                                  \
@@ -149,16 +177,27 @@ static const struct pg_statement read_senders = {
 /* The newest cases of the senders that are not deleted, as many as may be needed. */
 static const struct pg_statement read_routes = {
     .name = "case_routes",
-    .sql = "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord" ROUTE_JOIN "," ROUTE_CONTACT ","
-           " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
-           " WHERE u.partition = $1::int2 AND u.account = k.account AND u.id = cc.case_id LIMIT 1) t ON true"
-           " WHERE cc.partition = $1::int2 AND cc.account = k.account AND cc.contact = d.contact"
-           " AND cc.channel = k.channel AND t.status <> 6 AND t.merged_into = 0"
-           " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
+    .sql =
+        "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord" ROUTE_JOIN "," ROUTE_CONTACT ","
+        " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
+        " WHERE u.partition = k.partition AND u.account = k.account AND u.id = cc.case_id LIMIT 1) t ON true"
+        " WHERE cc.partition = k.partition AND cc.account = k.account AND cc.contact = d.contact"
+        " AND cc.channel = k.channel AND t.status <> 6 AND t.merged_into = 0"
+        " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
 };
 
-/* What a column of keys is filled from. */
-enum part { PART_ACCOUNT, PART_A, PART_B, PART_N, PART_M, PART_FOLDED, PART_PHONE, PARTS_END };
+/* What a column of keys is filled from. The first two of a statement are partitions and accounts. */
+enum part {
+    PART_PARTITION,
+    PART_ACCOUNT,
+    PART_A,
+    PART_B,
+    PART_N,
+    PART_M,
+    PART_FOLDED,
+    PART_PHONE,
+    PARTS_END
+};
 
 enum { PARTS_MAX = 6 };
 
@@ -319,33 +358,29 @@ static bool load_route(struct overlay *overlay, void *entry, const pg_result *re
 }
 
 static const struct reading readings[STORE_READS] = {
-    {ENTRY_ACCOUNT, &read_accounts, {PART_ACCOUNT, PARTS_END}, ACCOUNT_COLUMN_COUNT, load_account},
-    {ENTRY_AGENT, &read_agents, {PART_ACCOUNT, PART_A, PARTS_END}, AGENT_COLUMN_COUNT, load_agent},
-    {ENTRY_CHANNEL, &read_channels, {PART_ACCOUNT, PART_A, PARTS_END}, CHANNEL_COLUMN_COUNT, load_channel},
+    {ENTRY_ACCOUNT, &read_accounts, {PARTS_END}, ACCOUNT_COLUMN_COUNT, load_account},
+    {ENTRY_AGENT, &read_agents, {PART_A, PARTS_END}, AGENT_COLUMN_COUNT, load_agent},
+    {ENTRY_CHANNEL, &read_channels, {PART_A, PARTS_END}, CHANNEL_COLUMN_COUNT, load_channel},
     {ENTRY_CHANNEL_OF_NETWORK,
      &read_channels_of_network,
-     {PART_ACCOUNT, PART_A, PARTS_END},
+     {PART_A, PARTS_END},
      CHANNEL_COLUMN_COUNT,
      load_channel_of_network},
     {ENTRY_CHANNEL_ADDRESS,
      &read_channel_addresses,
-     {PART_ACCOUNT, PART_A, PART_B, PART_N, PARTS_END},
+     {PART_A, PART_B, PART_N, PARTS_END},
      2,
      load_channel_address},
-    {ENTRY_CONTACT, &read_contacts, {PART_ACCOUNT, PART_A, PARTS_END}, CONTACT_COLUMN_COUNT, load_contact},
-    {ENTRY_ADDRESS, &read_addresses, {PART_ACCOUNT, PART_A, PART_B, PARTS_END}, 1, load_address},
-    {ENTRY_CASE, &read_cases, {PART_ACCOUNT, PART_N, PARTS_END}, CASE_COLUMN_COUNT + 2, load_case},
-    {ENTRY_MESSAGE,
-     &read_messages,
-     {PART_ACCOUNT, PART_N, PART_M, PARTS_END},
-     MESSAGE_COLUMN_COUNT,
-     load_message},
-    {ENTRY_REQUEST, &read_requests, {PART_ACCOUNT, PART_A, PARTS_END}, 6, load_request},
-    {ENTRY_EXTERNAL, &read_externals, {PART_ACCOUNT, PART_A, PART_N, PART_B, PARTS_END}, 3, load_external},
-    {ENTRY_ROUTE, &read_senders, {PART_ACCOUNT, PART_A, PART_FOLDED, PART_PHONE, PARTS_END}, 2, load_sender},
+    {ENTRY_CONTACT, &read_contacts, {PART_A, PARTS_END}, CONTACT_COLUMN_COUNT, load_contact},
+    {ENTRY_ADDRESS, &read_addresses, {PART_A, PART_B, PARTS_END}, 1, load_address},
+    {ENTRY_CASE, &read_cases, {PART_N, PARTS_END}, CASE_COLUMN_COUNT + 2, load_case},
+    {ENTRY_MESSAGE, &read_messages, {PART_N, PART_M, PARTS_END}, MESSAGE_COLUMN_COUNT, load_message},
+    {ENTRY_REQUEST, &read_requests, {PART_A, PARTS_END}, 6, load_request},
+    {ENTRY_EXTERNAL, &read_externals, {PART_A, PART_N, PART_B, PARTS_END}, 3, load_external},
+    {ENTRY_ROUTE, &read_senders, {PART_A, PART_FOLDED, PART_PHONE, PARTS_END}, 2, load_sender},
     {ENTRY_ROUTE,
      &read_routes,
-     {PART_ACCOUNT, PART_A, PART_FOLDED, PART_PHONE, PARTS_END},
+     {PART_A, PART_FOLDED, PART_PHONE, PARTS_END},
      CASE_COLUMN_COUNT + 2,
      load_route},
 };
@@ -366,15 +401,23 @@ static const char *text_part(const struct entry *entry, enum part part)
     }
 }
 
+static int64_t number_part(const struct entry *entry, enum part part)
+{
+    return part == PART_N ? entry->key.n : part == PART_M ? entry->key.m : entry->partition;
+}
+
 static void add_keys(pg_params *params, enum part part, struct entry *const *entries, size_t count)
 {
-    bool is_number = part == PART_N || part == PART_M;
-    pg_array *keys = pg_add_array(params, part == PART_N ? PG_INT8 : part == PART_M ? PG_INT4 : PG_TEXT);
+    static const enum pg_type types[] = {
+        [PART_PARTITION] = PG_INT2, [PART_ACCOUNT] = PG_TEXT, [PART_A] = PG_TEXT,      [PART_B] = PG_TEXT,
+        [PART_N] = PG_INT8,         [PART_M] = PG_INT4,       [PART_FOLDED] = PG_TEXT, [PART_PHONE] = PG_TEXT,
+    };
+    pg_array *keys = pg_add_array(params, types[part]);
     for (size_t i = 0; i < count; i++) {
-        if (is_number)
-            pg_put_int(keys, part == PART_N ? entries[i]->key.n : entries[i]->key.m);
-        else
+        if (types[part] == PG_TEXT)
             pg_put_text(keys, text_part(entries[i], part));
+        else
+            pg_put_int(keys, number_part(entries[i], part));
     }
 }
 
@@ -418,7 +461,8 @@ bool case_store_ask(struct overlay *overlay, struct store_reads *reads, pg_batch
         unasked(overlay, reading->kind, entries);
         pg_params params;
         pg_params_init(&params, overlay->memory);
-        pg_add_int2(&params, overlay->partition);
+        add_keys(&params, PART_PARTITION, entries, count);
+        add_keys(&params, PART_ACCOUNT, entries, count);
         for (const enum part *part = reading->parts; *part != PARTS_END; part++)
             add_keys(&params, *part, entries, count);
         if (reading->statement == &read_routes)

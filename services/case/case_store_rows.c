@@ -2,16 +2,25 @@
 
 void rows_begin(struct rows *rows, struct overlay *overlay, const enum pg_type *types, size_t count)
 {
-    *rows = (struct rows){.overlay = overlay, .count = count};
+    *rows = (struct rows){.overlay = overlay, .count = count + 2};
     pg_params_init(&rows->params, overlay->memory);
-    pg_add_int2(&rows->params, overlay->partition);
+    rows->columns[0] = pg_add_array(&rows->params, PG_INT2);
+    rows->columns[1] = pg_add_array(&rows->params, PG_TEXT);
     for (size_t i = 0; i < count; i++)
-        rows->columns[i] = pg_add_array(&rows->params, types[i]);
+        rows->columns[i + 2] = pg_add_array(&rows->params, types[i]);
 }
 
 static pg_array *next_column(struct rows *rows)
 {
     return rows->columns[rows->at++];
+}
+
+void rows_begin_row(struct rows *rows, const char *account)
+{
+    int partition = feed_partition(account);
+    rows->overlay->feeds[partition].written = true;
+    rows_put_int(rows, partition);
+    rows_put_text(rows, account);
 }
 
 void rows_put_text(struct rows *rows, const char *text)

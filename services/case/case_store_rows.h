@@ -11,8 +11,10 @@
 
 enum { STORE_COLUMNS_MAX = 43 };
 
-/* The arrays of one statement, filled row by row: put_… goes on to the next column, the row's end back to the
- * first. */
+/*
+ * The arrays of one statement, filled row by row: rows_begin_row, then put_… column by column, then the row's
+ * end. The first two columns, $1::int2[] and $2::text[], are the partition and the account of every row.
+ */
 struct rows {
     struct overlay *overlay;
     pg_params params;
@@ -21,12 +23,15 @@ struct rows {
     size_t row_count;
 };
 
+/* `types` are those of the columns after the first two. */
 void rows_begin(struct rows *rows, struct overlay *overlay, const enum pg_type *types, size_t count);
 
 #define ROWS_BEGIN(rows, overlay, ...)                             \
     rows_begin(rows, overlay, (const enum pg_type[]){__VA_ARGS__}, \
                sizeof((const enum pg_type[]){__VA_ARGS__}) / sizeof(enum pg_type))
 
+/* A row of that account. */
+void rows_begin_row(struct rows *rows, const char *account);
 void rows_put_text(struct rows *rows, const char *text);
 void rows_put_int(struct rows *rows, int64_t value);
 void rows_put_bool(struct rows *rows, bool value);

@@ -7,28 +7,31 @@
 
 #include <inttypes.h>
 
-static const struct pg_statement write_head = {
-    .name = "case_write_head",
-    .sql = "UPDATE partitions SET head = $2::int8, last_time = $3::timestamptz, mark = $4::int8"
-           " WHERE partition = $1::int2",
+static const struct pg_statement write_heads = {
+    .name = "case_write_heads",
+    .sql = "UPDATE partitions p SET head = u.head, last_time = u.last_time, mark = $4::int8"
+           " FROM unnest($1::int2[], $2::int8[], $3::timestamptz[]) AS u(partition, head, last_time)"
+           " WHERE p.partition = u.partition",
 };
 
 /* Customer messages that were stored before this batch and stand below a state. */
 static const struct pg_statement raise_messages = {
     .name = "case_raise_messages",
     .sql = "UPDATE messages m SET state = u.state"
-           " FROM unnest($2::text[], $3::int8[], $4::int4[], $5::int4[], $6::int2[])"
-           " AS u(account, case_id, first, last, state)"
-           " WHERE m.partition = $1::int2 AND m.account = u.account AND m.case_id = u.case_id"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int4[], $6::int2[])"
+           " AS u(partition, account, case_id, first, last, state)"
+           " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id"
            " AND m.number BETWEEN u.first AND u.last AND m.state BETWEEN 1 AND u.state - 1",
 };
 
 static const struct pg_statement set_messages = {
     .name = "case_set_messages",
-    .sql = "UPDATE messages m SET state = u.state FROM unnest($2::text[], $3::int8[], $4::int4[], $5::int2[])"
-           " AS u(account, case_id, number, state)"
-           " WHERE m.partition = $1::int2 AND m.account = u.account AND m.case_id = u.case_id AND m.number = "
-           "u.number",
+    .sql =
+        "UPDATE messages m SET state = u.state FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], "
+        "$5::int2[])"
+        " AS u(partition, account, case_id, number, state)"
+        " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id AND m.number = "
+        "u.number",
 };
 
 static const struct pg_statement insert_messages = {
@@ -38,15 +41,17 @@ static const struct pg_statement insert_messages = {
         "redacted,"
         " send_time, create_time, author, third_party, external_id, delivery_failure, merged_from, body, "
         "attachments)"
-        " SELECT $1::int2, account, case_id, number, kind, state, delivery, automatic, redacted, send_time,"
+        " SELECT partition, account, case_id, number, kind, state, delivery, automatic, redacted, send_time,"
         " create_time, author, third_party, external_id, delivery_failure, merged_from, body, "
         "attachments::text[]"
-        " FROM unnest($2::text[], $3::int8[], $4::int4[], $5::int2[], $6::int2[], $7::int2[], $8::bool[], "
+        " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::int2[], $7::int2[], "
+        "$8::bool[], "
         "$9::bool[],"
         " $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::text[], "
         "$16::int8[],"
         " $17::text[], $18::text[])"
-        " AS u(account, case_id, number, kind, state, delivery, automatic, redacted, send_time, create_time, "
+        " AS u(partition, account, case_id, number, kind, state, delivery, automatic, redacted, send_time, "
+        "create_time, "
         "author,"
         " third_party, external_id, delivery_failure, merged_from, body, attachments)",
 };
@@ -54,7 +59,7 @@ static const struct pg_statement insert_messages = {
 static const struct pg_statement insert_externals = {
     .name = "case_insert_externals",
     .sql = "INSERT INTO external_ids (partition, account, channel, external_id, case_id, number)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::int4[])",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int4[])",
 };
 
 /* One that is over its 24 hours may still be there. */
@@ -63,7 +68,7 @@ static const struct pg_statement write_requests = {
     .sql = "INSERT INTO request_ids (partition, account, request_id, fingerprint, method, resource, case_id, "
            "number,"
            " position, time)"
-           " SELECT $1::int2, u.*, now() FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int2[], "
+           " SELECT u.*, now() FROM unnest($1::int2[], $2::text[], $3::text[], $4::bytea[], $5::int2[], "
            "$6::text[],"
            " $7::int8[], $8::int4[], $9::int8[]) AS u"
            " ON CONFLICT (partition, account, request_id) DO UPDATE SET fingerprint = excluded.fingerprint,"
@@ -74,21 +79,21 @@ static const struct pg_statement write_requests = {
 static const struct pg_statement insert_events = {
     .name = "case_insert_events",
     .sql =
-        "INSERT INTO events (partition, position, account, case_id, kind, time, data)"
-        " SELECT $1::int2, * FROM unnest($2::int8[], $3::text[], $4::int8[], $5::int2[], $6::timestamptz[],"
+        "INSERT INTO events (partition, account, position, case_id, kind, time, data)"
+        " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::timestamptz[],"
         " $7::bytea[])",
 };
 
 static bool write_message_states(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows raised, set;
-    ROWS_BEGIN(&raised, overlay, PG_TEXT, PG_INT8, PG_INT4, PG_INT4, PG_INT2);
-    ROWS_BEGIN(&set, overlay, PG_TEXT, PG_INT8, PG_INT4, PG_INT2);
+    ROWS_BEGIN(&raised, overlay, PG_INT8, PG_INT4, PG_INT4, PG_INT2);
+    ROWS_BEGIN(&set, overlay, PG_INT8, PG_INT4, PG_INT2);
     for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
         const struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
         if (entry->raise_to == MESSAGE_STATE_NONE || entry->first_stored_open == 0)
             continue;
-        rows_put_text(&raised, entry->record.account);
+        rows_begin_row(&raised, entry->record.account);
         rows_put_int(&raised, entry->record.id);
         rows_put_int(&raised, entry->first_stored_open);
         rows_put_int(&raised, entry->stored_messages);
@@ -99,7 +104,7 @@ static bool write_message_states(struct overlay *overlay, pg_batch *batch, error
         const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         if (!message->entry.changed || message->entry.inserted)
             continue;
-        rows_put_text(&set, message->record.account);
+        rows_begin_row(&set, message->record.account);
         rows_put_int(&set, message->record.case_id);
         rows_put_int(&set, message->record.number);
         rows_put_int(&set, message->record.state);
@@ -132,12 +137,12 @@ static bool put_attachments(struct rows *rows, const struct message_record *mess
 static bool write_message_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_INT8, PG_INT4, PG_INT2, PG_INT2, PG_INT2, PG_BOOL, PG_BOOL,
-               PG_TIME, PG_TIME, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_TEXT, PG_TEXT);
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_INT2, PG_INT2, PG_INT2, PG_BOOL, PG_BOOL, PG_TIME,
+               PG_TIME, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_TEXT, PG_TEXT);
     for (size_t i = 0; i < overlay->new_messages.count; i++) {
         const struct message_entry *entry = overlay->new_messages.items[i];
         const struct message_record *record = &entry->record;
-        rows_put_text(&rows, record->account);
+        rows_begin_row(&rows, record->account);
         rows_put_int(&rows, record->case_id);
         rows_put_int(&rows, record->number);
         rows_put_int(&rows, record->kind);
@@ -162,12 +167,12 @@ static bool write_message_rows(struct overlay *overlay, pg_batch *batch, error *
 static bool write_external_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4);
     for (size_t i = 0; i < overlay->entries[ENTRY_EXTERNAL].count; i++) {
         const struct external_entry *external = overlay->entries[ENTRY_EXTERNAL].items[i];
         if (!external->entry.inserted)
             continue;
-        rows_put_text(&rows, external->entry.key.account);
+        rows_begin_row(&rows, external->entry.key.account);
         rows_put_text(&rows, external->entry.key.a);
         rows_put_text(&rows, external->entry.key.b);
         rows_put_int(&rows, external->case_id);
@@ -180,12 +185,12 @@ static bool write_external_rows(struct overlay *overlay, pg_batch *batch, error 
 static bool write_request_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_BYTEA, PG_INT2, PG_TEXT, PG_INT8, PG_INT4, PG_INT8);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_BYTEA, PG_INT2, PG_TEXT, PG_INT8, PG_INT4, PG_INT8);
     for (size_t i = 0; i < overlay->entries[ENTRY_REQUEST].count; i++) {
         const struct request_entry *request = overlay->entries[ENTRY_REQUEST].items[i];
         if (!request->entry.inserted)
             continue;
-        rows_put_text(&rows, request->entry.key.account);
+        rows_begin_row(&rows, request->entry.key.account);
         rows_put_text(&rows, request->entry.key.a);
         rows_put_bytes(&rows, request->fingerprint, sizeof request->fingerprint);
         rows_put_int(&rows, request->method);
@@ -203,18 +208,18 @@ enum { EVENT_BYTES_MAX = 1024 * 1024 };
 static bool write_event_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_TEXT, PG_INT8, PG_INT2, PG_TIME, PG_BYTEA);
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT8, PG_INT2, PG_TIME, PG_BYTEA);
     bytes packed;
     bytes_init(&packed, EVENT_BYTES_MAX);
     for (size_t i = 0; i < overlay->events.count; i++) {
         const struct case_event *event = overlay->events.items[i];
         bytes_clear(&packed);
-        if (!case_event_pack(event, overlay->partition, overlay->memory, &packed)) {
+        if (!case_event_pack(event, overlay->memory, &packed)) {
             overlay->failed = true;
             break;
         }
+        rows_begin_row(&rows, event->account);
         rows_put_int(&rows, event->position);
-        rows_put_text(&rows, event->account);
         rows_put_int(&rows, event->facts == NULL ? 0 : event->facts->id);
         rows_put_int(&rows, event->kind);
         rows_put_time(&rows, event->time);
@@ -225,35 +230,33 @@ static bool write_event_rows(struct overlay *overlay, pg_batch *batch, error *er
     return rows_write(&rows, &insert_events, batch, err);
 }
 
-static bool write_head_row(const struct overlay *overlay, pg_batch *batch, error *err)
+/* Of all partitions that a row was written in. */
+static bool write_head_rows(const struct overlay *overlay, pg_batch *batch, error *err)
 {
     pg_params params;
     pg_params_init(&params, overlay->memory);
-    pg_add_int2(&params, overlay->partition);
-    pg_add_int8(&params, overlay->head);
-    pg_add_time(&params, overlay->now);
-    pg_add_int8(&params, pg_batch_mark(batch));
-    return pg_batch_write(batch, &write_head, &params, err);
-}
-
-/* Without an event, only a request that found nothing to do may want to be remembered. */
-static bool is_idle(const struct overlay *overlay)
-{
-    for (size_t i = 0; i < overlay->entries[ENTRY_REQUEST].count; i++) {
-        if (((const struct entry *)overlay->entries[ENTRY_REQUEST].items[i])->inserted)
-            return false;
+    pg_array *partitions = pg_add_array(&params, PG_INT2), *heads = pg_add_array(&params, PG_INT8);
+    pg_array *times = pg_add_array(&params, PG_TIME);
+    size_t count = 0;
+    for (int i = 0; i < FEED_PARTITIONS; i++) {
+        const struct overlay_feed *feed = &overlay->feeds[i];
+        if (!feed->written)
+            continue;
+        pg_put_int(partitions, i);
+        pg_put_int(heads, feed->head);
+        pg_put_time(times, feed->now);
+        count++;
     }
-    return overlay->head == overlay->old_head;
+    pg_add_int8(&params, pg_batch_mark(batch));
+    return count == 0 || pg_batch_write(batch, &write_heads, &params, err);
 }
 
 bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    if (is_idle(overlay))
-        return true;
     bool written = store_write_directory(overlay, batch, err) && store_write_cases(overlay, batch, err) &&
                    write_message_states(overlay, batch, err) && write_message_rows(overlay, batch, err) &&
                    write_external_rows(overlay, batch, err) && write_request_rows(overlay, batch, err) &&
-                   write_event_rows(overlay, batch, err) && write_head_row(overlay, batch, err);
+                   write_event_rows(overlay, batch, err) && write_head_rows(overlay, batch, err);
     if (written && overlay->failed)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                          "the batch needs too much memory");

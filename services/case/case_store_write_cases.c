@@ -4,15 +4,16 @@
 
 /* What messages and status move, in the order in which put_narrow gives it; wide columns follow it in
  * put_wide. */
-#define NARROW_COLUMNS                                                                                \
-    "account, id, status, need_reply, message_count, messages_assigned, messages_in_progress, "       \
-    "messages_responded,"                                                                             \
-    " first_open_message, update_time, status_time, open_time, customer_time, waiting_since, "        \
-    "first_reply_time,"                                                                               \
-    " last_send_time, resolve_time, close_time, change_time, activity_time, version, change_version," \
+#define NARROW_COLUMNS                                                                                     \
+    "partition, account, id, status, need_reply, message_count, messages_assigned, messages_in_progress, " \
+    "messages_responded,"                                                                                  \
+    " first_open_message, update_time, status_time, open_time, customer_time, waiting_since, "             \
+    "first_reply_time,"                                                                                    \
+    " last_send_time, resolve_time, close_time, change_time, activity_time, version, change_version,"      \
     " activity_version, owner"
 #define NARROW_ARRAYS                                                                                      \
-    "$2::text[], $3::int8[], $4::int2[], $5::bool[], $6::int4[], $7::int4[], $8::int4[], $9::int4[], "     \
+    "$1::int2[], $2::text[], $3::int8[], $4::int2[], $5::bool[], $6::int4[], $7::int4[], $8::int4[], "     \
+    "$9::int4[], "                                                                                         \
     "$10::int4[],"                                                                                         \
     " $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]," \
     " $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]," \
@@ -45,18 +46,16 @@
     " lock_session = u.lock_session, involved = u.involved::text[], labels = u.labels::text[],"             \
     " classifications = u.classifications::text[], attributes = u.attributes::text[], subject = u.subject," \
     " subject_key = u.subject_key"
-#define CASE_KEY " WHERE c.partition = $1::int2 AND c.account = u.account AND c.id = u.id"
+#define CASE_KEY " WHERE c.partition = u.partition AND c.account = u.account AND c.id = u.id"
 
 static const struct pg_statement insert_cases = {
     .name = "case_insert_cases",
     .sql =
-        "INSERT INTO cases (partition, " NARROW_COLUMNS
-        ", status_before_delete, priority, create_time, delete_time,"
+        "INSERT INTO cases (" NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time,"
         " merged_into, lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, "
         "involved,"
         " labels, classifications, attributes, subject, subject_key)"
-        " SELECT $1::int2, " NARROW_COLUMNS
-        ", status_before_delete, priority, create_time, delete_time, merged_into,"
+        " SELECT " NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time, merged_into,"
         " lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, involved::text[],"
         " labels::text[], classifications::text[], attributes::text[], subject, subject_key"
         " FROM unnest(" NARROW_ARRAYS ", " WIDE_ARRAYS ") AS u(" NARROW_COLUMNS ", " WIDE_COLUMNS ")",
@@ -77,18 +76,18 @@ static const struct pg_statement update_cases_wide = {
 static const struct pg_statement insert_contact_cases = {
     .name = "case_insert_contact_cases",
     .sql = "INSERT INTO contact_cases (partition, account, contact, channel, case_id)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[])",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[])",
 };
 
 static const struct pg_statement insert_involved_cases = {
     .name = "case_insert_involved_cases",
     .sql = "INSERT INTO involved_cases (partition, account, agent, case_id)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::int8[]) ON CONFLICT DO NOTHING",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[]) ON CONFLICT DO NOTHING",
 };
 
 static void put_narrow(struct rows *rows, const struct case_record *record)
 {
-    rows_put_text(rows, record->account);
+    rows_begin_row(rows, record->account);
     rows_put_int(rows, record->id);
     rows_put_int(rows, record->status);
     rows_put_bool(rows, record->need_reply);
@@ -138,9 +137,9 @@ static void put_wide(struct rows *rows, const struct case_record *record)
 }
 
 #define NARROW_TYPES                                                                                       \
-    PG_TEXT, PG_INT8, PG_INT2, PG_BOOL, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_TIME, PG_TIME,     \
-        PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_INT8, PG_INT8, \
-        PG_INT8, PG_TEXT
+    PG_INT8, PG_INT2, PG_BOOL, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_TIME, PG_TIME, PG_TIME,     \
+        PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_INT8, PG_INT8, PG_INT8, \
+        PG_TEXT
 #define WIDE_TYPES                                                                                          \
     NARROW_TYPES, PG_INT2, PG_INT2, PG_TIME, PG_TIME, PG_INT8, PG_INT8, PG_TIME, PG_TEXT, PG_TEXT, PG_TEXT, \
         PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT
@@ -171,13 +170,13 @@ static bool write_case_rows(struct overlay *overlay, pg_batch *batch, error *err
 static bool write_case_references(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows contacts, agents;
-    ROWS_BEGIN(&contacts, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8);
-    ROWS_BEGIN(&agents, overlay, PG_TEXT, PG_TEXT, PG_INT8);
+    ROWS_BEGIN(&contacts, overlay, PG_TEXT, PG_TEXT, PG_INT8);
+    ROWS_BEGIN(&agents, overlay, PG_TEXT, PG_INT8);
     for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
         const struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
         const struct case_record *record = &entry->record;
         if (entry->entry.inserted && record->contact[0] != '\0') {
-            rows_put_text(&contacts, record->account);
+            rows_begin_row(&contacts, record->account);
             rows_put_text(&contacts, record->contact);
             rows_put_text(&contacts, record->channel);
             rows_put_int(&contacts, record->id);
@@ -186,7 +185,7 @@ static bool write_case_references(struct overlay *overlay, pg_batch *batch, erro
         if (!entry_is_written(&entry->entry) || !entry->wide)
             continue;
         for (size_t k = 0; k < record->involved.count; k++) {
-            rows_put_text(&agents, record->account);
+            rows_begin_row(&agents, record->account);
             rows_put_text(&agents, record->involved.items[k]);
             rows_put_int(&agents, record->id);
             rows_end_row(&agents);

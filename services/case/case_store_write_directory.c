@@ -7,7 +7,7 @@ static const struct pg_statement write_accounts = {
     .sql = "INSERT INTO accounts (partition, account, display_name, time_zone, reopen_resolved, "
            "report_lock_days,"
            " session_grace, next_case, version, create_time, update_time)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bool[], $6::int4[], "
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::int4[], "
            "$7::int8[],"
            " $8::int8[], $9::int8[], $10::timestamptz[], $11::timestamptz[])"
            " ON CONFLICT (partition, account) DO UPDATE SET display_name = excluded.display_name,"
@@ -21,7 +21,7 @@ static const struct pg_statement write_agents = {
     .sql = "INSERT INTO agents (partition, account, agent, display_name, email, role, disabled, version, "
            "create_time,"
            " update_time)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int2[], "
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int2[], "
            "$7::bool[],"
            " $8::int8[], $9::timestamptz[], $10::timestamptz[])"
            " ON CONFLICT (partition, account, agent) DO UPDATE SET display_name = excluded.display_name,"
@@ -34,7 +34,7 @@ static const struct pg_statement write_channels = {
     .name = "case_write_channels",
     .sql = "INSERT INTO channels (partition, account, channel, network, address, version, create_time, "
            "update_time)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int8[],"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[],"
            " $7::timestamptz[], $8::timestamptz[])"
            " ON CONFLICT (partition, account, channel) DO UPDATE SET address = excluded.address,"
            " version = excluded.version, update_time = excluded.update_time",
@@ -46,12 +46,14 @@ static const struct pg_statement write_contacts = {
         "INSERT INTO contacts (partition, account, contact, display_name, emails, phones, handles, note, "
         "version,"
         " create_time, update_time, erase_time)"
-        " SELECT $1::int2, u.account, u.contact, u.display_name, u.emails::text[], u.phones::text[],"
+        " SELECT u.partition, u.account, u.contact, u.display_name, u.emails::text[], u.phones::text[],"
         " u.handles::text[], u.note, u.version, u.create_time, u.update_time, u.erase_time"
-        " FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
+        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], "
+        "$8::text[], "
         "$9::int8[],"
         " $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])"
-        " AS u(account, contact, display_name, emails, phones, handles, note, version, create_time, "
+        " AS u(partition, account, contact, display_name, emails, phones, handles, note, version, "
+        "create_time, "
         "update_time,"
         " erase_time)"
         " ON CONFLICT (partition, account, contact) DO UPDATE SET display_name = excluded.display_name,"
@@ -62,29 +64,30 @@ static const struct pg_statement write_contacts = {
 
 static const struct pg_statement remove_addresses = {
     .name = "case_remove_addresses",
-    .sql = "DELETE FROM contact_addresses d USING unnest($2::text[], $3::text[], $4::text[])"
-           " AS u(account, network, address)"
-           " WHERE d.partition = $1::int2 AND d.account = u.account AND d.network = u.network AND d.address "
-           "= u.address",
+    .sql =
+        "DELETE FROM contact_addresses d USING unnest($1::int2[], $2::text[], $3::text[], $4::text[])"
+        " AS u(partition, account, network, address)"
+        " WHERE d.partition = u.partition AND d.account = u.account AND d.network = u.network AND d.address "
+        "= u.address",
 };
 
 static const struct pg_statement write_addresses = {
     .name = "case_write_addresses",
     .sql = "INSERT INTO contact_addresses (partition, account, network, address, contact)"
-           " SELECT $1::int2, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[])",
 };
 
 static bool write_account_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_BOOL, PG_INT4, PG_INT8, PG_INT8, PG_INT8,
-               PG_TIME, PG_TIME);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_BOOL, PG_INT4, PG_INT8, PG_INT8, PG_INT8, PG_TIME,
+               PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_ACCOUNT].count; i++) {
         const struct account_entry *account = overlay->entries[ENTRY_ACCOUNT].items[i];
         if (!entry_is_written(&account->entry))
             continue;
         const struct account_record *record = &account->record;
-        rows_put_text(&rows, record->id);
+        rows_begin_row(&rows, record->id);
         rows_put_text(&rows, record->display_name);
         rows_put_text(&rows, record->time_zone);
         rows_put_bool(&rows, record->reopen_resolved);
@@ -102,14 +105,13 @@ static bool write_account_rows(struct overlay *overlay, pg_batch *batch, error *
 static bool write_agent_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_BOOL, PG_INT8, PG_TIME,
-               PG_TIME);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_BOOL, PG_INT8, PG_TIME, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_AGENT].count; i++) {
         const struct agent_entry *agent = overlay->entries[ENTRY_AGENT].items[i];
         if (!entry_is_written(&agent->entry))
             continue;
         const struct agent_record *record = &agent->record;
-        rows_put_text(&rows, record->account);
+        rows_begin_row(&rows, record->account);
         rows_put_text(&rows, record->id);
         rows_put_text(&rows, record->display_name);
         rows_put_text(&rows, record->email);
@@ -126,13 +128,13 @@ static bool write_agent_rows(struct overlay *overlay, pg_batch *batch, error *er
 static bool write_channel_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_TIME, PG_TIME);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_TIME, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_CHANNEL].count; i++) {
         const struct channel_entry *channel = overlay->entries[ENTRY_CHANNEL].items[i];
         if (!entry_is_written(&channel->entry))
             continue;
         const struct channel_record *record = &channel->record;
-        rows_put_text(&rows, record->account);
+        rows_begin_row(&rows, record->account);
         rows_put_text(&rows, record->id);
         rows_put_text(&rows, record->network);
         rows_put_text(&rows, record->address);
@@ -147,14 +149,14 @@ static bool write_channel_rows(struct overlay *overlay, pg_batch *batch, error *
 static bool write_contact_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8,
-               PG_TIME, PG_TIME, PG_TIME);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_TIME,
+               PG_TIME, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_CONTACT].count; i++) {
         const struct contact_entry *contact = overlay->entries[ENTRY_CONTACT].items[i];
         if (!entry_is_written(&contact->entry))
             continue;
         const struct contact_record *record = &contact->record;
-        rows_put_text(&rows, record->account);
+        rows_begin_row(&rows, record->account);
         rows_put_text(&rows, record->id);
         rows_put_text(&rows, record->display_name);
         rows_put_list(&rows, &record->emails);
@@ -174,20 +176,20 @@ static bool write_contact_rows(struct overlay *overlay, pg_batch *batch, error *
 static bool write_address_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows removed, written;
-    ROWS_BEGIN(&removed, overlay, PG_TEXT, PG_TEXT, PG_TEXT);
-    ROWS_BEGIN(&written, overlay, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT);
+    ROWS_BEGIN(&removed, overlay, PG_TEXT, PG_TEXT);
+    ROWS_BEGIN(&written, overlay, PG_TEXT, PG_TEXT, PG_TEXT);
     for (size_t i = 0; i < overlay->entries[ENTRY_ADDRESS].count; i++) {
         const struct address_entry *address = overlay->entries[ENTRY_ADDRESS].items[i];
         if (!entry_is_written(&address->entry))
             continue;
         if (address->was_stored) {
-            rows_put_text(&removed, address->entry.key.account);
+            rows_begin_row(&removed, address->entry.key.account);
             rows_put_text(&removed, address->entry.key.a);
             rows_put_text(&removed, address->entry.key.b);
             rows_end_row(&removed);
         }
         if (address->entry.exists) {
-            rows_put_text(&written, address->entry.key.account);
+            rows_begin_row(&written, address->entry.key.account);
             rows_put_text(&written, address->entry.key.a);
             rows_put_text(&written, address->entry.key.b);
             rows_put_text(&written, address->contact);

@@ -16,7 +16,7 @@
 
 struct settings {
     const char *database_url, *clock, *search_target, *sla_target, *report_target;
-    int64_t lanes, readers;
+    int64_t lanes, lane_partitions, readers;
 };
 
 struct service {
@@ -93,7 +93,8 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
         return false;
     const struct case_feed_options feed = {service->connection, service->pool, host->server};
     const struct pg_lane_options lanes = {.connection = service->connection,
-                                          .lanes = (unsigned)settings->lanes};
+                                          .lanes = (unsigned)settings->lanes,
+                                          .spread_max = (unsigned)settings->lane_partitions};
     service->batch = (struct case_batch_context){moved, service};
     if (!case_feed_new(&feed, &service->feed, err) ||
         !pg_lanes_new(&lanes, manual ? &case_batch_ops_manual : &case_batch_ops_real, &service->batch,
@@ -150,6 +151,13 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 64,
          .value = &settings.lanes},
+        {.env = "LANE_PARTITIONS",
+         .help = "partitions one transaction may write in; 1 where the database is distributed by partition",
+         .fallback = "64",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 64,
+         .value = &settings.lane_partitions},
         {.env = "READERS",
          .help = "connections that read",
          .fallback = "8",

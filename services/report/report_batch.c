@@ -9,9 +9,21 @@
 /* --- statements ------------------------------------------------------------------------------------------
  */
 
+/* What a row of the locks tells. */
+enum { LOCK_POSITION = 2, LOCK_EPOCH };
+
+#define LOCK_PARTITIONS                                                              \
+    "SELECT partition, pg_current_xact_id(), position, epoch FROM report_partitions" \
+    " WHERE partition = ANY ($1::int2[]) FOR UPDATE"
+
 static const struct pg_statement lock_partition = {
     .name = "report_lock_partition",
-    .sql = "SELECT position, epoch FROM report_partitions WHERE partition = $1::int2 FOR UPDATE",
+    .sql = LOCK_PARTITIONS,
+};
+
+static const struct pg_statement lock_free_partition = {
+    .name = "report_lock_free_partition",
+    .sql = LOCK_PARTITIONS " SKIP LOCKED",
 };
 
 static const struct pg_statement read_accounts = {
@@ -618,8 +630,8 @@ static bool batch_decide(void *context, pg_batch *batch, error *err)
 {
     (void)context;
     struct batch_state *state = pg_batch_state(batch);
-    int64_t stored = pg_get_int(pg_batch_lock(batch), 0, 0), position = stored;
-    const char *epoch = pg_get_text(pg_batch_lock(batch), 0, 1);
+    int64_t stored = pg_get_int(pg_batch_lock(batch), 0, LOCK_POSITION), position = stored;
+    const char *epoch = pg_get_text(pg_batch_lock(batch), 0, LOCK_EPOCH);
     take_results(batch, state);
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         const struct report_command *command = (const struct report_command *)pg_batch_command(batch, i);
@@ -641,6 +653,7 @@ static bool batch_decide(void *context, pg_batch *batch, error *err)
 
 const struct pg_lane_ops report_batch_ops = {
     .lock = &lock_partition,
+    .lock_free = &lock_free_partition,
     .read = batch_read,
     .decide = batch_decide,
 };

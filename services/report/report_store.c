@@ -99,7 +99,7 @@ static bool open_all(report_store *store, const struct report_store_options *opt
 {
     struct pg_options readers = store->options;
     readers.read_only = true;
-    struct pg_lane_options lanes = {.connection = store->options, .lanes = options->lanes};
+    struct pg_lane_options lanes = {.connection = store->options, .lanes = options->lanes, .spread_max = 1};
     return pg_migrate_check(&store->options, "report", SCHEMA_VERSION, err) &&
            pg_pool_new(&readers, options->readers, &store->pool, err) &&
            pg_lanes_new(&lanes, &report_batch_ops, NULL, &store->lanes, err);

@@ -26,6 +26,8 @@ static const struct method_ops *const methods[CASE_METHODS] = {
     [CASE_METHOD_SET_MESSAGE_STATE] = &message_state_ops,
     [CASE_METHOD_RECEIVE_MESSAGE] = &message_receive_ops,
     [CASE_METHOD_IMPORT] = &conversation_import_ops,
+    [CASE_METHOD_FORWARD] = &forward_ops,
+    [CASE_METHOD_REPORT_DELIVERY] = &delivery_report_ops,
 };
 
 /* What the batch keeps between its two round trips. */

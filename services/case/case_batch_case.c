@@ -113,8 +113,8 @@ bool batch_answer_message(struct overlay *overlay, struct case_command *command,
     return true;
 }
 
-static bool answer_both(struct overlay *overlay, struct case_command *command, int64_t case_id,
-                        int32_t number, error *err)
+bool batch_answer_both(struct overlay *overlay, struct case_command *command, int64_t case_id, int32_t number,
+                       error *err)
 {
     return batch_answer_case(overlay, command, overlay_case(overlay, command->account, case_id), err) &&
            (number == 0 ||
@@ -122,8 +122,8 @@ static bool answer_both(struct overlay *overlay, struct case_command *command, i
                                  overlay_message(overlay, command->account, case_id, number), err));
 }
 
-static struct case_entry *existing_case(struct overlay *overlay, const struct case_command *command,
-                                        int64_t id, error *err)
+struct case_entry *batch_existing_case(struct overlay *overlay, const struct case_command *command,
+                                       int64_t id, error *err)
 {
     struct case_entry *entry = overlay_case(overlay, command->account, id);
     if (entry != NULL && entry->entry.exists)
@@ -133,9 +133,19 @@ static struct case_entry *existing_case(struct overlay *overlay, const struct ca
     return NULL;
 }
 
-/* An agent who is to own something. */
-static bool check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,
-                        error *err)
+const struct message_entry *batch_existing_message(struct overlay *overlay,
+                                                   const struct case_command *command, int64_t case_id,
+                                                   int32_t number, error *err)
+{
+    const struct message_entry *message = overlay_message(overlay, command->account, case_id, number);
+    if (message != NULL && message->entry.exists)
+        return message;
+    batch_not_found(err, "accounts/%s/cases/%lld/messages/%d", command->account, (long long)case_id, number);
+    return NULL;
+}
+
+bool batch_check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,
+                       error *err)
 {
     if (owner[0] == '\0')
         return true;
@@ -159,11 +169,11 @@ static void change_gather(struct overlay *overlay, const struct case_command *co
 
 static bool change_run(struct overlay *overlay, struct case_command *command, error *err)
 {
-    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    struct case_entry *entry = batch_existing_case(overlay, command, command->change.case_id, err);
     if (entry == NULL)
         return false;
     const struct case_act *act = &command->change.act;
-    if (act->kind == CASE_ACT_ASSIGN && !check_owner(overlay, command, act->owner, err))
+    if (act->kind == CASE_ACT_ASSIGN && !batch_check_owner(overlay, command, act->owner, err))
         return false;
     struct case_context context =
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
@@ -198,9 +208,8 @@ static void add_gather(struct overlay *overlay, const struct case_command *comma
         overlay_external_of_case(overlay, command->account, command->change.case_id, external_id);
 }
 
-/* The message that has that external id on the case's channel already; NULL: none has. */
-static const struct external_entry *known_message(struct overlay *overlay, const struct case_record *record,
-                                                  const char *external_id)
+const struct external_entry *batch_known_message(struct overlay *overlay, const struct case_record *record,
+                                                 const char *external_id)
 {
     if (external_id[0] == '\0')
         return NULL;
@@ -231,18 +240,19 @@ static bool run_message(struct overlay *overlay, struct case_command *command, s
     struct case_change change;
     case_change_begin(&change, &entry->record);
     return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
-           answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+           batch_answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
 }
 
 static bool add_run(struct overlay *overlay, struct case_command *command, error *err)
 {
-    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    struct case_entry *entry = batch_existing_case(overlay, command, command->change.case_id, err);
     if (entry == NULL)
         return false;
     const struct case_act *act = &command->change.act;
-    const struct external_entry *known = known_message(overlay, &entry->record, act->add.message.external_id);
+    const struct external_entry *known =
+        batch_known_message(overlay, &entry->record, act->add.message.external_id);
     if (known != NULL)
-        return answer_both(overlay, command, known->case_id, known->number, err);
+        return batch_answer_both(overlay, command, known->case_id, known->number, err);
     return run_message(overlay, command, entry, act, err);
 }
 
@@ -257,15 +267,13 @@ static void state_gather(struct overlay *overlay, const struct case_command *com
 static bool state_run(struct overlay *overlay, struct case_command *command, error *err)
 {
     struct case_act act = command->change.act;
-    struct case_entry *entry = existing_case(overlay, command, command->change.case_id, err);
+    struct case_entry *entry = batch_existing_case(overlay, command, command->change.case_id, err);
     if (entry == NULL)
         return false;
     const struct message_entry *message =
-        overlay_message(overlay, command->account, entry->record.id, act.set_state.number);
-    if (message == NULL || !message->entry.exists) {
-        return batch_not_found(err, "accounts/%s/cases/%lld/messages/%d", command->account,
-                               (long long)entry->record.id, act.set_state.number);
-    }
+        batch_existing_message(overlay, command, entry->record.id, act.set_state.number, err);
+    if (message == NULL)
+        return false;
     act.set_state.kind = message->record.kind;
     act.set_state.state = message->record.state;
     struct case_context context =
@@ -273,7 +281,7 @@ static bool state_run(struct overlay *overlay, struct case_command *command, err
     struct case_change change;
     case_change_begin(&change, &entry->record);
     return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
-           answer_both(overlay, command, entry->record.id, act.set_state.number, err);
+           batch_answer_both(overlay, command, entry->record.id, act.set_state.number, err);
 }
 
 const struct method_ops message_state_ops = {state_gather, state_run};
@@ -332,7 +340,7 @@ static bool create_case(struct overlay *overlay, struct case_command *command,
             return false;
     }
     return batch_apply_new(overlay, account, &change, err) &&
-           answer_both(overlay, command, record.id, message == NULL ? 0 : 1, err);
+           batch_answer_both(overlay, command, record.id, message == NULL ? 0 : 1, err);
 }
 
 static bool create_run(struct overlay *overlay, struct case_command *command, error *err)
@@ -342,14 +350,14 @@ static bool create_run(struct overlay *overlay, struct case_command *command, er
     if (channel == NULL || !channel->entry.exists)
         return batch_not_found(err, "accounts/%s/channels/%s", command->account, record->channel);
     if (!check_contact(overlay, command, record->contact, err) ||
-        !check_owner(overlay, command, record->owner, err))
+        !batch_check_owner(overlay, command, record->owner, err))
         return false;
     const struct case_act *message = command->create.has_message ? &command->create.message : NULL;
     if (message != NULL && message->add.message.external_id[0] != '\0') {
         const struct external_entry *known =
             overlay_external(overlay, command->account, record->channel, message->add.message.external_id);
         if (known != NULL && known->entry.exists)
-            return answer_both(overlay, command, known->case_id, known->number, err);
+            return batch_answer_both(overlay, command, known->case_id, known->number, err);
     }
     return create_case(overlay, command, record, &channel->record, message, err);
 }
@@ -452,7 +460,7 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
     const struct external_entry *known = overlay_external(overlay, command->account, command->receive.channel,
                                                           command->receive.message.add.message.external_id);
     if (known != NULL && known->entry.exists)
-        return answer_both(overlay, command, known->case_id, known->number, err);
+        return batch_answer_both(overlay, command, known->case_id, known->number, err);
     const char *network = channel->record.network;
     struct address_key key = {network, strcmp(network, "phone") == 0 ? command->receive.phone
                                                                      : command->receive.folded};

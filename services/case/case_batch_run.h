@@ -21,7 +21,8 @@ struct method_ops {
 
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
-    case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops;
+    case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops,
+    forward_ops, delivery_report_ops;
 
 /* NOT_FOUND for the resource of that name. Always false. */
 bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -66,6 +67,25 @@ bool batch_answer_case(struct overlay *overlay, struct case_command *command, co
                        error *err) __attribute__((warn_unused_result));
 bool batch_answer_message(struct overlay *overlay, struct case_command *command,
                           const struct message_entry *entry, error *err) __attribute__((warn_unused_result));
+
+bool batch_answer_both(struct overlay *overlay, struct case_command *command, int64_t case_id, int32_t number,
+                       error *err) __attribute__((warn_unused_result)); /* number 0: no message */
+
+/* NULL: NOT_FOUND. */
+struct case_entry *batch_existing_case(struct overlay *overlay, const struct case_command *command,
+                                       int64_t id, error *err);
+const struct message_entry *batch_existing_message(struct overlay *overlay,
+                                                   const struct case_command *command, int64_t case_id,
+                                                   int32_t number, error *err);
+
+/* An agent who is to own something, or to get it: known and enabled. "" is fine. */
+bool batch_check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,
+                       error *err) __attribute__((warn_unused_result));
+
+/* The message that has that external id on the case's channel already; NULL: none has. Gather it with
+ * overlay_external_of_case. */
+const struct external_entry *batch_known_message(struct overlay *overlay, const struct case_record *record,
+                                                 const char *external_id);
 
 struct case_context batch_case_context(const struct overlay *overlay, const struct case_command *command,
                                        const struct account_entry *account);

@@ -37,6 +37,8 @@ enum case_method {
     CASE_METHOD_SET_MESSAGE_STATE = 12,
     CASE_METHOD_RECEIVE_MESSAGE = 13,
     CASE_METHOD_IMPORT = 14,
+    CASE_METHOD_FORWARD = 30, /* a message or a case */
+    CASE_METHOD_REPORT_DELIVERY = 31,
     CASE_METHODS,
 };
 
@@ -139,6 +141,19 @@ struct case_command {
             struct case_act message;
         } receive;
         struct import_conversation import;
+        struct {
+            int64_t case_id;
+            int32_t number; /* of the message; 0: the whole case */
+            int64_t expected_version;
+            const char *agent, *third_party; /* an id or an address; the other is "" */
+            const char *note;
+        } forward;
+        struct {
+            int64_t case_id;
+            int32_t number;
+            enum delivery_state delivery;
+            const char *failure, *external_id;
+        } report;
     };
 
     /*

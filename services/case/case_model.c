@@ -35,7 +35,7 @@ static char *phone_key(arena *memory, const char *phone)
         return NULL;
     size_t length = 0;
     for (const char *p = phone; *p != '\0'; p++) {
-        if ((*p >= '0' && *p <= '9') || (*p == '+' && length == 0))
+        if (*p >= '0' && *p <= '9')
             key[length++] = *p;
     }
     key[length] = '\0';

@@ -221,7 +221,7 @@ const char *case_status_name(enum case_status status);
  */
 char *case_subject_key(arena *memory, const char *subject) __attribute__((warn_unused_result));
 
-/* What an address is found by: folded like subjects; phones lose all but digits and a leading +. NULL: arena
+/* What an address is found by: folded like subjects; phones lose all but digits. NULL: arena
  * full. */
 char *case_address_key(arena *memory, const char *network, const char *address)
     __attribute__((warn_unused_result));

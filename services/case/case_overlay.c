@@ -18,6 +18,7 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_REQUEST] = sizeof(struct request_entry),
     [ENTRY_EXTERNAL] = sizeof(struct external_entry),
     [ENTRY_ROUTE] = sizeof(struct route_entry),
+    [ENTRY_TRANSCRIPT] = sizeof(struct transcript_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -199,4 +200,10 @@ struct route_entry *overlay_route(struct overlay *overlay, const char *account, 
                                   const char *address)
 {
     return get(overlay, ENTRY_ROUTE, account, channel, address, 0, 0);
+}
+
+struct transcript_entry *overlay_transcript(struct overlay *overlay, const char *account, int64_t case_id,
+                                            int32_t number)
+{
+    return get(overlay, ENTRY_TRANSCRIPT, account, "", "", case_id, number);
 }

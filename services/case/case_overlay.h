@@ -33,6 +33,7 @@ enum entry_kind {
     ENTRY_REQUEST,
     ENTRY_EXTERNAL,
     ENTRY_ROUTE,
+    ENTRY_TRANSCRIPT,
     ENTRY_KINDS,
 };
 
@@ -101,6 +102,7 @@ struct case_entry {
 struct message_entry {
     struct entry entry; /* key: account, n = case, m = number */
     struct message_record record;
+    bool reported; /* its delivery was told in this batch */
     struct message_entry *next;
 };
 
@@ -128,6 +130,18 @@ struct route_entry {
     struct entry entry; /* key: account, a = channel, b = the sender's address as given */
     const char *folded, *phone;
     const char *network; /* of the channel */
+};
+
+/* Messages as they are forwarded to third parties, the latest first. Key: account, n = case, m = the message;
+ * 0: all that the customer may see. */
+struct transcript_entry {
+    struct entry entry;
+    struct transcript_line {
+        struct message_record message;
+        const char *author; /* the name to show; "": unknown */
+    } *lines;
+    size_t count, size;
+    bool cut; /* earlier ones were left out */
 };
 
 struct entry_list {
@@ -197,5 +211,7 @@ struct channel_ref_entry *overlay_channel_beside(struct overlay *overlay, const 
                                                  const char *channel, const char *address);
 struct route_entry *overlay_route(struct overlay *overlay, const char *account, const char *channel,
                                   const char *address);
+struct transcript_entry *overlay_transcript(struct overlay *overlay, const char *account, int64_t case_id,
+                                            int32_t number);
 
 #endif

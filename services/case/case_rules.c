@@ -300,7 +300,7 @@ bool case_rules_import_status(const struct case_context *context, enum case_stat
 static bool is_harmless(const struct case_act *act)
 {
     return act->kind == CASE_ACT_OPEN || act->kind == CASE_ACT_DELETE || act->kind == CASE_ACT_UNDELETE ||
-           act->kind == CASE_ACT_CLOSE;
+           act->kind == CASE_ACT_CLOSE || act->kind == CASE_ACT_REPORT_DELIVERY;
 }
 
 static bool check_before(const struct case_context *context, const struct case_act *act,
@@ -352,6 +352,10 @@ bool case_rules_apply(const struct case_context *context, const struct case_act 
         return case_rules_add_message(context, act, change, err);
     case CASE_ACT_SET_MESSAGE_STATE:
         return case_rules_set_message_state(context, act, change, err);
+    case CASE_ACT_FORWARD:
+        return case_rules_forward(context, act, change, err);
+    case CASE_ACT_REPORT_DELIVERY:
+        return case_rules_report_delivery(context, act, change, err);
     }
     return error_set(err, STATUS_INTERNAL, "INTERNAL", "unknown act");
 }

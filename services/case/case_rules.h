@@ -29,6 +29,8 @@ enum case_act_kind {
     CASE_ACT_DECLASSIFY,
     CASE_ACT_ADD_MESSAGE,
     CASE_ACT_SET_MESSAGE_STATE,
+    CASE_ACT_FORWARD,
+    CASE_ACT_REPORT_DELIVERY,
 };
 
 enum {
@@ -67,6 +69,16 @@ struct case_act {
             enum message_state state; /* likewise, before this act */
             enum message_state to;
         } set_state;
+        struct {
+            const struct message_record *message; /* that is forwarded; NULL: the case */
+            const char *agent;                    /* who gets it; "": a third party */
+            const struct message_record *text; /* the note, or the message to the third party; NULL: none */
+        } forward;
+        struct {
+            const struct message_record *message; /* as it is stored */
+            enum delivery_state to;               /* SENT or FAILED */
+            const char *failure, *external_id;
+        } report;
     };
 };
 
@@ -92,6 +104,7 @@ struct case_change {
     enum message_state raise_to;
     int32_t set_number; /* one message set by hand; 0: none */
     enum message_state set_state;
+    const struct message_record *reported; /* one whose delivery was told, as it is now; NULL: none */
     bool wide; /* more has changed than what messages and status move: texts and lists, see case_store */
 };
 
@@ -100,7 +113,7 @@ void case_change_begin(struct case_change *change, const struct case_record *bef
 
 /*
  * Carries out one act. An act that has nothing to do leaves the change without events. Refused:
- * FAILED_PRECONDITION with a reason (CASE_NEW, CASE_CLOSED, CASE_DELETED, CASE_MERGED, NOT_DUE) and the
+ * FAILED_PRECONDITION with a reason (CASE_NEW, CASE_CLOSED, CASE_DELETED, CASE_MERGED, NOT_DUE, …) and the
  * status in the details, or ABORTED (ETAG_MISMATCH, STALE_VERSION). After a failure the change is no longer
  * of use.
  */

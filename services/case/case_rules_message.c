@@ -4,11 +4,12 @@
 
 #include <string.h>
 
+/* What was imported has gone out long ago, by other ways. */
 static enum delivery_state first_delivery(const struct case_context *context, enum message_kind kind)
 {
-    if (kind != MESSAGE_KIND_AGENT && kind != MESSAGE_KIND_SURVEY && kind != MESSAGE_KIND_TO_THIRD_PARTY)
-        return DELIVERY_NONE;
-    return context->imported ? DELIVERY_SENT : DELIVERY_QUEUED;
+    bool is_outgoing =
+        kind == MESSAGE_KIND_AGENT || kind == MESSAGE_KIND_SURVEY || kind == MESSAGE_KIND_TO_THIRD_PARTY;
+    return is_outgoing && !context->imported ? DELIVERY_QUEUED : DELIVERY_NONE;
 }
 
 static struct message_record *next_message(arena *memory, struct case_change *change)
@@ -37,8 +38,9 @@ static bool is_reply(const struct message_record *message)
 }
 
 /* Numbers the message and brings the case's counts up to date. */
-static struct message_record *store(const struct case_context *context, const struct message_record *given,
-                                    struct case_change *change, error *err)
+struct message_record *case_step_store_message(const struct case_context *context,
+                                               const struct message_record *given, struct case_change *change,
+                                               error *err)
 {
     struct case_record *after = &change->after;
     struct message_record *message = next_message(context->memory, change);
@@ -68,8 +70,8 @@ static struct message_record *store(const struct case_context *context, const st
     return message;
 }
 
-static bool tell_message(const struct case_context *context, const struct message_record *message,
-                         struct case_change *change, error *err)
+bool case_step_tell_message(const struct case_context *context, const struct message_record *message,
+                            struct case_change *change, error *err)
 {
     struct message_record *told = arena_memdup(context->memory, message, sizeof *told);
     if (told == NULL)
@@ -77,20 +79,25 @@ static bool tell_message(const struct case_context *context, const struct messag
     return case_step_event(context, change, EVENT_KIND_MESSAGE_ADDED, told, err) != NULL;
 }
 
+bool case_step_involve(const struct case_context *context, const char *agent, struct case_change *change,
+                       error *err)
+{
+    struct case_record *after = &change->after;
+    if (strcmp(after->owner, agent) == 0 || text_list_has(&after->involved, agent))
+        return true;
+    if (!text_list_add(context->memory, &after->involved, agent, &after->involved))
+        return case_step_out_of_memory(err);
+    change->wide = true;
+    return case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
+}
+
 /* Who replies to a case without an owner owns it; another agent who replies becomes involved. */
 static bool join(const struct case_context *context, struct case_change *change, error *err)
 {
     struct case_record *after = &change->after;
-    const char *agent = context->actor.id;
-    if (strcmp(after->owner, agent) == 0 || text_list_has(&after->involved, agent))
-        return true;
-    if (after->owner[0] == '\0') {
-        after->owner = agent;
-    } else {
-        if (!text_list_add(context->memory, &after->involved, agent, &after->involved))
-            return case_step_out_of_memory(err);
-        change->wide = true;
-    }
+    if (after->owner[0] != '\0')
+        return case_step_involve(context, context->actor.id, change, err);
+    after->owner = context->actor.id;
     return case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
 }
 
@@ -114,14 +121,14 @@ static bool add_reply(const struct case_context *context, const struct message_r
         return case_step_refuse(after, err);
     if (!case_step_open_first(context, change, err) || !own_or_join(context, change, err))
         return false;
-    struct message_record *message = store(context, given, change, err);
+    struct message_record *message = case_step_store_message(context, given, change, err);
     if (message == NULL)
         return false;
     case_step_raise(change, MESSAGE_STATE_RESPONDED);
     after->waiting_since = 0;
     if (after->first_reply_time == 0)
         after->first_reply_time = after->last_send_time;
-    if (!tell_message(context, message, change, err))
+    if (!case_step_tell_message(context, message, change, err))
         return false;
     return case_step_status(context, change, case_transition(CASE_ROW_REPLIED, after->status),
                             EVENT_KIND_STATUS_CHANGED, err);
@@ -130,8 +137,8 @@ static bool add_reply(const struct case_context *context, const struct message_r
 static bool add_customers(const struct case_context *context, const struct message_record *given,
                           struct case_change *change, error *err)
 {
-    struct message_record *message = store(context, given, change, err);
-    if (message == NULL || !tell_message(context, message, change, err))
+    struct message_record *message = case_step_store_message(context, given, change, err);
+    if (message == NULL || !case_step_tell_message(context, message, change, err))
         return false;
     int to = case_transition(CASE_ROW_CUSTOMER_WROTE, change->after.status);
     if (change->after.status == CASE_STATUS_RESOLVED && context->reopen_resolved)
@@ -145,8 +152,8 @@ static bool add_other(const struct case_context *context, const struct message_r
 {
     if (!given->automatic && !context->imported && !case_step_open_first(context, change, err))
         return false;
-    struct message_record *message = store(context, given, change, err);
-    return message != NULL && tell_message(context, message, change, err);
+    struct message_record *message = case_step_store_message(context, given, change, err);
+    return message != NULL && case_step_tell_message(context, message, change, err);
 }
 
 bool case_rules_add_message(const struct case_context *context, const struct case_act *act,

@@ -53,6 +53,26 @@ bool text_list_has(const struct text_list *list, const char *text);
 bool text_list_add(arena *memory, const struct text_list *list, const char *text, struct text_list *ret);
 bool text_list_remove(arena *memory, const struct text_list *list, const char *text, struct text_list *ret);
 
+/*
+ * Numbers a message, brings the case's counts up to date and puts the message into the change; then the event
+ * that tells it.
+ */
+struct message_record *case_step_store_message(const struct case_context *context,
+                                               const struct message_record *given, struct case_change *change,
+                                               error *err);
+bool case_step_tell_message(const struct case_context *context, const struct message_record *message,
+                            struct case_change *change, error *err);
+
+/* An agent who is neither owner nor involved becomes involved. */
+bool case_step_involve(const struct case_context *context, const char *agent, struct case_change *change,
+                       error *err);
+
+/* CASE_ACT_FORWARD and CASE_ACT_REPORT_DELIVERY. */
+bool case_rules_forward(const struct case_context *context, const struct case_act *act,
+                        struct case_change *change, error *err);
+bool case_rules_report_delivery(const struct case_context *context, const struct case_act *act,
+                                struct case_change *change, error *err);
+
 /* The message row of CASE_ACT_ADD_MESSAGE, and CASE_ACT_SET_MESSAGE_STATE. */
 bool case_rules_add_message(const struct case_context *context, const struct case_act *act,
                             struct case_change *change, error *err);

@@ -186,6 +186,29 @@ static const struct pg_statement read_routes = {
         " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
 };
 
+/*
+ * Messages to be forwarded with their authors' names, the latest first and no more than can be sent. The
+ * first that goes beyond that is read, which tells that something is left out.
+ */
+static const struct pg_statement read_transcripts = {
+    .name = "case_transcripts",
+    .sql = "SELECT " MESSAGE_COLUMNS ", coalesce(nullif(g.display_name, ''), g.agent, p.display_name), k.ord"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(partition, "
+           "account,"
+           " case_id, number, ord)"
+           " CROSS JOIN LATERAL (SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.send_time DESC, "
+           "l.number DESC)"
+           " - octet_length(l.body) AS bytes_before FROM (SELECT t.* FROM messages t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.case_id = k.case_id"
+           " AND CASE WHEN k.number = 0 THEN t.kind IN (1, 2, 7) ELSE t.number = k.number END"
+           " ORDER BY t.send_time DESC, t.number DESC LIMIT 10001) l) m"
+           " LEFT JOIN agents g ON g.partition = k.partition AND g.account = m.account"
+           " AND g.agent = split_part(m.author, '/agents/', 2)"
+           " LEFT JOIN contacts p ON p.partition = k.partition AND p.account = m.account"
+           " AND p.contact = split_part(m.author, '/contacts/', 2)"
+           " WHERE m.bytes_before <= 1048576 ORDER BY k.ord, m.send_time DESC, m.number DESC",
+};
+
 /* What a column of keys is filled from. The first two of a statement are partitions and accounts. */
 enum part {
     PART_PARTITION,
@@ -357,6 +380,32 @@ static bool load_route(struct overlay *overlay, void *entry, const pg_result *re
     return load_case(overlay, found, result, row, err);
 }
 
+static bool load_transcript(struct overlay *overlay, void *entry, const pg_result *result, int row,
+                            error *err)
+{
+    enum { LINES_MAX = 10000 }; /* one more is read */
+    struct transcript_entry *transcript = entry;
+    transcript->entry.exists = true;
+    transcript->cut = transcript->count >= LINES_MAX;
+    if (transcript->cut)
+        return true;
+    if (transcript->count == transcript->size) {
+        size_t size = transcript->size == 0 ? 16 : 2 * transcript->size;
+        struct transcript_line *grown = arena_calloc(overlay->memory, size, sizeof *grown);
+        if (grown == NULL) {
+            overlay->failed = true;
+            return true;
+        }
+        if (transcript->count > 0)
+            memcpy(grown, transcript->lines, transcript->count * sizeof *grown);
+        transcript->lines = grown;
+        transcript->size = size;
+    }
+    struct transcript_line *line = &transcript->lines[transcript->count++];
+    line->author = pg_get_text(result, row, MESSAGE_COLUMN_COUNT);
+    return message_row_read(result, row, overlay->memory, &line->message, err);
+}
+
 static const struct reading readings[STORE_READS] = {
     {ENTRY_ACCOUNT, &read_accounts, {PARTS_END}, ACCOUNT_COLUMN_COUNT, load_account},
     {ENTRY_AGENT, &read_agents, {PART_A, PARTS_END}, AGENT_COLUMN_COUNT, load_agent},
@@ -383,6 +432,11 @@ static const struct reading readings[STORE_READS] = {
      {PART_A, PART_FOLDED, PART_PHONE, PARTS_END},
      CASE_COLUMN_COUNT + 2,
      load_route},
+    {ENTRY_TRANSCRIPT,
+     &read_transcripts,
+     {PART_N, PART_M, PARTS_END},
+     MESSAGE_COLUMN_COUNT + 1,
+     load_transcript},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

@@ -34,6 +34,7 @@ extern const struct rpc_method contact_methods[];
 extern const struct rpc_method channel_methods[];
 extern const struct rpc_method case_methods[];
 extern const struct rpc_method message_methods[];
+extern const struct rpc_method forward_methods[];
 extern const struct rpc_method connector_methods[];
 
 enum {

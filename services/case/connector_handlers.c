@@ -1,10 +1,8 @@
+#include "case/case_address.h"
 #include "case/case_write.h"
 #include "case/message_input.h"
 #include "casework/cases/v1/connector_service.pb-c.h"
 #include "rpc/name.h"
-#include "text/words.h"
-
-#include <string.h>
 
 static bool out_of_memory(error *err)
 {
@@ -12,19 +10,9 @@ static bool out_of_memory(error *err)
                      "the request needs too much memory");
 }
 
-/* White space alone, or punctuation, is nobody's address. */
-static bool check_sender(const char *address, error *err)
-{
-    size_t at = 0, length = strlen(address);
-    for (size_t gap; (gap = text_separator_length(address + at, length - at)) > 0;)
-        at += gap;
-    return at < length || error_bad_field(err, "sender_address", "is required");
-}
-
 static bool check_received(const Casework__Cases__V1__ReceiveMessageRequest *request, error *err)
 {
-    return check_required(request->sender_address, CASE_ADDRESS_MAX, "sender_address", err) &&
-           check_sender(request->sender_address, err) &&
+    return address_check(request->sender_address, "sender_address", err) &&
            check_text(request->sender_display_name, CASE_NAME_MAX, "sender_display_name", err) &&
            check_text(request->subject, CASE_SUBJECT_MAX, "subject", err) &&
            check_text(request->body, CASE_BODY_MAX, "body", err) &&
@@ -93,11 +81,63 @@ static void receive_message(rpc_call *call, const ProtobufCMessage *message, voi
         rpc_call_fail(call, &err);
 }
 
+enum { FAILURE_MAX = 1024 };
+
+static bool check_report(const Casework__Cases__V1__ReportDeliveryRequest *request, error *err)
+{
+    enum delivery_state delivery = (enum delivery_state)request->delivery;
+    if (delivery != DELIVERY_SENT && delivery != DELIVERY_FAILED)
+        return error_bad_field(err, "delivery", "must be DELIVERY_SENT or DELIVERY_FAILED");
+    if (delivery == DELIVERY_SENT && request->failure[0] != '\0')
+        return error_bad_field(err, "failure", "goes with DELIVERY_FAILED only");
+    return check_text(request->failure, FAILURE_MAX, "failure", err) &&
+           check_text(request->external_id, CASE_EXTERNAL_ID_MAX, "external_id", err);
+}
+
+static bool begin_report(rpc_call *call, const Casework__Cases__V1__ReportDeliveryRequest *request,
+                         struct case_write **ret_write, error *err)
+{
+    const char *account = NULL;
+    int64_t case_id = 0;
+    int32_t number = 0;
+    if (!rpc_name_message(rpc_call_arena(call), request->name, "name", &account, &case_id, &number, err) ||
+        !check_report(request, err))
+        return false;
+    struct case_write *write = case_write_begin(call, CASE_METHOD_REPORT_DELIVERY, account, err);
+    if (write == NULL)
+        return false;
+    *ret_write = write;
+    struct case_command *command = &write->command;
+    command->report.case_id = case_id;
+    command->report.number = number;
+    command->report.delivery = (enum delivery_state)request->delivery;
+    command->report.failure = request->failure;
+    command->report.external_id = request->external_id;
+    return command->actor.kind != ACTOR_KIND_AGENT ||
+           error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED", "an agent delivers no messages");
+}
+
+static void report_delivery(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    error err = {0};
+    struct case_write *write = NULL;
+    if (begin_report(call, (const void *)message, &write, &err))
+        case_write_submit(write, context, message,
+                          &casework__cases__v1__report_delivery_response__descriptor);
+    else
+        rpc_call_fail(call, &err);
+}
+
 const struct rpc_method connector_methods[] = {
     {.service = &casework__cases__v1__connector_service__descriptor,
      .name = "ReceiveMessage",
      .roles = RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
      .resource = "parent",
      .unary = receive_message},
+    {.service = &casework__cases__v1__connector_service__descriptor,
+     .name = "ReportDelivery",
+     .roles = RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
+     .resource = "name",
+     .unary = report_delivery},
     {.service = NULL},
 };

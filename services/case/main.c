@@ -7,6 +7,7 @@
 #include "case/case_feed.h"
 #include "case/case_health.h"
 #include "case/case_import.h"
+#include "case/case_outgoing.h"
 #include "case/case_read.h"
 #include "case/case_write.h"
 #include "rpc/host.h"
@@ -16,7 +17,7 @@
 
 struct settings {
     const char *database_url, *clock, *search_target, *sla_target, *report_target;
-    int64_t lanes, lane_partitions, readers;
+    int64_t lanes, lane_partitions, readers, patience;
 };
 
 struct service {
@@ -29,6 +30,7 @@ struct service {
     struct case_reader reader;
     struct case_writer writer;
     struct case_importer importer;
+    struct case_outgoing outgoing;
     struct case_batch_context batch;
 };
 
@@ -67,7 +69,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
                                               case_read_message_methods,  case_document_methods};
     const struct rpc_method *const writes[] = {account_methods,  agent_methods, contact_methods,
                                                channel_methods,  case_methods,  message_methods,
-                                               connector_methods};
+                                               forward_methods,  connector_methods};
     for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
         if (!rpc_server_add(server, reads[i], &service->reader, err))
             return false;
@@ -77,6 +79,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
             return false;
     }
     return rpc_server_add(server, case_feed_methods, service->feed, err) &&
+           rpc_server_add(server, case_outgoing_methods, &service->outgoing, err) &&
            rpc_server_add(server, case_import_methods, &service->importer, err);
 }
 
@@ -101,6 +104,7 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
                       &service->lanes, err))
         return false;
     service->reader.pool = service->pool;
+    service->outgoing = (struct case_outgoing){service->feed, settings->patience * CLOCK_SECOND};
     service->writer.lanes = service->importer.lanes = service->lanes;
     return add_methods(service, host->server, err) && (!manual || open_clock(service, host, settings, err)) &&
            case_health_new(service->pool, host->server, &service->health, err) && rpc_host_serve(host, err);
@@ -165,6 +169,13 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 1024,
          .value = &settings.readers},
+        {.env = "OUTGOING_PATIENCE_SECONDS",
+         .help = "how long a connector may take no outgoing message before its stream ends",
+         .fallback = "60",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 86400,
+         .value = &settings.patience},
         {.env = NULL},
     };
     int code = rpc_host_configure(&host, "case", "keeps accounts, cases and messages", options, argc, argv);

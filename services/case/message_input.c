@@ -1,5 +1,6 @@
 #include "case/message_input.h"
 
+#include "case/case_address.h"
 #include "case/case_wire.h"
 #include "rpc/name.h"
 #include "rpc/wire.h"
@@ -86,7 +87,7 @@ static bool read_author(const struct case_write *write, const char *author, stru
     switch (record->kind) {
     case MESSAGE_KIND_FROM_THIRD_PARTY:
         record->third_party = author;
-        return check_required(author, CASE_ADDRESS_MAX, "message.author", err);
+        return address_check(author, "message.author", err);
     case MESSAGE_KIND_CUSTOMER:
         return rpc_name_member_of(write->memory, account, "contacts", author, "message.author", &id, err);
     case MESSAGE_KIND_SYSTEM:

@@ -1,0 +1,248 @@
+/* Forwarding of messages and cases, and reports of deliveries. */
+
+#include "case/case_address.h"
+#include "case/case_batch_run.h"
+#include "case/case_forward_text.h"
+
+#include <string.h>
+
+/* --- forward ----------------------------------------------------------------------------------------------
+ */
+
+static bool is_to_third_party(const struct case_command *command)
+{
+    return command->forward.agent[0] == '\0';
+}
+
+static void forward_gather(struct overlay *overlay, const struct case_command *command)
+{
+    const char *account = command->account;
+    int64_t case_id = command->forward.case_id;
+    int32_t number = command->forward.number;
+    overlay_case(overlay, account, case_id);
+    if (number != 0)
+        overlay_message(overlay, account, case_id, number);
+    if (is_to_third_party(command))
+        overlay_transcript(overlay, account, case_id, number);
+    else
+        overlay_agent(overlay, account, command->forward.agent);
+}
+
+/* What commands before this one have made of messages, and the messages that they have added. */
+static bool lines_now(struct overlay *overlay, const struct case_entry *entry,
+                      const struct transcript_entry *transcript, bool whole,
+                      struct transcript_line **ret_lines, size_t *ret_count)
+{
+    size_t added = 0, count = 0;
+    for (const struct message_entry *m = entry->messages; whole && m != NULL; m = m->next)
+        added += m->entry.inserted && message_kind_is_visible(m->record.kind);
+    struct transcript_line *lines =
+        arena_calloc(overlay->memory, transcript->count + added + 1, sizeof *lines);
+    if (lines == NULL)
+        return false;
+    for (const struct message_entry *m = entry->messages; added > 0 && m != NULL; m = m->next) {
+        if (m->entry.inserted && message_kind_is_visible(m->record.kind))
+            lines[count++] = (struct transcript_line){.message = m->record, .author = ""};
+    }
+    for (size_t i = 0; i < transcript->count; i++) {
+        lines[count] = transcript->lines[i];
+        const struct message_record *stored = &lines[count].message;
+        const struct message_entry *now =
+            overlay_find(overlay, &(struct entry_key){ENTRY_MESSAGE, stored->account, "", "", stored->case_id,
+                                                      stored->number});
+        if (now != NULL && now->entry.exists)
+            lines[count].message = now->record;
+        count++;
+    }
+    *ret_lines = lines;
+    *ret_count = count;
+    return true;
+}
+
+/* The files of all messages, those of the latest first, as many as one message may have. */
+static bool gather_attachments(struct overlay *overlay, const struct transcript_line *lines, size_t count,
+                               struct message_record *message)
+{
+    struct attachment *all = arena_calloc(overlay->memory, CASE_ATTACHMENTS_MAX, sizeof *all);
+    size_t filled = 0;
+    if (all == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct message_record *from = &lines[i].message;
+        for (size_t k = 0; !from->redacted && k < from->attachment_count && filled < CASE_ATTACHMENTS_MAX;
+             k++)
+            all[filled++] = from->attachments[k];
+    }
+    message->attachments = all;
+    message->attachment_count = filled;
+    return true;
+}
+
+static bool nothing_to_forward(error *err)
+{
+    return error_set(err, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD",
+                     "there is no text that could be forwarded");
+}
+
+/* The message that the third party gets. */
+static bool third_party_text(struct overlay *overlay, const struct case_command *command,
+                             const struct case_entry *entry, struct message_record *message, error *err)
+{
+    bool whole = command->forward.number == 0;
+    struct transcript_entry *transcript =
+        overlay_transcript(overlay, command->account, entry->record.id, command->forward.number);
+    struct transcript_line *lines;
+    size_t count;
+    if (transcript == NULL || !lines_now(overlay, entry, transcript, whole, &lines, &count))
+        return batch_out_of_memory(err);
+    if (count == 0 && !whole) { /* added by a command of the same batch */
+        lines[0].message =
+            overlay_message(overlay, command->account, entry->record.id, command->forward.number)->record;
+        lines[0].author = "";
+        count = 1;
+    }
+    if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
+        return nothing_to_forward(err);
+    message->kind = MESSAGE_KIND_TO_THIRD_PARTY;
+    message->third_party = command->forward.third_party;
+    message->body = case_forward_text(overlay->memory, command->forward.note,
+                                      whole ? entry->record.subject : NULL, lines, count, transcript->cut);
+    return (message->body != NULL && gather_attachments(overlay, lines, count, message)) ||
+           batch_out_of_memory(err);
+}
+
+/* What is written for it: the message to the third party, or the note to the agent; NULL in *ret_text:
+ * nothing. */
+static bool forward_text(struct overlay *overlay, const struct case_command *command,
+                         const struct case_entry *entry, struct message_record *message,
+                         const struct message_record **ret_text, error *err)
+{
+    *ret_text = NULL;
+    *message = (struct message_record){
+        .kind = MESSAGE_KIND_NOTE,
+        .create_time = overlay->now,
+        .author = "",
+        .third_party = "",
+        .external_id = "",
+        .delivery_failure = "",
+        .body = command->forward.note,
+    };
+    if (command->actor.kind == ACTOR_KIND_AGENT) {
+        message->author =
+            arena_printf(overlay->memory, "accounts/%s/agents/%s", command->account, command->actor.id);
+        if (message->author == NULL)
+            return batch_out_of_memory(err);
+    }
+    if (is_to_third_party(command) && !third_party_text(overlay, command, entry, message, err))
+        return false;
+    if (message->body[0] != '\0' || is_to_third_party(command))
+        *ret_text = message;
+    return true;
+}
+
+static bool check_target(struct overlay *overlay, const struct case_command *command,
+                         const struct case_record *record, error *err)
+{
+    if (!is_to_third_party(command))
+        return batch_check_owner(overlay, command, command->forward.agent, err);
+    return address_check_third_party(command->forward.third_party, record->network, record->channel_address,
+                                     "third_party", err);
+}
+
+static bool forward_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    int32_t number = command->forward.number;
+    struct case_entry *entry = batch_existing_case(overlay, command, command->forward.case_id, err);
+    if (entry == NULL)
+        return false;
+    const struct message_entry *forwarded =
+        number == 0 ? NULL : batch_existing_message(overlay, command, entry->record.id, number, err);
+    if ((number != 0 && forwarded == NULL) || !check_target(overlay, command, &entry->record, err))
+        return false;
+    struct message_record text;
+    struct case_act act = {
+        .kind = CASE_ACT_FORWARD,
+        .expected_version = command->forward.expected_version,
+        .forward = {.message = forwarded == NULL ? NULL : &forwarded->record,
+                    .agent = command->forward.agent},
+    };
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    if (!forward_text(overlay, command, entry, &text, &act.forward.text, err) ||
+        !case_rules_apply(&context, &act, &change, err))
+        return false;
+    int32_t answered = change.message_count > 0 ? change.messages[0].number : number;
+    return batch_apply(overlay, entry, &change, err) &&
+           batch_answer_both(overlay, command, entry->record.id, answered, err);
+}
+
+const struct method_ops forward_ops = {forward_gather, forward_run};
+
+/* --- reports of deliveries --------------------------------------------------------------------------------
+ */
+
+static void report_gather(struct overlay *overlay, const struct case_command *command)
+{
+    const char *external_id = command->report.external_id;
+    overlay_case(overlay, command->account, command->report.case_id);
+    overlay_message(overlay, command->account, command->report.case_id, command->report.number);
+    if (external_id[0] != '\0')
+        overlay_external_of_case(overlay, command->account, command->report.case_id, external_id);
+}
+
+/* The identifier on the channel is the message's from now on: what comes back under it is known. */
+static bool take_external_id(struct overlay *overlay, const struct case_record *record, int32_t number,
+                             const char *external_id, error *err)
+{
+    if (external_id[0] == '\0' || batch_known_message(overlay, record, external_id) != NULL)
+        return true;
+    struct external_entry *external =
+        overlay_external(overlay, record->account, record->channel, external_id);
+    if (external == NULL)
+        return batch_out_of_memory(err);
+    external->entry.asked = external->entry.exists = external->entry.inserted = true;
+    external->case_id = record->id;
+    external->number = number;
+    return true;
+}
+
+static bool report_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct case_entry *entry = batch_existing_case(overlay, command, command->report.case_id, err);
+    if (entry == NULL)
+        return false;
+    int32_t number = command->report.number;
+    const char *external_id = command->report.external_id;
+    if (batch_existing_message(overlay, command, entry->record.id, number, err) == NULL)
+        return false;
+    struct message_entry *message = overlay_message(overlay, command->account, entry->record.id, number);
+    const struct external_entry *known = batch_known_message(overlay, &entry->record, external_id);
+    if (known != NULL && (known->case_id != entry->record.id || known->number != number))
+        return error_set(err, STATUS_ALREADY_EXISTS, "EXTERNAL_ID_TAKEN",
+                         "another message of the channel has that external_id");
+    const struct case_act act = {
+        .kind = CASE_ACT_REPORT_DELIVERY,
+        .report = {.message = &message->record,
+                   .to = command->report.delivery,
+                   .failure = command->report.failure,
+                   .external_id = external_id},
+    };
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    if (!case_rules_apply(&context, &act, &change, err))
+        return false;
+    if (change.reported != NULL) {
+        if (!take_external_id(overlay, &entry->record, number, external_id, err))
+            return false;
+        message->record = *change.reported;
+        message->reported = true;
+    }
+    return batch_apply(overlay, entry, &change, err) &&
+           batch_answer_both(overlay, command, entry->record.id, number, err);
+}
+
+const struct method_ops delivery_report_ops = {report_gather, report_run};

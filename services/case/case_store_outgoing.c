@@ -1,0 +1,87 @@
+/* Writes of what waits for delivery, and of how deliveries went. */
+
+#include "case/case_store_rows.h"
+
+static const struct pg_statement insert_outgoing = {
+    .name = "case_insert_outgoing",
+    .sql = "INSERT INTO outgoing (partition, account, channel, position, case_id, number)"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::int4[])",
+};
+
+static const struct pg_statement remove_outgoing = {
+    .name = "case_remove_outgoing",
+    .sql = "DELETE FROM outgoing o USING unnest($1::int2[], $2::text[], $3::int8[], $4::int4[])"
+           " AS u(partition, account, case_id, number) WHERE o.partition = u.partition AND o.account = "
+           "u.account AND o.case_id = u.case_id"
+           " AND o.number = u.number",
+};
+
+static const struct pg_statement set_deliveries = {
+    .name = "case_set_deliveries",
+    .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
+           " external_id = u.external_id"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::text[], $7::text[])"
+           " AS u(partition, account, case_id, number, delivery, failure, external_id)"
+           " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id"
+           " AND m.number = u.number",
+};
+
+/* Still waits after all commands of the batch? */
+static bool is_queued(const struct overlay *overlay, const struct case_event *event)
+{
+    if (event->kind != EVENT_KIND_MESSAGE_ADDED || event->message->delivery != DELIVERY_QUEUED)
+        return false;
+    const struct message_entry *now =
+        overlay_find(overlay, &(struct entry_key){ENTRY_MESSAGE, event->account, "", "", event->facts->id,
+                                                  event->message->number});
+    return now != NULL && now->record.delivery == DELIVERY_QUEUED && !now->record.redacted;
+}
+
+static bool write_queue(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_INT8, PG_INT8, PG_INT4);
+    for (size_t i = 0; i < overlay->events.count; i++) {
+        const struct case_event *event = overlay->events.items[i];
+        if (!is_queued(overlay, event))
+            continue;
+        rows_begin_row(&rows, event->account);
+        rows_put_text(&rows, event->facts->channel);
+        rows_put_int(&rows, event->position);
+        rows_put_int(&rows, event->facts->id);
+        rows_put_int(&rows, event->message->number);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &insert_outgoing, batch, err);
+}
+
+static bool write_reports(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows removed, set;
+    ROWS_BEGIN(&removed, overlay, PG_INT8, PG_INT4);
+    ROWS_BEGIN(&set, overlay, PG_INT8, PG_INT4, PG_INT2, PG_TEXT, PG_TEXT);
+    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
+        const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
+        const struct message_record *record = &message->record;
+        if (!message->reported)
+            continue;
+        rows_begin_row(&removed, record->account);
+        rows_put_int(&removed, record->case_id);
+        rows_put_int(&removed, record->number);
+        rows_end_row(&removed);
+        rows_begin_row(&set, record->account);
+        rows_put_int(&set, record->case_id);
+        rows_put_int(&set, record->number);
+        rows_put_int(&set, record->delivery);
+        rows_put_text(&set, record->delivery_failure);
+        rows_put_text(&set, record->external_id);
+        rows_end_row(&set);
+    }
+    return rows_write(&removed, &remove_outgoing, batch, err) &&
+           rows_write(&set, &set_deliveries, batch, err);
+}
+
+bool store_write_outgoing(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    return write_queue(overlay, batch, err) && write_reports(overlay, batch, err);
+}

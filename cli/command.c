@@ -158,19 +158,33 @@ static const ProtobufCMethodDescriptor *method_of(const struct command *command)
     return protobuf_c_service_descriptor_get_method_by_name(command->service, command->method);
 }
 
+ProtobufCMessage *command_request(struct session *session, const struct command *command, int argc,
+                                  char **argv, int *ret_status)
+{
+    error err;
+    ProtobufCMessage *request = field_message_new(session->memory, method_of(command)->input);
+    if (!request)
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+    else if (build_request(session, command, request, argc, argv, &err))
+        return request;
+    if (strcmp(err.reason, "USAGE") == 0) {
+        fprintf(stderr, "casework: %s\n", err.message);
+        *ret_status = usage(command);
+    } else {
+        *ret_status = command_fail(&err);
+    }
+    return NULL;
+}
+
 int command_run(struct session *session, const struct command *command, int argc, char **argv)
 {
     if (command->run)
         return command->run(session, argc, argv);
     error err;
-    ProtobufCMessage *request = field_message_new(session->memory, method_of(command)->input);
-    if (!request || !build_request(session, command, request, argc, argv, &err)) {
-        if (request && strcmp(err.reason, "USAGE") == 0) {
-            fprintf(stderr, "casework: %s\n", err.message);
-            return usage(command);
-        }
-        return command_fail(&err);
-    }
+    int status = 0;
+    ProtobufCMessage *request = command_request(session, command, argc, argv, &status);
+    if (!request)
+        return status;
     rpc_channel *channel;
     ProtobufCMessage *response;
     struct rpc_client_options options = session_call_options(session);

@@ -59,6 +59,13 @@ extern const struct command commands[];
  * (usage). */
 int command_run(struct session *session, const struct command *command, int argc, char **argv);
 
+/*
+ * The request that the words ask for. NULL: they ask for nothing that can be sent; it was told, and
+ * *ret_status is the exit status.
+ */
+ProtobufCMessage *command_request(struct session *session, const struct command *command, int argc,
+                                  char **argv, int *ret_status);
+
 /* Prints "casework: …" with the code and reason to standard error; returns 1. */
 int command_fail(const error *err);
 

@@ -1,10 +1,11 @@
-#include "cli/programs.h"
+#include "cli/watch.h"
 
 #include "base/clock.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "cli/command.h"
 #include "cli/field.h"
 #include "cli/print.h"
+#include "cli/programs.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -59,7 +60,15 @@ static bool start_here(struct session *session, rpc_channel *channel, events_req
     return true;
 }
 
-static bool show_stream(struct session *session, rpc_stream *stream, error *err)
+static void show_events(const struct session *session, arena *memory, const ProtobufCMessage *message)
+{
+    const events_response *response = (const events_response *)message;
+    for (size_t i = 0; i < response->n_events; i++)
+        show_event(session, memory, response->events[i]);
+}
+
+/* Until it ends or somebody interrupts. */
+static bool show_stream(struct session *session, rpc_stream *stream, watch_show *show, error *err)
 {
     arena *memory = arena_new(64u << 20);
     bool going = memory != NULL;
@@ -69,8 +78,7 @@ static bool show_stream(struct session *session, rpc_stream *stream, error *err)
         arena_clear(memory);
         switch (rpc_stream_read(stream, CLOCK_SECOND / 5, memory, &message, err)) {
         case RPC_READ_MESSAGE:
-            for (size_t i = 0; i < ((events_response *)message)->n_events; i++)
-                show_event(session, memory, ((events_response *)message)->events[i]);
+            show(session, memory, message);
             fflush(stdout);
             break;
         case RPC_READ_TIMEOUT:
@@ -86,29 +94,37 @@ static bool show_stream(struct session *session, rpc_stream *stream, error *err)
     return memory ? going : error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
 }
 
-int program_watch(struct session *session, int argc, char **argv)
+bool watch_stream(struct session *session, const ProtobufCServiceDescriptor *service, const char *method,
+                  const ProtobufCMessage *request, watch_show *show, error *err)
 {
-    bool from_start = argc == 3 && strcmp(argv[2], "--from-start") == 0;
-    if (argc != 2 && !from_start) {
-        fprintf(stderr, "usage: casework watch ACCOUNT [--from-start]\n");
-        return 2;
-    }
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    error err;
     rpc_channel *channel;
     rpc_stream *stream = NULL;
     struct rpc_client_options options = session_call_options(session);
     options.timeout_us = INT64_MAX;
+    if (!session_channel(session, TARGET_CASE, &channel, err) ||
+        !rpc_stream_open(channel, service, method, &options, &stream, err))
+        return false;
+    if (rpc_stream_write(stream, request))
+        rpc_stream_close_send(stream);
+    bool done = show_stream(session, stream, show, err);
+    rpc_stream_free(stream);
+    return done;
+}
+
+int program_watch(struct session *session, int argc, char **argv)
+{
+    bool from_start = argc == 3 && strcmp(argv[2], "--from-start") == 0;
+    if (argc != 2 && !from_start)
+        return watch_cases(session, argc, argv);
+    error err;
+    rpc_channel *channel;
     events_request request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
     request.parent = (char *)(uintptr_t)command_expand(session->memory, WORD_ACCOUNT, argv[1], "");
     bool done = session_channel(session, TARGET_CASE, &channel, &err) &&
                 (from_start || start_here(session, channel, &request, &err)) &&
-                rpc_stream_open(channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
-                                &options, &stream, &err);
-    if (done && rpc_stream_write(stream, &request.base))
-        rpc_stream_close_send(stream);
-    done = done && show_stream(session, stream, &err);
-    rpc_stream_free(stream);
+                watch_stream(session, &casework__cases__v1__event_service__descriptor, "StreamEvents",
+                             &request.base, show_events, &err);
     return done ? 0 : command_fail(&err);
 }

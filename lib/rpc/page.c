@@ -36,24 +36,38 @@ static char *hex(arena *memory, const uint8_t *data, size_t length, const char *
     return text;
 }
 
-/* Every argument but the page fields: type, wire form without them, and what the caller adds. NULL: the arena
- * is full. */
-static char *page_binding(arena *memory, const ProtobufCMessage *request, const char *extra)
+/* A field of a shallow copy as if the client had not sent it. */
+static void blank_field(ProtobufCMessage *bare, const char *name)
+{
+    static const char none[] = "";
+    const char *no_text = none;
+    const int32_t no_number = 0;
+    const ProtobufCFieldDescriptor *field = page_field(bare, name);
+    bool is_text = field->type == PROTOBUF_C_TYPE_STRING;
+    memcpy((char *)bare + field->offset, is_text ? (const void *)&no_text : &no_number,
+           is_text ? sizeof no_text : sizeof no_number);
+}
+
+char *rpc_request_binding(arena *memory, const ProtobufCMessage *request, const char *const *without,
+                          const char *extra)
 {
     ProtobufCMessage *bare = arena_memdup(memory, request, request->descriptor->sizeof_message);
     if (!bare)
         return NULL;
-    static const char none[] = "";
-    const char *no_text = none;
-    const int32_t no_size = 0;
-    memcpy((char *)bare + page_field(request, "page_token")->offset, &no_text, sizeof no_text);
-    memcpy((char *)bare + page_field(request, "page_size")->offset, &no_size, sizeof no_size);
+    for (; *without; without++)
+        blank_field(bare, *without);
     size_t length = protobuf_c_message_get_packed_size(bare);
     uint8_t *packed = arena_alloc(memory, length + 1);
     if (!packed)
         return NULL;
     protobuf_c_message_pack(bare, packed);
     return hex(memory, packed, length, request->descriptor->name, extra ? extra : "");
+}
+
+static char *page_binding(arena *memory, const ProtobufCMessage *request, const char *extra)
+{
+    static const char *const page_fields[] = {"page_token", "page_size", NULL};
+    return rpc_request_binding(memory, request, page_fields, extra);
 }
 
 static bool no_memory(error *err)

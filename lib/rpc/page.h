@@ -61,4 +61,11 @@ bool rpc_room_take(struct rpc_room *room, const ProtobufCMessage *item) __attrib
 char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *extra,
                     const struct rpc_page_key *key) __attribute__((warn_unused_result));
 
+/*
+ * What wire_token_seal binds a token to: the request's type and all its arguments, but for the text and int32
+ * fields named in `without` (ended by NULL), and `extra`, which may be NULL. NULL: the arena is full.
+ */
+char *rpc_request_binding(arena *memory, const ProtobufCMessage *request, const char *const *without,
+                          const char *extra) __attribute__((warn_unused_result));
+
 #endif

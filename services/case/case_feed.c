@@ -26,6 +26,7 @@ struct case_feed {
     pg_listener *listener;
     _Atomic int64_t heads[FEED_PARTITIONS];
     _Atomic unsigned generation;
+    _Atomic int64_t time_us;
     pthread_t watcher;
     bool watching;
     pthread_mutex_t lock; /* of what follows */
@@ -38,7 +39,8 @@ struct case_feed {
 
 static const struct pg_statement feed_heads = {
     .name = "feed_heads",
-    .sql = "SELECT p.partition, p.head, s.epoch FROM partitions p CROSS JOIN suite s",
+    .sql = "SELECT p.partition, p.head, s.epoch, coalesce(s.manual_time, clock_timestamp())"
+           " FROM partitions p CROSS JOIN suite s",
 };
 
 /* --- readers --- */
@@ -82,8 +84,10 @@ static void wake_all(case_feed *feed)
 {
     feed->wake_due = false;
     feed->waked_us = clock_monotonic_us();
-    for (struct case_feed_reader *reader = feed->readers; reader; reader = reader->next)
-        case_feed_wake(reader);
+    for (struct case_feed_reader *reader = feed->readers; reader; reader = reader->next) {
+        if (!reader->due || reader->due(reader))
+            case_feed_wake(reader);
+    }
 }
 
 void case_feed_attach(case_feed *feed, struct case_feed_reader *reader)
@@ -161,12 +165,26 @@ bool case_feed_refresh(case_feed *feed, int64_t deadline_us, error *err)
     pg_result *result;
     if (!pg_pool_query(feed->pool, &feed_heads, NULL, deadline_us, &result, err))
         return false;
-    if (pg_rows(result) > 0)
+    if (pg_rows(result) > 0) {
         take_epoch(feed, pg_get_text(result, 0, 2));
+        atomic_store(&feed->time_us, pg_get_time(result, 0, 3));
+    }
     for (int row = 0; row < pg_rows(result); row++)
         raise_head(feed, (int)pg_get_int(result, row, 0), pg_get_int(result, row, 1));
     pg_result_free(result);
     return true;
+}
+
+int64_t case_feed_time(const case_feed *feed)
+{
+    return atomic_load(&feed->time_us);
+}
+
+bool case_feed_check_generation(const case_feed *feed, unsigned generation, error *err)
+{
+    return generation == case_feed_generation(feed) ||
+           error_set(err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
+                     "the feed has begun anew: begin with a snapshot");
 }
 
 void case_feed_epoch(case_feed *feed, char ret_epoch[FEED_EPOCH_SIZE])

@@ -38,7 +38,10 @@ void case_feed_committed(case_feed *feed, int partition, int64_t head);
 /* The head of a partition as far as it is known here. */
 int64_t case_feed_head(const case_feed *feed, int partition);
 
-/* Looks at the database now: heads and epoch. Runs on the caller's thread. */
+/* Business time as it was at the last look at the database, which comes every second. */
+int64_t case_feed_time(const case_feed *feed);
+
+/* Looks at the database now: heads, epoch and time. Runs on the caller's thread. */
 bool case_feed_refresh(case_feed *feed, int64_t deadline_us, error *err) __attribute__((warn_unused_result));
 
 /* The epoch, copied; and a number that changes with it. */
@@ -56,6 +59,11 @@ struct case_feed_reader {
     struct case_feed_reader *next, *previous; /* the feed's */
     case_feed *feed;
     int state; /* atomic */
+    /*
+     * Whether there is anything to run for; NULL: always. Asked with the feed locked: must not block, nor
+     * call the feed but for its heads and time.
+     */
+    bool (*due)(struct case_feed_reader *reader);
     void (*run)(struct case_feed_reader *reader);
     /* A run is coming or going on: keeps the owner alive until unref. */
     void (*ref)(struct case_feed_reader *reader);
@@ -65,6 +73,10 @@ struct case_feed_reader {
 void case_feed_attach(case_feed *feed, struct case_feed_reader *reader); /* and runs it */
 void case_feed_detach(struct case_feed_reader *reader);                  /* a run may still be going on */
 void case_feed_wake(struct case_feed_reader *reader);
+
+/* Another epoch than that of `generation`: ends the call with FAILED_PRECONDITION. */
+bool case_feed_check_generation(const case_feed *feed, unsigned generation, error *err)
+    __attribute__((warn_unused_result));
 
 /* StreamEvents, GetPosition and StreamSnapshot; context: the case_feed. */
 extern const struct rpc_method case_feed_methods[];

@@ -228,7 +228,7 @@ static void end_other_epoch(struct feed_stream *stream)
 {
     error err;
     error_set(&err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
-              "the feed has begun anew: rebuild from a snapshot");
+              "the feed has begun anew: begin with a snapshot");
     atomic_store(&stream->over, true);
     rpc_call_fail(stream->call, &err);
 }
@@ -320,7 +320,7 @@ static bool check_history(struct feed_stream *stream, case_feed *feed, const cha
     case_feed_epoch(feed, stream->epoch);
     if ((*epoch && strcmp(epoch, stream->epoch) != 0) || ahead(stream, feed))
         return error_set(err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
-                         "the feed has begun anew: rebuild from a snapshot");
+                         "the feed has begun anew: begin with a snapshot");
     return true;
 }
 

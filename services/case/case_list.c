@@ -30,6 +30,7 @@
 #define ORDER_subject_desc "c.subject_key DESC, c.id DESC"
 #define ORDER_status_asc "c.status, c.id"
 #define ORDER_status_desc "c.status DESC, c.id DESC"
+#define ORDER_id "c.id"
 
 #define BEHIND_update_asc "(c.update_time, c.id) > ($5::timestamptz, $6::int8)"
 #define BEHIND_update_desc "(c.update_time, c.id) < ($5::timestamptz, $6::int8)"
@@ -38,11 +39,14 @@
 #define BEHIND_status_asc "(c.status, c.id) > ($5::int2, $6::int8)"
 #define BEHIND_status_desc "(c.status, c.id) < ($5::int2, $6::int8)"
 
+#define BEHIND_id "c.id <= $5::int8 AND c.id > $6::int8"
+
 /* The same where the status is given, so that an index by (status, id) is read from the right id on. */
 #define MERGED_BEHIND_update_asc BEHIND_update_asc
 #define MERGED_BEHIND_update_desc BEHIND_update_desc
 #define MERGED_BEHIND_subject_asc BEHIND_subject_asc
 #define MERGED_BEHIND_subject_desc BEHIND_subject_desc
+#define MERGED_BEHIND_id BEHIND_id
 #define MERGED_BEHIND_status_asc \
     "s.status >= $5::int2 AND c.id > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END"
 #define MERGED_BEHIND_status_desc \
@@ -76,6 +80,7 @@
 #define RECENT_subject_desc RECENT_FOUND(subject_desc)
 #define RECENT_status_asc RECENT_FOUND(status_asc)
 #define RECENT_status_desc RECENT_FOUND(status_desc)
+#define RECENT_id RECENT_FOUND(id)
 #define SOURCE_recent(key) RECENT_##key
 #define SOURCE_need_reply(key) FOUND("", " AND c.need_reply AND c.status <= 4", key)
 #define SOURCE_involved(key)                                                                               \
@@ -116,6 +121,21 @@ static const struct pg_statement statements[SOURCES][CASE_ORDERS][2] = {
     [SOURCE_OWNER] = STATEMENTS(owner),           [SOURCE_RECENT] = STATEMENTS(recent),
     [SOURCE_NEED_REPLY] = STATEMENTS(need_reply), [SOURCE_INVOLVED] = STATEMENTS(involved),
     [SOURCE_CONTACT] = STATEMENTS(contact),
+};
+
+/* A list by number with the head of its partition, in one statement and so of one moment. */
+#define SNAPSHOT(source)                                                                              \
+    {                                                                                                 \
+        .name = "case_list_" #source "_by_id",                                                        \
+        .sql = "SELECT " CASE_COLUMNS ", h.head FROM (SELECT head FROM partitions WHERE partition = " \
+               "$1::int2) h LEFT JOIN LATERAL (" SOURCE_##source(id) ") c ON true ORDER BY c.id"      \
+    }
+
+static const struct pg_statement snapshots[SOURCES] = {
+    [SOURCE_STATUS] = SNAPSHOT(status),         [SOURCE_DESK] = SNAPSHOT(desk),
+    [SOURCE_OWNER] = SNAPSHOT(owner),           [SOURCE_RECENT] = SNAPSHOT(recent),
+    [SOURCE_NEED_REPLY] = SNAPSHOT(need_reply), [SOURCE_INVOLVED] = SNAPSHOT(involved),
+    [SOURCE_CONTACT] = SNAPSHOT(contact),
 };
 
 /* What a folder is made of: statuses from … to, and more. */
@@ -208,8 +228,7 @@ static enum source source_of(const struct case_list_query *query)
     return source;
 }
 
-const struct pg_statement *case_list_statement(const struct case_list_query *query,
-                                               const struct rpc_page *page, int partition, pg_params *params)
+static void add_list(const struct case_list_query *query, int32_t limit, int partition, pg_params *params)
 {
     const struct folder *folder = &folders[query->folder];
     pg_add_int2(params, partition);
@@ -217,8 +236,11 @@ const struct pg_statement *case_list_statement(const struct case_list_query *que
     pg_array *statuses = pg_add_array(params, PG_INT2);
     for (int status = folder->first_status; status <= folder->last_status; status++)
         pg_put_int(statuses, status);
-    pg_add_int4(params, page->size + 1);
-    add_key(query, page, params);
+    pg_add_int4(params, limit);
+}
+
+static void add_filters(const struct case_list_query *query, pg_params *params)
+{
     pg_add_text(params, query->owner);
     pg_add_text(params, query->contact);
     pg_add_text(params, query->channel);
@@ -230,5 +252,23 @@ const struct pg_statement *case_list_statement(const struct case_list_query *que
     pg_add_bool(params, query->folder == FOLDER_NEED_REPLY);
     pg_add_time(params, query->opened_since);
     pg_add_text(params, query->folder == FOLDER_INVOLVED ? query->agent : NULL);
+}
+
+const struct pg_statement *case_list_statement(const struct case_list_query *query,
+                                               const struct rpc_page *page, int partition, pg_params *params)
+{
+    add_list(query, page->size + 1, partition, params);
+    add_key(query, page, params);
+    add_filters(query, params);
     return &statements[source_of(query)][query->order][query->descending];
+}
+
+const struct pg_statement *case_list_snapshot(const struct case_list_query *query, int64_t after,
+                                              int32_t limit, int partition, pg_params *params)
+{
+    add_list(query, limit, partition, params);
+    pg_add_int8(params, INT64_MAX);
+    pg_add_int8(params, after);
+    add_filters(query, params);
+    return &snapshots[source_of(query)];
 }

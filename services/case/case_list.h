@@ -9,6 +9,7 @@
  */
 
 #include "case/case_read.h"
+#include "casework/cases/v1/case_service.pb-c.h"
 #include "rpc/page.h"
 
 #include <stdbool.h>
@@ -62,5 +63,29 @@ bool case_folder_needs_agent(enum case_folder folder);
  */
 const struct pg_statement *case_list_statement(const struct case_list_query *query,
                                                const struct rpc_page *page, int partition, pg_params *params);
+
+/*
+ * The cases of a list by number, whatever its order, from behind `after` on; and in the same moment the head
+ * of the partition. Rows of CASE_COLUMNS and the head; one row with nothing but the head when there is no
+ * case.
+ */
+const struct pg_statement *case_list_snapshot(const struct case_list_query *query, int64_t after,
+                                              int32_t limit, int partition, pg_params *params);
+
+/*
+ * The query of a request, checked, before its owner and time are settled. False: read->err says why not.
+ */
+bool case_list_take(struct case_read *read, const Casework__Cases__V1__ListCasesRequest *request,
+                    struct case_list_query *ret_query) __attribute__((warn_unused_result));
+
+/*
+ * Mine and Unassigned are an owner's: sets it. False when the owner asked for is another one, so that nothing
+ * can be in the list.
+ */
+bool case_list_settle_owner(struct case_list_query *query) __attribute__((warn_unused_result));
+
+/* Reads since when a case that is in Recent now was first opened. */
+bool case_list_recent_since(struct case_read *read, int64_t *ret_since_us)
+    __attribute__((warn_unused_result));
 
 #endif

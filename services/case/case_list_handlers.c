@@ -89,8 +89,8 @@ static bool list_filters(struct case_read *read, const Casework__Cases__V1__List
     return true;
 }
 
-static bool list_query(struct case_read *read, const Casework__Cases__V1__ListCasesRequest *request,
-                       struct case_list_query *query)
+bool case_list_take(struct case_read *read, const Casework__Cases__V1__ListCasesRequest *request,
+                    struct case_list_query *query)
 {
     error *err = &read->err;
     *query =
@@ -109,9 +109,7 @@ static bool list_query(struct case_read *read, const Casework__Cases__V1__ListCa
     return true;
 }
 
-/* The folders that are an owner's: false when the owner asked for is another one, so that nothing can be in
- * the list. */
-static bool settle_owner(struct case_list_query *query)
+bool case_list_settle_owner(struct case_list_query *query)
 {
     const char *owner = query->folder == FOLDER_MY_CASES     ? query->agent
                         : query->folder == FOLDER_UNASSIGNED ? ""
@@ -124,16 +122,21 @@ static bool settle_owner(struct case_list_query *query)
     return true;
 }
 
+bool case_list_recent_since(struct case_read *read, int64_t *ret_since_us)
+{
+    if (!case_read_run(read, &business_time))
+        return false;
+    *ret_since_us = pg_get_time(read->result, 0, 0) - CLOCK_DAY;
+    return true;
+}
+
 /* Recent means 24 hours before the walk began: no page of it forgets a case because time goes by. */
 static bool settle_recent(struct case_read *read, struct case_list_query *query, struct rpc_page *page)
 {
     if (query->folder != FOLDER_RECENT)
         return true;
-    if (!page->after) {
-        if (!case_read_run(read, &business_time))
-            return false;
-        page->key.base = pg_get_time(read->result, 0, 0) - CLOCK_DAY;
-    }
+    if (!page->after && !case_list_recent_since(read, &page->key.base))
+        return false;
     query->opened_since = page->key.base;
     return true;
 }
@@ -182,10 +185,10 @@ static ProtobufCMessage *answer_list(struct case_read *read,
     struct case_list_query query;
     struct rpc_page page;
     struct case_record last = {.subject_key = ""};
-    if (!list_query(read, request, &query) ||
+    if (!case_list_take(read, request, &query) ||
         !rpc_page_open(read->memory, &request->base, query.agent, &rpc_page_sizes_usual, &page, &read->err))
         return NULL;
-    if (!settle_owner(&query)) {
+    if (!case_list_settle_owner(&query)) {
         if (!case_read_check_account(read, query.account))
             return NULL;
         Casework__Cases__V1__ListCasesResponse *empty = list_response(read, 0, &last);

@@ -9,6 +9,7 @@
 #include "case/case_import.h"
 #include "case/case_outgoing.h"
 #include "case/case_read.h"
+#include "case/case_watch.h"
 #include "case/case_write.h"
 #include "rpc/host.h"
 
@@ -25,6 +26,7 @@ struct service {
     pg_pool *pool;
     pg_lanes *lanes;
     case_feed *feed;
+    case_watches *watches;
     case_clock *clock;
     case_health *health;
     struct case_reader reader;
@@ -80,6 +82,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
     }
     return rpc_server_add(server, case_feed_methods, service->feed, err) &&
            rpc_server_add(server, case_outgoing_methods, &service->outgoing, err) &&
+           rpc_server_add(server, case_watch_methods, service->watches, err) &&
            rpc_server_add(server, case_import_methods, &service->importer, err);
 }
 
@@ -105,6 +108,8 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
         return false;
     service->reader.pool = service->pool;
     service->outgoing = (struct case_outgoing){service->feed, settings->patience * CLOCK_SECOND};
+    if (!case_watches_new(service->feed, &service->reader, &service->watches, err))
+        return false;
     service->writer.lanes = service->importer.lanes = service->lanes;
     return add_methods(service, host->server, err) && (!manual || open_clock(service, host, settings, err)) &&
            case_health_new(service->pool, host->server, &service->health, err) && rpc_host_serve(host, err);
@@ -117,6 +122,7 @@ static void stop(struct rpc_host *host, struct service *service)
     if (host->server != NULL)
         rpc_server_drain(host->server);
     pg_lanes_free(service->lanes);
+    case_watches_free(service->watches);
     case_feed_free(service->feed);
     rpc_host_close(host);
     case_clock_free(service->clock);

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -28,6 +29,15 @@ static const struct method_ops *const methods[CASE_METHODS] = {
     [CASE_METHOD_IMPORT] = &conversation_import_ops,
     [CASE_METHOD_FORWARD] = &forward_ops,
     [CASE_METHOD_REPORT_DELIVERY] = &delivery_report_ops,
+    [CASE_METHOD_MERGE] = &case_merge_ops,
+    [CASE_METHOD_UNMERGE] = &case_unmerge_ops,
+    [CASE_METHOD_CHANGE_MANY] = &case_many_ops,
+    [CASE_METHOD_RECORD_TIMER_STEP] = &timer_step_ops,
+};
+
+static method_follow *const follows[CASE_METHODS] = {
+    [CASE_METHOD_RECEIVE_MESSAGE] = receive_follow,
+    [CASE_METHOD_UNMERGE] = unmerge_follow,
 };
 
 /* What the batch keeps between its two round trips. */
@@ -77,6 +87,12 @@ static bool batch_read(void *context, pg_batch *batch, error *err)
     return case_store_ask(&state->overlay, &state->reads, batch, err);
 }
 
+/* Their requests remember the source as the resource. */
+static bool is_merge(enum case_method method)
+{
+    return method == CASE_METHOD_MERGE || method == CASE_METHOD_UNMERGE;
+}
+
 /* What repeated requests and known messages refer to is needed for their answers. */
 static void follow_references(struct overlay *overlay)
 {
@@ -95,6 +111,8 @@ static void follow_references(struct overlay *overlay)
             overlay_contact(overlay, account, request->resource);
         if (request->method == CASE_METHOD_CREATE_CHANNEL || request->method == CASE_METHOD_UPDATE_CHANNEL)
             overlay_channel(overlay, account, request->resource);
+        if (is_merge(request->method))
+            overlay_case(overlay, account, strtoll(request->resource, NULL, 10));
     }
     for (size_t i = 0; i < overlay->entries[ENTRY_EXTERNAL].count; i++) {
         const struct external_entry *external = overlay->entries[ENTRY_EXTERNAL].items[i];
@@ -108,6 +126,11 @@ static void follow_references(struct overlay *overlay)
 static bool read_references(struct batch_state *state, pg_batch *batch, error *err)
 {
     follow_references(&state->overlay);
+    for (size_t i = 0; i < pg_batch_count(batch); i++) {
+        const struct case_command *command = command_at(batch, i);
+        if (follows[command->method] != NULL)
+            follows[command->method](&state->overlay, command);
+    }
     if (!case_store_is_curious(&state->overlay))
         return true;
     return case_store_ask(&state->overlay, &state->reads, batch, err) && pg_batch_fetch(batch, err) &&
@@ -176,12 +199,24 @@ static bool answer_again(struct overlay *overlay, struct case_command *command,
         answer->contact = &overlay_contact(overlay, account, request->resource)->record;
     if (command->method == CASE_METHOD_CREATE_CHANNEL || command->method == CASE_METHOD_UPDATE_CHANNEL)
         answer->channel = &overlay_channel(overlay, account, request->resource)->record;
+    if (is_merge(command->method) &&
+        !batch_answer_merge(overlay, command, strtoll(request->resource, NULL, 10), err))
+        return false;
+    if (command->method == CASE_METHOD_CHANGE_MANY && !batch_answer_many(overlay, command, err))
+        return false;
     if (request->case_id != 0 &&
         !batch_answer_case(overlay, command, overlay_case(overlay, account, request->case_id), err))
         return false;
     return request->number == 0 ||
            batch_answer_message(overlay, command,
                                 overlay_message(overlay, account, request->case_id, request->number), err);
+}
+
+static const char *source_text(struct overlay *overlay, int64_t id)
+{
+    const char *text = arena_printf(overlay->memory, "%lld", (long long)id);
+    overlay->failed = overlay->failed || text == NULL;
+    return text == NULL ? "" : text;
 }
 
 static void remember(struct overlay *overlay, const struct case_command *command,
@@ -194,6 +229,7 @@ static void remember(struct overlay *overlay, const struct case_command *command
     request->resource = answer->agent != NULL     ? answer->agent->id
                         : answer->contact != NULL ? answer->contact->id
                         : answer->channel != NULL ? answer->channel->id
+                        : answer->source != NULL  ? source_text(overlay, answer->source->id)
                                                   : "";
     request->case_id = answer->record == NULL ? 0 : answer->record->id;
     request->number = answer->message == NULL ? 0 : answer->message->number;

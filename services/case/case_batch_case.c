@@ -380,7 +380,14 @@ static void receive_gather(struct overlay *overlay, const struct case_command *c
     }
 }
 
-/* The newest case of the contact on the channel that takes messages. */
+/* Does the case, or the one that it was merged into, take messages? */
+static bool lives(struct overlay *overlay, struct case_entry *entry)
+{
+    const struct case_entry *destination = batch_destination(overlay, entry);
+    return destination != NULL && destination->record.status != CASE_STATUS_DELETED;
+}
+
+/* The newest case of the contact on the channel that takes messages; a merged one leads to where it went. */
 static struct case_entry *newest_case(struct overlay *overlay, const char *account, const char *contact,
                                       const char *channel)
 {
@@ -388,12 +395,23 @@ static struct case_entry *newest_case(struct overlay *overlay, const char *accou
     for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
         struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
         const struct case_record *record = &entry->record;
-        if (entry->entry.exists && record->status != CASE_STATUS_DELETED && record->merged_into == 0 &&
+        if (entry->entry.exists && lives(overlay, entry) &&
             (newest == NULL || record->id > newest->record.id) && strcmp(record->contact, contact) == 0 &&
             strcmp(record->channel, channel) == 0 && strcmp(record->account, account) == 0)
             newest = entry;
     }
-    return newest;
+    return newest == NULL ? NULL : batch_destination(overlay, newest);
+}
+
+/* Merged cases on the way of a message. */
+void receive_follow(struct overlay *overlay, const struct case_command *command)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
+        const struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
+        if (entry->entry.exists && entry->record.merged_into != 0 &&
+            strcmp(entry->record.account, command->account) == 0)
+            overlay_destination(overlay, command->account, entry->record.id);
+    }
 }
 
 /* A contact made of what the connector told. */

@@ -19,10 +19,14 @@ struct method_ops {
     bool (*run)(struct overlay *overlay, struct case_command *command, error *err);
 };
 
+/* What else a command needs to know, after what was gathered has been read. */
+typedef void method_follow(struct overlay *overlay, const struct case_command *command);
+method_follow unmerge_follow, receive_follow;
+
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
     case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops,
-    forward_ops, delivery_report_ops;
+    forward_ops, delivery_report_ops, case_merge_ops, case_unmerge_ops, case_many_ops, timer_step_ops;
 
 /* NOT_FOUND for the resource of that name. Always false. */
 bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -86,6 +90,16 @@ bool batch_check_owner(struct overlay *overlay, const struct case_command *comma
  * overlay_external_of_case. */
 const struct external_entry *batch_known_message(struct overlay *overlay, const struct case_record *record,
                                                  const char *external_id);
+
+/* The case that the conversation of a merged case is in now; the case itself when it is not merged. NULL: not
+ * known. */
+struct case_entry *batch_destination(struct overlay *overlay, struct case_entry *entry);
+
+/* What an earlier merge, or batch of changes, of the same request id is answered with. */
+bool batch_answer_merge(struct overlay *overlay, struct case_command *command, int64_t source, error *err)
+    __attribute__((warn_unused_result));
+bool batch_answer_many(struct overlay *overlay, struct case_command *command, error *err)
+    __attribute__((warn_unused_result));
 
 struct case_context batch_case_context(const struct overlay *overlay, const struct case_command *command,
                                        const struct account_entry *account);

@@ -39,6 +39,10 @@ enum case_method {
     CASE_METHOD_IMPORT = 14,
     CASE_METHOD_FORWARD = 30, /* a message or a case */
     CASE_METHOD_REPORT_DELIVERY = 31,
+    CASE_METHOD_MERGE = 40,
+    CASE_METHOD_UNMERGE = 41,
+    CASE_METHOD_CHANGE_MANY = 42,
+    CASE_METHOD_RECORD_TIMER_STEP = 43,
     CASE_METHODS,
 };
 
@@ -92,6 +96,13 @@ struct import_conversation {
     int64_t status_time;     /* 0: of the last message */
 };
 
+/* One case of a batch of changes, and what became of it. */
+struct case_target {
+    int64_t case_id;                  /* 0: the name is none, and `refusal` says why */
+    error refusal;                    /* STATUS_OK: none */
+    const struct case_record *record; /* NULL where it was refused */
+};
+
 /* What became of a command: numbers, and references into the batch. NULL and 0 where there is none. */
 struct case_answer {
     int64_t position;
@@ -102,7 +113,9 @@ struct case_answer {
     const struct contact_record *contact;
     const struct channel_record *channel;
     const struct case_record *record;
+    const struct case_record *source; /* of a merge; `record` is the target */
     const struct message_record *message;
+    bool recorded; /* a timer's step was not there before */
 };
 
 struct case_command {
@@ -154,6 +167,15 @@ struct case_command {
             enum delivery_state delivery;
             const char *failure, *external_id;
         } report;
+        struct {
+            int64_t source, target;                   /* undoing: only the source */
+            int64_t expected_source, expected_target; /* versions; 0: any */
+        } merge;
+        struct {
+            struct case_target *targets; /* no case twice */
+            size_t count;
+            struct case_act act;
+        } many;
     };
 
     /*

@@ -2,6 +2,7 @@
 
 #include "case/case_model.h"
 #include "case/case_read.h"
+#include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "feed/partition.h"
@@ -16,10 +17,11 @@ enum {
     TEXT_BYTES_MAX = RPC_ROOM_BYTES_MAX,
 };
 
-/* The first 30 messages that count: no system messages, none that is redacted. */
+/* The first 30 messages that count: no system messages, none that is redacted; those of a merged case are
+ * where it went. */
 #define COUNTING                                                                                      \
     " FROM messages x WHERE x.partition = u.partition AND x.account = u.account AND x.case_id = u.id" \
-    " AND x.kind <> 6 AND NOT x.redacted ORDER BY x.number LIMIT 30"
+    " AND NOT u.merged AND x.kind <> 6 AND NOT x.redacted ORDER BY x.number LIMIT 30"
 
 /*
  * $1 to $3: partitions, accounts and numbers of the cases; $4: bytes. One statement, so one moment: the head
@@ -29,10 +31,14 @@ enum {
 static const struct pg_statement documents = {
     .name = "case_documents",
     .sql =
-        "WITH u AS MATERIALIZED (SELECT u.*, sum(b.bytes) OVER (ORDER BY u.place) AS upto, b.bytes = "
+        "WITH n AS MATERIALIZED (SELECT n.*, EXISTS (SELECT 1 FROM case_merges e WHERE e.partition = "
+        "n.partition"
+        " AND e.account = n.account AND e.source = n.id) AS merged"
+        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS n(partition, account, id, "
+        "place)),"
+        " u AS MATERIALIZED (SELECT u.*, sum(b.bytes) OVER (ORDER BY u.place) AS upto, b.bytes = "
         "sum(b.bytes) OVER (ORDER BY u.place) AS first"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS u(partition, account, id, place)"
-        " CROSS JOIN LATERAL (SELECT coalesce(sum(octet_length(t.body)), 0)"
+        " FROM n u CROSS JOIN LATERAL (SELECT coalesce(sum(octet_length(t.body)), 0)"
         " + coalesce((SELECT octet_length(p.note) FROM cases c JOIN contacts p ON p.partition = c.partition"
         " AND p.account = c.account AND p.contact = c.contact WHERE c.partition = u.partition"
         " AND c.account = u.account AND c.id = u.id), 0) AS bytes FROM (SELECT x.body" COUNTING ") t) b)"
@@ -117,7 +123,7 @@ static bool fill(const struct case_read *read, int row, const char *account,
                  Casework__Cases__V1__Document *out)
 {
     arena *memory = read->memory;
-    int64_t status = pg_get_int(read->result, row, COLUMN_STATUS);
+    enum case_status status = case_row_status(pg_get_int(read->result, row, COLUMN_STATUS));
     out->state = status == CASE_STATUS_DELETED ? CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_DELETED
                                                : CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_LIVE;
     out->status = (Casework__Cases__V1__CaseStatus)status;

@@ -89,6 +89,29 @@ static void pack_message(struct packer *p, const struct message_record *message,
     out->redacted = message->redacted;
 }
 
+/* What joined or left by merging: as many as the case had, so each with its own times. */
+static void pack_moved(struct packer *p, const struct case_event *event, Casework__Cases__V1__Event *out)
+{
+    size_t count = event->moved_count;
+    if (count == 0)
+        return;
+    Casework__Cases__V1__MessageFacts *items = arena_calloc(p->scratch, count, sizeof *items);
+    Casework__Cases__V1__MessageFacts **list = arena_calloc(p->scratch, count, sizeof(void *));
+    struct packer *one = arena_calloc(p->scratch, count, sizeof *one);
+    if (items == NULL || list == NULL || one == NULL) {
+        p->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        one[i].scratch = p->scratch;
+        one[i].account = p->account;
+        pack_message(&one[i], &event->moved[i], &items[i]);
+        list[i] = &items[i];
+    }
+    out->moved_messages = list;
+    out->n_moved_messages = count;
+}
+
 static void pack_agents(struct packer *p, const struct text_list *agents, Casework__Cases__V1__CaseFacts *out)
 {
     char **names = agents->count == 0 ? NULL : arena_calloc(p->scratch, agents->count, sizeof *names);
@@ -162,6 +185,8 @@ static void pack_facts(struct packer *p, const struct case_record *facts, Casewo
     out->all_customer_messages_closed =
         facts->messages_assigned + facts->messages_in_progress + facts->messages_responded == 0;
     out->merged_into = case_name(p, facts->merged_into);
+    out->first_customer_message_number = facts->customer_number;
+    out->waiting_since_number = facts->waiting_number;
     pack_agents(p, &facts->involved, out);
     pack_classifications(p, &facts->classifications, out);
     pack_facts_times(p, facts, out);
@@ -179,6 +204,16 @@ static void pack_account(struct packer *p, const struct account_record *account,
     out->reopen_resolved_on_customer_message = account->reopen_resolved;
     out->session_grace_duration = grace;
     out->create_time = timestamp(p, account->create_time);
+}
+
+static void pack_timer_step(struct packer *p, const struct timer_step *step,
+                            Casework__Cases__V1__TimerStepFacts *out)
+{
+    casework__cases__v1__timer_step_facts__init(out);
+    out->kind = (Casework__Sla__V1__TimerKind)step->kind;
+    out->step = (Casework__Sla__V1__TimerStep)step->step;
+    out->basis_version = step->basis_version;
+    out->due_time = timestamp(p, step->due_time);
 }
 
 Casework__Cases__V1__CaseFacts *case_event_facts(arena *memory, const struct case_record *record)
@@ -236,6 +271,7 @@ bool case_event_pack(const struct case_event *event, arena *scratch, bytes *out)
     Casework__Cases__V1__AccountFacts account_facts;
     Casework__Cases__V1__ChannelFacts channel_facts;
     Casework__Cases__V1__LockFacts lock_facts;
+    Casework__Cases__V1__TimerStepFacts timer_step;
     Google__Protobuf__Duration grace;
 
     casework__cases__v1__event__init(&message);
@@ -255,6 +291,12 @@ bool case_event_pack(const struct case_event *event, arena *scratch, bytes *out)
             checked(&p, arena_printf(scratch, "accounts/%s/%s", event->account, event->resource));
     message.changed_fields = (char **)event->changed_fields;
     message.n_changed_fields = event->changed_field_count;
+    message.related_case = case_name(&p, event->related_case);
+    pack_moved(&p, event, &message);
+    if (event->timer_step != NULL) {
+        pack_timer_step(&p, event->timer_step, &timer_step);
+        message.timer_step_facts = &timer_step;
+    }
     if (event->message != NULL) {
         pack_message(&p, event->message, &message_facts);
         message.message = &message_facts;

@@ -29,6 +29,8 @@ enum event_kind {
     EVENT_KIND_CLASSIFICATIONS_CHANGED = 12,
     EVENT_KIND_CASE_FORWARDED = 13,
     EVENT_KIND_MESSAGE_FORWARDED = 14,
+    EVENT_KIND_CASES_MERGED = 15,
+    EVENT_KIND_CASES_UNMERGED = 16,
     EVENT_KIND_ACCOUNT_CREATED = 17,
     EVENT_KIND_ACCOUNT_UPDATED = 18,
     EVENT_KIND_AGENT_CREATED = 20,
@@ -37,6 +39,7 @@ enum event_kind {
     EVENT_KIND_CONTACT_UPDATED = 23,
     EVENT_KIND_CHANNEL_CREATED = 25,
     EVENT_KIND_CHANNEL_UPDATED = 26,
+    EVENT_KIND_TIMER_STEP = 27,
     EVENT_KIND_LOCK_GRANTED = 28,
     EVENT_KIND_LOCK_RELEASED = 29,
     EVENT_KIND_LOCK_BROKEN = 30,
@@ -44,6 +47,22 @@ enum event_kind {
 };
 
 enum { EVENT_FIELDS_MAX = 8 };
+
+/* The numbers are those of casework.sla.v1. */
+enum timer_kind {
+    TIMER_KIND_CLOSE = 1,
+    TIMER_KIND_FIRST_REPLY = 2,
+    TIMER_KIND_NEXT_REPLY = 3,
+    TIMER_KIND_RESOLUTION = 4,
+};
+enum timer_step_kind { TIMER_STEP_WARNED = 1, TIMER_STEP_BREACHED = 2, TIMER_STEP_MET = 3 };
+
+/* A step of a case's timer. */
+struct timer_step {
+    enum timer_kind kind;
+    enum timer_step_kind step;
+    int64_t basis_version, due_time;
+};
 
 /* One change. Pointers belong to the arena of whoever made it. */
 struct case_event {
@@ -64,6 +83,10 @@ struct case_event {
     const struct channel_record *channel_facts;
     const char *lock_agent, *lock_session; /* of events of locks: who has or had it; else NULL */
     int64_t lock_token;
+    int64_t related_case;               /* the other one of two merged cases; 0: none */
+    const struct message_record *moved; /* what joined or left by merging */
+    size_t moved_count;
+    const struct timer_step *timer_step; /* NULL: none */
     const char *changed_fields[EVENT_FIELDS_MAX];
     size_t changed_field_count;
 };

@@ -1,3 +1,4 @@
+#include "case/case_input.h"
 #include "case/case_write.h"
 #include "case/message_input.h"
 #include "casework/cases/v1/case_service.pb-c.h"
@@ -133,37 +134,6 @@ static void assign_case(rpc_call *call, const ProtobufCMessage *message, void *c
         rpc_call_fail(call, &err);
 }
 
-static bool has_pair(const char *const *items, size_t count, const char *first, const char *second)
-{
-    for (size_t i = 0; i < count; i += 2) {
-        if (strcmp(items[i], first) == 0 && strcmp(items[i + 1], second) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool read_classifications(arena *memory, Casework__Cases__V1__Classification *const *wire,
-                                 size_t count, const char *field, struct text_list *ret_pairs, error *err)
-{
-    if (count > CASE_CLASSIFICATIONS_MAX)
-        return error_bad_field(err, field, "has more than %d", CASE_CLASSIFICATIONS_MAX);
-    const char **items = arena_calloc(memory, 2 * count + 1, sizeof *items);
-    size_t filled = 0;
-    if (items == NULL)
-        return out_of_memory(err);
-    for (size_t i = 0; i < count; i++) {
-        if (!check_required(wire[i]->group, CASE_GROUP_MAX, field, err) ||
-            !check_required(wire[i]->value, CASE_VALUE_MAX, field, err))
-            return false;
-        if (has_pair(items, filled, wire[i]->group, wire[i]->value))
-            continue;
-        items[filled++] = wire[i]->group;
-        items[filled++] = wire[i]->value;
-    }
-    *ret_pairs = (struct text_list){items, filled};
-    return true;
-}
-
 static void change_classifications(rpc_call *call, const ProtobufCMessage *message, void *context,
                                    enum case_act_kind kind, Casework__Cases__V1__Classification *const *wire,
                                    size_t count, const ProtobufCMessageDescriptor *response)
@@ -171,8 +141,8 @@ static void change_classifications(rpc_call *call, const ProtobufCMessage *messa
     error err = {0};
     struct case_write *write = begin_change(call, message, kind, &err);
     bool given = write != NULL && (count > 0 || error_bad_field(&err, "classifications", "is required"));
-    if (given && read_classifications(write->memory, wire, count, "classifications",
-                                      &write->command.change.act.classifications, &err))
+    if (given && classifications_input(write->memory, wire, count, "classifications",
+                                       &write->command.change.act.classifications, &err))
         case_write_submit(write, context, message, response);
     else
         rpc_call_fail(call, &err);
@@ -358,8 +328,8 @@ static bool read_new_case(struct case_write *write, const Casework__Cases__V1__C
            rpc_name_member_of(write->memory, account, "agents", wire->owner, "case.owner", &record->owner,
                               err) &&
            read_attributes(write->memory, wire, &record->attributes, err) &&
-           read_classifications(write->memory, wire->classifications, wire->n_classifications,
-                                "case.classifications", &record->classifications, err);
+           classifications_input(write->memory, wire->classifications, wire->n_classifications,
+                                 "case.classifications", &record->classifications, err);
 }
 
 static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateCaseRequest *request,

@@ -52,11 +52,13 @@ static bool wait_for_stop(case_health *health)
     return stop;
 }
 
-/* Request ids are of no use after 24 hours (nobody reads them then); an hour more keeps clear of whoever
- * writes them anew. */
+/* Request ids, and what is kept beside them, are of no use after 24 hours (nobody reads them then); an hour
+ * more keeps clear of whoever writes them anew. */
 static const struct pg_statement purge_requests = {
     .name = "case_purge_requests",
-    .sql = "DELETE FROM request_ids WHERE ctid = ANY (ARRAY(SELECT ctid FROM request_ids"
+    .sql = "WITH r AS (DELETE FROM batch_results WHERE ctid = ANY (ARRAY(SELECT ctid FROM batch_results"
+           " WHERE time < now() - interval '25 hours' LIMIT 1000)))"
+           " DELETE FROM request_ids WHERE ctid = ANY (ARRAY(SELECT ctid FROM request_ids"
            " WHERE time < now() - interval '25 hours' LIMIT 10000))",
 };
 

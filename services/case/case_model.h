@@ -147,7 +147,8 @@ struct case_record {
     enum case_status status_before_delete; /* NONE unless deleted */
     bool need_reply;
     int32_t priority;
-    int32_t message_count; /* also the number of the last message */
+    int32_t message_count;
+    int32_t messages_left; /* numbers below the last one that nothing has any more: see case_last_number */
 
     /* Customer messages by workflow state; those CLOSED are not counted. */
     int32_t messages_assigned, messages_in_progress, messages_responded;
@@ -159,6 +160,8 @@ struct case_record {
     int64_t customer_time;    /* the customer's first message was sent */
     int64_t waiting_since;    /* the oldest customer message that no agent has replied to was sent */
     int64_t first_reply_time; /* an agent first replied */
+    int32_t customer_number;  /* of the message that customer_time is of; 0: none */
+    int32_t waiting_number;   /* likewise of waiting_since */
     int64_t last_send_time;   /* latest sent: effective times of messages never run back within a case */
     int64_t resolve_time;     /* of the latest resolving; 0 once it is open again */
     int64_t close_time;       /* of the closing; 0 once it is open again */
@@ -204,10 +207,19 @@ struct message_record {
     const char *external_id;
     const char *delivery_failure;
     int64_t merged_from; /* case number; 0: not merged */
+    /* What a merged message is a copy of: a message of the case where it was written. 0: it is no copy. */
+    int64_t origin_case;
+    int32_t origin_number;
     const char *body;
     const struct attachment *attachments;
     size_t attachment_count;
 };
+
+/* The number of the case's last message. Numbers go on from it. */
+static inline int32_t case_last_number(const struct case_record *record)
+{
+    return record->message_count + record->messages_left;
+}
 
 /* True for what the customer sees of a conversation. */
 bool message_kind_is_visible(enum message_kind kind);

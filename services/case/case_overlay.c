@@ -19,6 +19,13 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_EXTERNAL] = sizeof(struct external_entry),
     [ENTRY_ROUTE] = sizeof(struct route_entry),
     [ENTRY_TRANSCRIPT] = sizeof(struct transcript_entry),
+    [ENTRY_DESTINATION] = sizeof(struct destination_entry),
+    [ENTRY_CONVERSATION] = sizeof(struct conversation_entry),
+    [ENTRY_MERGES] = sizeof(struct entry),
+    [ENTRY_MERGE] = sizeof(struct merge_entry),
+    [ENTRY_BATCH_RESULT] = sizeof(struct batch_result_entry),
+    [ENTRY_TIMER_STEP] = sizeof(struct timer_step_entry),
+    [ENTRY_REPLY] = sizeof(struct reply_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -206,4 +213,55 @@ struct transcript_entry *overlay_transcript(struct overlay *overlay, const char 
                                             int32_t number)
 {
     return get(overlay, ENTRY_TRANSCRIPT, account, "", "", case_id, number);
+}
+
+struct destination_entry *overlay_destination(struct overlay *overlay, const char *account, int64_t case_id)
+{
+    return get(overlay, ENTRY_DESTINATION, account, "", "", case_id, 0);
+}
+
+struct conversation_entry *overlay_conversation(struct overlay *overlay, const char *account, int64_t case_id)
+{
+    return get(overlay, ENTRY_CONVERSATION, account, "", "", case_id, 0);
+}
+
+struct entry *overlay_merges(struct overlay *overlay, const char *account, int64_t target)
+{
+    return get(overlay, ENTRY_MERGES, account, "", "", target, 0);
+}
+
+/* Read with the merges of its target: never asked for by itself. */
+struct merge_entry *overlay_merge(struct overlay *overlay, const char *account, int64_t source)
+{
+    struct merge_entry *merge = get(overlay, ENTRY_MERGE, account, "", "", source, 0);
+    if (merge != NULL)
+        merge->entry.asked = true;
+    return merge;
+}
+
+struct batch_result_entry *overlay_batch_result(struct overlay *overlay, const char *account,
+                                                const char *request_id)
+{
+    return get(overlay, ENTRY_BATCH_RESULT, account, request_id, "", 0, 0);
+}
+
+struct timer_step_entry *overlay_timer_step(struct overlay *overlay, const char *account, int64_t case_id,
+                                            const struct timer_step *step)
+{
+    const char *which = arena_printf(overlay->memory, "%d.%d.%lld", (int)step->kind, (int)step->step,
+                                     (long long)step->basis_version);
+    if (which == NULL) {
+        overlay->failed = true;
+        return NULL;
+    }
+    struct timer_step_entry *entry = get(overlay, ENTRY_TIMER_STEP, account, which, "", case_id, 0);
+    if (entry != NULL)
+        entry->step = *step;
+    return entry;
+}
+
+struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, int64_t case_id,
+                                  int32_t number)
+{
+    return get(overlay, ENTRY_REPLY, account, "", "", case_id, number);
 }

@@ -14,6 +14,7 @@
 #include "case/case_command.h"
 #include "case/case_event.h"
 #include "case/case_model.h"
+#include "case/case_rules_merge.h"
 #include "feed/partition.h"
 
 #include <stdbool.h>
@@ -34,6 +35,13 @@ enum entry_kind {
     ENTRY_EXTERNAL,
     ENTRY_ROUTE,
     ENTRY_TRANSCRIPT,
+    ENTRY_DESTINATION, /* where the conversation of a merged case is */
+    ENTRY_CONVERSATION,
+    ENTRY_MERGES, /* the merges that stand at a case */
+    ENTRY_MERGE,
+    ENTRY_BATCH_RESULT,
+    ENTRY_TIMER_STEP,
+    ENTRY_REPLY,
     ENTRY_KINDS,
 };
 
@@ -93,7 +101,7 @@ struct case_entry {
     struct entry entry; /* key: account, n = id */
     struct case_record record;
     bool wide;                      /* see struct case_change */
-    int32_t stored_messages;        /* how many messages were there before this batch */
+    int32_t last_stored;            /* number of the last message before this batch */
     int32_t first_stored_open;      /* first_open_message before this batch */
     enum message_state raise_to;    /* messages stored before are raised to it */
     struct message_entry *messages; /* of this case in the overlay, latest first */
@@ -101,6 +109,7 @@ struct case_entry {
 
 struct message_entry {
     struct entry entry; /* key: account, n = case, m = number */
+    bool is_copy;       /* inserted: of its origin, so without body and attachments */
     struct message_record record;
     bool reported; /* its delivery was told in this batch */
     struct message_entry *next;
@@ -139,9 +148,54 @@ struct transcript_entry {
     struct transcript_line {
         struct message_record message;
         const char *author; /* the name to show; "": unknown */
-    } *lines;
+    } * lines;
     size_t count, size;
     bool cut; /* earlier ones were left out */
+};
+
+/* Key: account, n = case. The case at the end of the way of merges that begins with it. */
+struct destination_entry {
+    struct entry entry;
+    int64_t case_id;
+};
+
+/* All messages of a case that were stored before this batch and are still there, by number, without bodies.
+ * Their states: as stored; see batch_conversation. Key: account, n = case. */
+struct conversation_entry {
+    struct entry entry;
+    struct message_record *items;
+    size_t count, size;
+};
+
+/* A merge; `exists`: it stands. Key: account, n = source. */
+struct merge_entry {
+    struct entry entry;
+    bool was_stored; /* before this batch */
+    struct case_merge merge;
+};
+
+/* Copies stored before this batch that leave their case. */
+struct merge_left {
+    const char *account;
+    int64_t source, target;
+};
+
+/* What was refused of a batch of changes. Key: account, a = request id. */
+struct batch_result_entry {
+    struct entry entry;
+    struct text_list refusals; /* as db/case says */
+};
+
+/* Key: account, n = case, a = kind, step and basis version as text. */
+struct timer_step_entry {
+    struct entry entry;
+    struct timer_step step;
+};
+
+/* The first reply behind a customer's message. Key: account, n = case, m = the message's number. */
+struct reply_entry {
+    struct entry entry; /* exists: there is such a customer message */
+    int64_t time;       /* 0: no reply */
 };
 
 struct entry_list {
@@ -172,6 +226,7 @@ struct overlay {
 
     struct entry_list new_messages; /* struct message_entry, in order */
     struct entry_list events;       /* struct case_event, of each partition in order of their positions */
+    struct entry_list left;         /* struct merge_left */
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory) __attribute__((warn_unused_result));
@@ -213,5 +268,16 @@ struct route_entry *overlay_route(struct overlay *overlay, const char *account, 
                                   const char *address);
 struct transcript_entry *overlay_transcript(struct overlay *overlay, const char *account, int64_t case_id,
                                             int32_t number);
+struct destination_entry *overlay_destination(struct overlay *overlay, const char *account, int64_t case_id);
+struct conversation_entry *overlay_conversation(struct overlay *overlay, const char *account,
+                                                int64_t case_id);
+struct entry *overlay_merges(struct overlay *overlay, const char *account, int64_t target);
+struct merge_entry *overlay_merge(struct overlay *overlay, const char *account, int64_t source);
+struct batch_result_entry *overlay_batch_result(struct overlay *overlay, const char *account,
+                                                const char *request_id);
+struct timer_step_entry *overlay_timer_step(struct overlay *overlay, const char *account, int64_t case_id,
+                                            const struct timer_step *step);
+struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, int64_t case_id,
+                                  int32_t number);
 
 #endif

@@ -6,6 +6,7 @@
 #include "case/case_wire.h"
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "rpc/name.h"
+#include "rpc/wire.h"
 
 #include <string.h>
 
@@ -22,17 +23,33 @@ static const struct pg_statement message_get = {
            " AND m.case_id = $3::int8 AND m.number = $5::int4" VISIBLE,
 };
 
-/* The row whose body goes beyond a page is the last one read: it has no room, which tells that others follow.
+/*
+ * A page in an order ($5 and, by time, $8: the key to go on behind). The row whose body goes beyond a page is
+ * the last one read: it has no room, which tells that others follow. Also tells whether another case was
+ * merged into this one: it is then read by time.
  */
+#define PAGE(behind, order)                                                                                  \
+    "SELECT " MESSAGE_COLUMNS ", EXISTS (SELECT 1 FROM case_merges e WHERE e.partition = $1::int2"           \
+    " AND e.account = $2::text AND e.target = $3::int8)"                                                     \
+    " FROM (SELECT m.*, sum(octet_length(m.body)) OVER (ORDER BY " order ")"                                 \
+    " - octet_length(m.body) AS bytes_before FROM (SELECT m.* FROM messages m"                               \
+    " WHERE m.partition = $1::int2 AND m.account = $2::text AND m.case_id = $3::int8" VISIBLE " AND " behind \
+    " ORDER BY " order " LIMIT $6::int4) m) m WHERE m.bytes_before <= $7::int4 ORDER BY " order
+
 static const struct pg_statement message_list = {
     .name = "message_list",
-    .sql = "SELECT " MESSAGE_COLUMNS " FROM (SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.number)"
-           " - octet_length(l.body) AS bytes_before FROM (SELECT m.* FROM messages m WHERE m.partition = "
-           "$1::int2"
-           " AND m.account = $2::text AND m.case_id = $3::int8" VISIBLE
-           " AND m.number > $5::int4 ORDER BY m.number LIMIT $6::int4) l) m"
-           " WHERE m.bytes_before <= $7::int4 ORDER BY m.number",
+    .sql = PAGE("m.number > $5::int4", "m.number"),
 };
+
+static const struct pg_statement message_list_by_time = {
+    .name = "message_list_by_time",
+    .sql = PAGE("(m.send_time, m.number) > ($8::timestamptz, $5::int4)", "m.send_time, m.number"),
+};
+
+/* No message was sent as early. */
+#define BEFORE_ALL_TIMES INT64_C(-62135596800000001)
+
+enum { MERGED_COLUMN = MESSAGE_COLUMN_COUNT };
 
 static const struct pg_statement message_last = {
     .name = "message_last",
@@ -118,23 +135,60 @@ static bool case_is_there(struct case_read *read, const char *account, int64_t c
     return pg_rows(read->result) > 0 || case_read_not_found(read, name);
 }
 
+/* The order of a walk, in its tokens; it is that of the first page, whatever is merged or undone meanwhile.
+ */
+enum { BY_NUMBER = 0, BY_TIME = 1 };
+
+static bool run_page(struct case_read *read, const Casework__Cases__V1__ListMessagesRequest *request,
+                     const char *account, int64_t case_id, const struct rpc_page *page, int64_t order)
+{
+    case_read_add_account(read, account);
+    pg_add_int8(&read->params, case_id);
+    pg_add_bool(&read->params, is_customers(request->view));
+    pg_add_int4(&read->params, page->key.second);
+    pg_add_int4(&read->params, page->size + 1);
+    pg_add_int4(&read->params, PAGE_BODY_BYTES);
+    if (order == BY_NUMBER)
+        return case_read_run(read, &message_list);
+    pg_add_time(&read->params, page->after ? page->key.first : BEFORE_ALL_TIMES);
+    return case_read_run(read, &message_list_by_time);
+}
+
+/* The page's rows; *ret_order is the walk's. */
+static bool read_page(struct case_read *read, const Casework__Cases__V1__ListMessagesRequest *request,
+                      const char *account, int64_t case_id, const struct rpc_page *page, int64_t *ret_order)
+{
+    int64_t order = page->after ? page->key.base : BY_NUMBER;
+    if (!run_page(read, request, account, case_id, page, order))
+        return false;
+    if (!page->after && pg_rows(read->result) > 0 && pg_get_bool(read->result, 0, MERGED_COLUMN)) {
+        order = BY_TIME;
+        if (!run_page(read, request, account, case_id, page, order))
+            return false;
+    }
+    *ret_order = order;
+    return true;
+}
+
+static char *next_token(struct case_read *read, const Casework__Cases__V1__ListMessagesRequest *request,
+                        const Casework__Cases__V1__Message *last, int64_t order)
+{
+    struct rpc_page_key key = {.second = last->number, .base = order};
+    if (!wire_time_us(last->send_time, &key.first))
+        key.first = 0;
+    return rpc_page_seal(read->memory, &request->base, NULL, &key);
+}
+
 static ProtobufCMessage *answer_list(struct case_read *read,
                                      const Casework__Cases__V1__ListMessagesRequest *request)
 {
     const char *account;
-    int64_t case_id;
+    int64_t case_id, order;
     struct rpc_page page;
     if (!rpc_name_case(read->memory, request->parent, "parent", &account, &case_id, &read->err) ||
         !check_view(read, request->view) ||
-        !rpc_page_open(read->memory, &request->base, NULL, &rpc_page_sizes_usual, &page, &read->err))
-        return NULL;
-    case_read_add_account(read, account);
-    pg_add_int8(&read->params, case_id);
-    pg_add_bool(&read->params, is_customers(request->view));
-    pg_add_int4(&read->params, page.key.second);
-    pg_add_int4(&read->params, page.size + 1);
-    pg_add_int4(&read->params, PAGE_BODY_BYTES);
-    if (!case_read_run(read, &message_list))
+        !rpc_page_open(read->memory, &request->base, NULL, &rpc_page_sizes_usual, &page, &read->err) ||
+        !read_page(read, request, account, case_id, &page, &order))
         return NULL;
     int rows = pg_rows(read->result);
     if (rows == 0 && !case_is_there(read, account, case_id, request->parent))
@@ -144,10 +198,9 @@ static ProtobufCMessage *answer_list(struct case_read *read,
     Casework__Cases__V1__ListMessagesResponse *response = page_of(read, rows ? count : 0);
     if (!response)
         return NULL;
-    if (more || response->n_messages < count) {
-        const struct rpc_page_key key = {.second = response->messages[response->n_messages - 1]->number};
-        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
-    }
+    if (more || response->n_messages < count)
+        response->next_page_token =
+            next_token(read, request, response->messages[response->n_messages - 1], order);
     return response->next_page_token ? &response->base : NULL;
 }
 

@@ -147,6 +147,9 @@ static void case_texts(struct cursor *c, struct case_record *r)
     r->attributes = next_list(c);
     r->subject = next_text(c);
     r->subject_key = next_text(c);
+    r->customer_number = next_int32(c);
+    r->waiting_number = next_int32(c);
+    r->messages_left = next_int32(c);
 }
 
 bool case_row_read(const pg_result *result, int row, arena *memory, struct case_record *ret_record,
@@ -157,7 +160,7 @@ bool case_row_read(const pg_result *result, int row, arena *memory, struct case_
     r.partition = next_int32(&c);
     r.account = next_text(&c);
     r.id = next_int(&c);
-    r.status = (enum case_status)next_int(&c);
+    r.status = case_row_status(next_int(&c));
     r.status_before_delete = (enum case_status)next_int(&c);
     r.need_reply = next_bool(&c);
     r.priority = next_int32(&c);
@@ -223,6 +226,8 @@ bool message_row_read(const pg_result *result, int row, arena *memory, struct me
     r.merged_from = next_int(&c);
     r.body = next_text(&c);
     r.attachments = attachments(&c, &r.attachment_count);
+    r.origin_case = next_int(&c);
+    r.origin_number = next_int32(&c);
     if (!done(&c, err))
         return false;
     *ret_record = r;

@@ -44,12 +44,12 @@
     " c.change_version, c.activity_version, c.merged_into, c.lock_token, c.lock_time, c.lock_agent, "       \
     "c.lock_session,"                                                                                       \
     " c.owner, c.contact, c.channel, c.external_id, c.involved, c.labels, c.classifications, c.attributes," \
-    " c.subject, c.subject_key"
+    " c.subject, c.subject_key, c.customer_number, c.waiting_number, c.messages_left"
 
 #define MESSAGE_COLUMNS                                                                                  \
     "m.account, m.case_id, m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time," \
     " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
-    " m.attachments"
+    " m.attachments, m.origin_case, m.origin_number"
 
 /* How many columns each list has: those that a statement adds come after. */
 enum {
@@ -57,9 +57,17 @@ enum {
     AGENT_COLUMN_COUNT = 9,
     CONTACT_COLUMN_COUNT = 11,
     CHANNEL_COLUMN_COUNT = 7,
-    CASE_COLUMN_COUNT = 43,
-    MESSAGE_COLUMN_COUNT = 17,
+    CASE_COLUMN_COUNT = 46,
+    MESSAGE_COLUMN_COUNT = 19,
 };
+
+/* A merged case is stored with its status and this, so that no list finds it. */
+enum { CASE_STORED_MERGED = 10 };
+
+static inline enum case_status case_row_status(int64_t stored)
+{
+    return (enum case_status)(stored > CASE_STORED_MERGED ? stored - CASE_STORED_MERGED : stored);
+}
 
 void account_row_read(const pg_result *result, int row, struct account_record *ret_record);
 void agent_row_read(const pg_result *result, int row, struct agent_record *ret_record);

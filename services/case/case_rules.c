@@ -20,7 +20,7 @@ bool case_rules_create(const struct case_context *context, const struct case_rec
 
 static bool open_case(const struct case_context *context, struct case_change *change, error *err)
 {
-    if (change->after.status == CASE_STATUS_DELETED)
+    if (change->after.status == CASE_STATUS_DELETED || change->after.merged_into != 0)
         return true; /* readable only */
     if (!case_step_open_first(context, change, err))
         return false;
@@ -311,13 +311,11 @@ static bool check_before(const struct case_context *context, const struct case_a
     if (act->expected_version != 0 && act->expected_version != before->version)
         return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "case %lld has changed since",
                          (long long)before->id);
+    if (before->merged_into != 0) /* what was to be sent is sent all the same */
+        return act->kind == CASE_ACT_OPEN || act->kind == CASE_ACT_REPORT_DELIVERY ||
+               case_step_refuse_merged(before, err);
     if (is_harmless(act))
         return true;
-    if (before->merged_into != 0) {
-        error_set(err, STATUS_FAILED_PRECONDITION, "CASE_MERGED", "case %lld was merged into %lld",
-                  (long long)before->id, (long long)before->merged_into);
-        return false;
-    }
     return before->status != CASE_STATUS_DELETED || case_step_refuse(before, err);
 }
 
@@ -356,6 +354,11 @@ bool case_rules_apply(const struct case_context *context, const struct case_act 
         return case_rules_forward(context, act, change, err);
     case CASE_ACT_REPORT_DELIVERY:
         return case_rules_report_delivery(context, act, change, err);
+    case CASE_ACT_ADD_LABELS:
+    case CASE_ACT_REMOVE_LABELS:
+        return case_rules_label(context, act, change, err);
+    case CASE_ACT_RECORD_TIMER_STEP:
+        return case_rules_timer_step(context, act, change, err);
     }
     return error_set(err, STATUS_INTERNAL, "INTERNAL", "unknown act");
 }

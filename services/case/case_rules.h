@@ -31,6 +31,9 @@ enum case_act_kind {
     CASE_ACT_SET_MESSAGE_STATE,
     CASE_ACT_FORWARD,
     CASE_ACT_REPORT_DELIVERY,
+    CASE_ACT_ADD_LABELS,
+    CASE_ACT_REMOVE_LABELS,
+    CASE_ACT_RECORD_TIMER_STEP,
 };
 
 enum {
@@ -59,6 +62,15 @@ struct case_act {
             struct text_list edits;      /* single attributes: pairs; a value of NULL takes the key away */
         } update;
         struct text_list classifications; /* pairs; classify, declassify */
+        struct text_list labels;          /* put on, taken off */
+        struct {
+            struct timer_step step;
+            /*
+             * For reply targets, when the case no longer waits since message basis_version: when an agent
+             * replied to it. 0: there is no such customer message.
+             */
+            int64_t reply_time;
+        } timer;
         struct {
             struct message_record message; /* number, state, delivery, create_time: not looked at */
             enum after_send then;

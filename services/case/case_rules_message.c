@@ -51,7 +51,8 @@ struct message_record *case_step_store_message(const struct case_context *contex
     *message = *given;
     message->account = after->account;
     message->case_id = after->id;
-    message->number = ++after->message_count;
+    after->message_count++;
+    message->number = case_last_number(after);
     message->delivery = first_delivery(context, message->kind);
     message->state = is_customers(message) ? MESSAGE_STATE_ASSIGNED : MESSAGE_STATE_NONE;
     if (message->send_time > after->last_send_time)
@@ -60,10 +61,14 @@ struct message_record *case_step_store_message(const struct case_context *contex
         after->messages_assigned++;
         if (after->first_open_message == 0)
             after->first_open_message = message->number;
-        if (after->customer_time == 0)
+        if (after->customer_time == 0) {
             after->customer_time = after->last_send_time;
-        if (after->waiting_since == 0)
+            after->customer_number = message->number;
+        }
+        if (after->waiting_since == 0) {
             after->waiting_since = after->last_send_time;
+            after->waiting_number = message->number;
+        }
     }
     if (message_kind_is_visible(message->kind))
         after->need_reply = message->kind == MESSAGE_KIND_CUSTOMER;
@@ -126,6 +131,7 @@ static bool add_reply(const struct case_context *context, const struct message_r
         return false;
     case_step_raise(change, MESSAGE_STATE_RESPONDED);
     after->waiting_since = 0;
+    after->waiting_number = 0;
     if (after->first_reply_time == 0)
         after->first_reply_time = after->last_send_time;
     if (!case_step_tell_message(context, message, change, err))

@@ -47,6 +47,17 @@ bool case_step_refuse(const struct case_record *record, error *err)
     return case_step_tell_status(record, err);
 }
 
+bool case_step_refuse_merged(const struct case_record *record, error *err)
+{
+    char target[96];
+    snprintf(target, sizeof target, "accounts/%s/cases/%lld", record->account,
+             (long long)record->merged_into);
+    error_set(err, STATUS_FAILED_PRECONDITION, "CASE_MERGED", "case %lld was merged into %lld",
+              (long long)record->id, (long long)record->merged_into);
+    error_add_info(err, "target", target);
+    return case_step_tell_status(record, err);
+}
+
 bool case_step_out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
@@ -66,8 +77,8 @@ static bool is_lock_event(enum event_kind kind)
            kind == EVENT_KIND_LOCK_BROKEN;
 }
 
-/* What restarts the resolved rule: any message but the system's, status, owner, texts, tags, message states.
- */
+/* What restarts the resolved rule: any message but the system's, status, owner, texts, tags, message states,
+ * and messages that come or go with another case. */
 static bool is_change(enum event_kind kind, const struct message_record *message)
 {
     switch (kind) {
@@ -75,6 +86,8 @@ static bool is_change(enum event_kind kind, const struct message_record *message
     case EVENT_KIND_MESSAGE_STATE_CHANGED:
     case EVENT_KIND_OWNER_CHANGED:
     case EVENT_KIND_CLASSIFICATIONS_CHANGED:
+    case EVENT_KIND_CASES_MERGED:
+    case EVENT_KIND_CASES_UNMERGED:
     case EVENT_KIND_CASE_UPDATED: /* a change of the priority alone is taken back by its act */
         return true;
     case EVENT_KIND_MESSAGE_ADDED:
@@ -84,11 +97,12 @@ static bool is_change(enum event_kind kind, const struct message_record *message
     }
 }
 
-/* What restarts the inactivity rule: what customers and agents write to each other, and agents' changes of
- * status. */
+/* What restarts the inactivity rule: what customers and agents write to each other, with a merge too, and
+ * agents' changes of status. */
 static bool is_activity(enum event_kind kind, const struct message_record *message, const struct actor *actor)
 {
-    if (kind == EVENT_KIND_CASE_CREATED)
+    if (kind == EVENT_KIND_CASE_CREATED || kind == EVENT_KIND_CASES_MERGED ||
+        kind == EVENT_KIND_CASES_UNMERGED)
         return true;
     if (kind != EVENT_KIND_MESSAGE_ADDED)
         return is_status_event(kind) && actor->kind == ACTOR_KIND_AGENT;

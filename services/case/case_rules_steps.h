@@ -26,6 +26,8 @@ int case_transition(enum case_row row, enum case_status from);
 /* Refused because of where the case stands; and only the status in the details. Always false. */
 bool case_step_tell_status(const struct case_record *record, error *err);
 bool case_step_refuse(const struct case_record *record, error *err);
+/* CASE_MERGED, with the case where it went in the details. Always false. */
+bool case_step_refuse_merged(const struct case_record *record, error *err);
 bool case_step_out_of_memory(error *err);
 
 /* An event with the facts as they are now; the version grows, and the timers' bases with what restarts them.
@@ -78,5 +80,13 @@ bool case_rules_add_message(const struct case_context *context, const struct cas
                             struct case_change *change, error *err);
 bool case_rules_set_message_state(const struct case_context *context, const struct case_act *act,
                                   struct case_change *change, error *err);
+
+/* CASE_ACT_ADD_LABELS and CASE_ACT_REMOVE_LABELS. */
+bool case_rules_label(const struct case_context *context, const struct case_act *act,
+                      struct case_change *change, error *err);
+
+/* CASE_ACT_RECORD_TIMER_STEP. */
+bool case_rules_timer_step(const struct case_context *context, const struct case_act *act,
+                           struct case_change *change, error *err);
 
 #endif

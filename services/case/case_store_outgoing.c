@@ -26,6 +26,17 @@ static const struct pg_statement set_deliveries = {
            " AND m.number = u.number",
 };
 
+/* The message has joined another case: its copies there tell the same. */
+static const struct pg_statement set_copies = {
+    .name = "case_set_delivered_copies",
+    .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
+           " external_id = u.external_id"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::text[], $7::text[])"
+           " AS u(partition, account, case_id, number, delivery, failure, external_id)"
+           " WHERE m.partition = u.partition AND m.account = u.account AND m.origin_case = u.case_id"
+           " AND m.origin_number = u.number AND m.origin_case <> 0",
+};
+
 /* Still waits after all commands of the batch? */
 static bool is_queued(const struct overlay *overlay, const struct case_event *event)
 {
@@ -55,11 +66,30 @@ static bool write_queue(struct overlay *overlay, pg_batch *batch, error *err)
     return rows_write(&rows, &insert_outgoing, batch, err);
 }
 
+static bool is_merged(const struct overlay *overlay, const struct message_record *message)
+{
+    const struct case_entry *entry =
+        overlay_find(overlay, &(struct entry_key){ENTRY_CASE, message->account, "", "", message->case_id, 0});
+    return entry != NULL && entry->record.merged_into != 0;
+}
+
+static void put_delivery(struct rows *rows, const struct message_record *record)
+{
+    rows_begin_row(rows, record->account);
+    rows_put_int(rows, record->case_id);
+    rows_put_int(rows, record->number);
+    rows_put_int(rows, record->delivery);
+    rows_put_text(rows, record->delivery_failure);
+    rows_put_text(rows, record->external_id);
+    rows_end_row(rows);
+}
+
 static bool write_reports(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    struct rows removed, set;
+    struct rows removed, set, copies;
     ROWS_BEGIN(&removed, overlay, PG_INT8, PG_INT4);
     ROWS_BEGIN(&set, overlay, PG_INT8, PG_INT4, PG_INT2, PG_TEXT, PG_TEXT);
+    ROWS_BEGIN(&copies, overlay, PG_INT8, PG_INT4, PG_INT2, PG_TEXT, PG_TEXT);
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         const struct message_record *record = &message->record;
@@ -69,16 +99,12 @@ static bool write_reports(struct overlay *overlay, pg_batch *batch, error *err)
         rows_put_int(&removed, record->case_id);
         rows_put_int(&removed, record->number);
         rows_end_row(&removed);
-        rows_begin_row(&set, record->account);
-        rows_put_int(&set, record->case_id);
-        rows_put_int(&set, record->number);
-        rows_put_int(&set, record->delivery);
-        rows_put_text(&set, record->delivery_failure);
-        rows_put_text(&set, record->external_id);
-        rows_end_row(&set);
+        put_delivery(&set, record);
+        if (is_merged(overlay, record))
+            put_delivery(&copies, record);
     }
     return rows_write(&removed, &remove_outgoing, batch, err) &&
-           rows_write(&set, &set_deliveries, batch, err);
+           rows_write(&set, &set_deliveries, batch, err) && rows_write(&copies, &set_copies, batch, err);
 }
 
 bool store_write_outgoing(struct overlay *overlay, pg_batch *batch, error *err)

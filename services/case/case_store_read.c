@@ -6,6 +6,7 @@
 
 #include "case/case_row.h"
 #include "case/case_store.h"
+#include "case/case_store_merge.h"
 
 #include <string.h>
 
@@ -174,7 +175,7 @@ static const struct pg_statement read_senders = {
     .sql = "SELECT h.network, d.contact, k.ord" ROUTE_JOIN " LEFT JOIN" ROUTE_CONTACT " ON true",
 };
 
-/* The newest cases of the senders that are not deleted, as many as may be needed. */
+/* The newest cases of the senders whose conversation is not deleted, as many as may be needed. */
 static const struct pg_statement read_routes = {
     .name = "case_routes",
     .sql =
@@ -182,7 +183,8 @@ static const struct pg_statement read_routes = {
         " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
         " WHERE u.partition = k.partition AND u.account = k.account AND u.id = cc.case_id LIMIT 1) t ON true"
         " WHERE cc.partition = k.partition AND cc.account = k.account AND cc.contact = d.contact"
-        " AND cc.channel = k.channel AND t.status <> 6 AND t.merged_into = 0"
+        " AND cc.channel = k.channel AND t.status <> 6"
+        " AND (t.merged_into = 0 OR " CASE_DESTINATION_LIVES ")"
         " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
 };
 
@@ -312,7 +314,7 @@ static bool load_case(struct overlay *overlay, void *entry, const pg_result *res
         return false;
     found->record.network = pg_get_text(result, row, CASE_COLUMN_COUNT);
     found->record.channel_address = pg_get_text(result, row, CASE_COLUMN_COUNT + 1);
-    found->stored_messages = found->record.message_count;
+    found->last_stored = case_last_number(&found->record);
     found->first_stored_open = found->record.first_open_message;
     found->entry.exists = true;
     return true;
@@ -368,6 +370,19 @@ static bool load_sender(struct overlay *overlay, void *entry, const pg_result *r
     address->contact = pg_get_text(result, row, 1);
     address->entry.exists = address->was_stored = address->contact[0] != '\0';
     return true;
+}
+
+static bool load_destination(struct overlay *overlay, void *entry, const pg_result *result, int row,
+                             error *err)
+{
+    struct destination_entry *destination = entry;
+    destination->case_id = pg_get_int(result, row, 2);
+    destination->entry.exists = true;
+    struct case_entry *found = overlay_case(overlay, destination->entry.key.account, destination->case_id);
+    if (found == NULL || found->entry.exists)
+        return true;
+    found->entry.asked = true;
+    return load_case(overlay, found, result, row, err);
 }
 
 static bool load_route(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
@@ -437,6 +452,20 @@ static const struct reading readings[STORE_READS] = {
      {PART_N, PART_M, PARTS_END},
      MESSAGE_COLUMN_COUNT + 1,
      load_transcript},
+    {ENTRY_DESTINATION,
+     &store_read_destinations,
+     {PART_N, PARTS_END},
+     CASE_COLUMN_COUNT + 2,
+     load_destination},
+    {ENTRY_CONVERSATION,
+     &store_read_conversations,
+     {PART_N, PARTS_END},
+     STORE_CONVERSATION_COLUMNS,
+     store_load_conversation},
+    {ENTRY_MERGES, &store_read_merges, {PART_N, PARTS_END}, 4, store_load_merge},
+    {ENTRY_BATCH_RESULT, &store_read_batch_results, {PART_A, PARTS_END}, 1, store_load_batch_result},
+    {ENTRY_TIMER_STEP, &store_read_timer_steps, {PART_N, PART_A, PARTS_END}, 0, store_load_timer_step},
+    {ENTRY_REPLY, &store_read_replies, {PART_N, PART_M, PARTS_END}, 1, store_load_reply},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

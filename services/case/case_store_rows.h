@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { STORE_COLUMNS_MAX = 43 };
+enum { STORE_COLUMNS_MAX = 48 };
 
 /*
  * The arrays of one statement, filled row by row: rows_begin_row, then put_… column by column, then the row's

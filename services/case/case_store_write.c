@@ -3,6 +3,7 @@
  * to write.
  */
 
+#include "case/case_store_merge.h"
 #include "case/case_store_rows.h"
 
 #include <inttypes.h>
@@ -96,13 +97,13 @@ static bool write_message_states(struct overlay *overlay, pg_batch *batch, error
         rows_begin_row(&raised, entry->record.account);
         rows_put_int(&raised, entry->record.id);
         rows_put_int(&raised, entry->first_stored_open);
-        rows_put_int(&raised, entry->stored_messages);
+        rows_put_int(&raised, entry->last_stored);
         rows_put_int(&raised, entry->raise_to);
         rows_end_row(&raised);
     }
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
-        if (!message->entry.changed || message->entry.inserted)
+        if (!message->entry.changed || !message->entry.exists || message->entry.inserted)
             continue;
         rows_begin_row(&set, message->record.account);
         rows_put_int(&set, message->record.case_id);
@@ -254,8 +255,9 @@ static bool write_head_rows(const struct overlay *overlay, pg_batch *batch, erro
 bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
 {
     bool written = store_write_directory(overlay, batch, err) && store_write_cases(overlay, batch, err) &&
-                   write_message_states(overlay, batch, err) && write_message_rows(overlay, batch, err) &&
-                   store_write_outgoing(overlay, batch, err) &&
+                   write_message_states(overlay, batch, err) &&
+                   store_write_left_copies(overlay, batch, err) && write_message_rows(overlay, batch, err) &&
+                   store_write_merges(overlay, batch, err) && store_write_outgoing(overlay, batch, err) &&
                    write_external_rows(overlay, batch, err) && write_request_rows(overlay, batch, err) &&
                    write_event_rows(overlay, batch, err) && write_head_rows(overlay, batch, err);
     if (written && overlay->failed)

@@ -1,5 +1,6 @@
 /* Writes of cases, and of what leads to them. */
 
+#include "case/case_row.h"
 #include "case/case_store_rows.h"
 
 /* What messages and status move, in the order in which put_narrow gives it; wide columns follow it in
@@ -10,14 +11,15 @@
     " first_open_message, update_time, status_time, open_time, customer_time, waiting_since, "             \
     "first_reply_time,"                                                                                    \
     " last_send_time, resolve_time, close_time, change_time, activity_time, version, change_version,"      \
-    " activity_version, owner"
+    " activity_version, owner, customer_number, waiting_number"
 #define NARROW_ARRAYS                                                                                      \
     "$1::int2[], $2::text[], $3::int8[], $4::int2[], $5::bool[], $6::int4[], $7::int4[], $8::int4[], "     \
     "$9::int4[], "                                                                                         \
     "$10::int4[],"                                                                                         \
     " $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]," \
     " $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]," \
-    " $21::timestamptz[], $22::int8[], $23::int8[], $24::int8[], $25::text[]"
+    " $21::timestamptz[], $22::int8[], $23::int8[], $24::int8[], $25::text[], $26::int4[],"                \
+    " $27::int4[]"
 #define NARROW_SET                                                                                  \
     "status = u.status, need_reply = u.need_reply, message_count = u.message_count,"                \
     " messages_assigned = u.messages_assigned, messages_in_progress = u.messages_in_progress,"      \
@@ -27,25 +29,26 @@
     "u.first_reply_time,"                                                                           \
     " last_send_time = u.last_send_time, resolve_time = u.resolve_time, close_time = u.close_time," \
     " change_time = u.change_time, activity_time = u.activity_time, version = u.version,"           \
-    " change_version = u.change_version, activity_version = u.activity_version, owner = u.owner"
+    " change_version = u.change_version, activity_version = u.activity_version, owner = u.owner,"   \
+    " customer_number = u.customer_number, waiting_number = u.waiting_number"
 #define WIDE_COLUMNS                                                                                        \
     "status_before_delete, priority, create_time, delete_time, merged_into, lock_token, lock_time, "        \
     "lock_agent,"                                                                                           \
     " lock_session, contact, channel, external_id, involved, labels, classifications, attributes, subject," \
-    " subject_key"
+    " subject_key, messages_left"
 #define WIDE_ARRAYS                                                                                \
-    "$26::int2[], $27::int2[], $28::timestamptz[], $29::timestamptz[], $30::int8[], $31::int8[], " \
-    "$32::timestamptz[],"                                                                          \
-    " $33::text[], $34::text[], $35::text[], $36::text[], $37::text[], $38::text[], $39::text[], " \
-    "$40::text[],"                                                                                 \
-    " $41::text[], $42::text[], $43::text[]"
+    "$28::int2[], $29::int2[], $30::timestamptz[], $31::timestamptz[], $32::int8[], $33::int8[], " \
+    "$34::timestamptz[],"                                                                          \
+    " $35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[], " \
+    "$42::text[],"                                                                                 \
+    " $43::text[], $44::text[], $45::text[], $46::int4[]"
 #define WIDE_SET                                                                                            \
     "status_before_delete = u.status_before_delete, priority = u.priority, delete_time = u.delete_time,"    \
     " merged_into = u.merged_into, lock_token = u.lock_token, lock_time = u.lock_time, lock_agent = "       \
     "u.lock_agent,"                                                                                         \
     " lock_session = u.lock_session, involved = u.involved::text[], labels = u.labels::text[],"             \
     " classifications = u.classifications::text[], attributes = u.attributes::text[], subject = u.subject," \
-    " subject_key = u.subject_key"
+    " subject_key = u.subject_key, messages_left = u.messages_left"
 #define CASE_KEY " WHERE c.partition = u.partition AND c.account = u.account AND c.id = u.id"
 
 static const struct pg_statement insert_cases = {
@@ -54,11 +57,12 @@ static const struct pg_statement insert_cases = {
         "INSERT INTO cases (" NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time,"
         " merged_into, lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, "
         "involved,"
-        " labels, classifications, attributes, subject, subject_key)"
+        " labels, classifications, attributes, subject, subject_key, messages_left)"
         " SELECT " NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time, merged_into,"
         " lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, involved::text[],"
-        " labels::text[], classifications::text[], attributes::text[], subject, subject_key"
-        " FROM unnest(" NARROW_ARRAYS ", " WIDE_ARRAYS ") AS u(" NARROW_COLUMNS ", " WIDE_COLUMNS ")",
+        " labels::text[], classifications::text[], attributes::text[], subject, subject_key,"
+        " messages_left FROM unnest(" NARROW_ARRAYS ", " WIDE_ARRAYS ") AS u(" NARROW_COLUMNS
+        ", " WIDE_COLUMNS ")",
 };
 
 static const struct pg_statement update_cases = {
@@ -89,7 +93,7 @@ static void put_narrow(struct rows *rows, const struct case_record *record)
 {
     rows_begin_row(rows, record->account);
     rows_put_int(rows, record->id);
-    rows_put_int(rows, record->status);
+    rows_put_int(rows, record->status + (record->merged_into != 0 ? CASE_STORED_MERGED : 0));
     rows_put_bool(rows, record->need_reply);
     rows_put_int(rows, record->message_count);
     rows_put_int(rows, record->messages_assigned);
@@ -111,6 +115,8 @@ static void put_narrow(struct rows *rows, const struct case_record *record)
     rows_put_int(rows, record->change_version);
     rows_put_int(rows, record->activity_version);
     rows_put_text(rows, record->owner);
+    rows_put_int(rows, record->customer_number);
+    rows_put_int(rows, record->waiting_number);
 }
 
 static void put_wide(struct rows *rows, const struct case_record *record)
@@ -134,15 +140,16 @@ static void put_wide(struct rows *rows, const struct case_record *record)
     rows_put_list(rows, &record->attributes);
     rows_put_text(rows, record->subject);
     rows_put_text(rows, record->subject_key);
+    rows_put_int(rows, record->messages_left);
 }
 
 #define NARROW_TYPES                                                                                       \
     PG_INT8, PG_INT2, PG_BOOL, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_INT4, PG_TIME, PG_TIME, PG_TIME,     \
         PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_TIME, PG_INT8, PG_INT8, PG_INT8, \
-        PG_TEXT
+        PG_TEXT, PG_INT4, PG_INT4
 #define WIDE_TYPES                                                                                          \
     NARROW_TYPES, PG_INT2, PG_INT2, PG_TIME, PG_TIME, PG_INT8, PG_INT8, PG_TIME, PG_TEXT, PG_TEXT, PG_TEXT, \
-        PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT
+        PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT4
 
 static bool write_case_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {

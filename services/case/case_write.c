@@ -128,6 +128,8 @@ static bool put_answer(ProtobufCMessage *response, arena *memory, const struct c
     protobuf_c_boolean created = answer->created;
     put(response, "position", &answer->position, sizeof answer->position);
     put(response, "case_created", &created, sizeof created);
+    protobuf_c_boolean recorded = answer->recorded;
+    put(response, "recorded", &recorded, sizeof recorded);
     return (answer->account == NULL ||
             put_message(response, "account", account_wire(memory, answer->account))) &&
            (answer->agent == NULL || put_message(response, "agent", agent_wire(memory, answer->agent))) &&
@@ -136,6 +138,7 @@ static bool put_answer(ProtobufCMessage *response, arena *memory, const struct c
            (answer->channel == NULL ||
             put_message(response, "channel", channel_wire(memory, answer->channel))) &&
            (answer->record == NULL || put_message(response, "case", case_wire(memory, answer->record))) &&
+           (answer->source == NULL || put_message(response, "source", case_wire(memory, answer->source))) &&
            (answer->message == NULL ||
             put_message(response, "message", message_wire(memory, answer->message)));
 }
@@ -149,7 +152,8 @@ static void prepare(struct case_command *command)
     if (response == NULL)
         return;
     protobuf_c_message_init(write->response, response);
-    if (!put_answer(response, write->memory, &command->answer))
+    if (!put_answer(response, write->memory, &command->answer) ||
+        (write->fill != NULL && !write->fill(write, response)))
         return;
     write->packed_size = protobuf_c_message_get_packed_size(response);
     write->packed = arena_alloc(write->memory, write->packed_size + 1);

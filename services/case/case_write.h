@@ -36,6 +36,9 @@ extern const struct rpc_method case_methods[];
 extern const struct rpc_method message_methods[];
 extern const struct rpc_method forward_methods[];
 extern const struct rpc_method connector_methods[];
+extern const struct rpc_method merge_methods[]; /* merges, and their undoing */
+extern const struct rpc_method many_methods[];  /* changes of many cases at once */
+extern const struct rpc_method timer_methods[]; /* steps of timers */
 
 enum {
     WRITE_ROLES_ALL = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
@@ -48,6 +51,9 @@ struct case_write {
     rpc_call *call;
     arena *memory; /* the call's */
     const ProtobufCMessageDescriptor *response;
+    /* Puts what case_write_submit does not know of into the response, on the lane's thread. NULL: nothing.
+     * False: the arena is full. */
+    bool (*fill)(struct case_write *write, ProtobufCMessage *response);
     uint8_t *packed; /* the response; NULL: the arena is full */
     size_t packed_size;
 };

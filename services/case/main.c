@@ -69,9 +69,9 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
     const struct rpc_method *const reads[] = {case_read_resource_methods, case_read_case_methods,
                                               case_due_methods,           case_list_methods,
                                               case_read_message_methods,  case_document_methods};
-    const struct rpc_method *const writes[] = {account_methods,  agent_methods, contact_methods,
-                                               channel_methods,  case_methods,  message_methods,
-                                               forward_methods,  connector_methods};
+    const struct rpc_method *const writes[] = {
+        account_methods, agent_methods,     contact_methods, channel_methods, case_methods, message_methods,
+        forward_methods, connector_methods, merge_methods,   many_methods,    timer_methods};
     for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
         if (!rpc_server_add(server, reads[i], &service->reader, err))
             return false;

@@ -84,7 +84,7 @@ void pg_add_time(pg_params *params,
                  int64_t time_us); /* timestamptz from microseconds since 1970; 0: SQL NULL */
 
 /*
- * Arrays for set-based statements: INSERT … SELECT … FROM unnest($1::int8[], $2::text[], …). One array a
+ * Arrays for set-based statements: INSERT … SELECT unnest($1::int8[]), unnest($2::text[]), …. One array a
  * column; walk over the rows once and put each row's fields at the end of their columns:
  *
  *     pg_array *id = pg_add_array(&p, PG_INT8), *subject = pg_add_array(&p, PG_TEXT);

@@ -12,7 +12,8 @@ const struct pg_statement store_read_destinations = {
     .name = "case_destinations",
     .sql =
         "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, id, ord),"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+        "generate_subscripts($1::int2[], 1)) AS k(partition, account, id, ord),"
         " LATERAL (WITH RECURSIVE w AS (SELECT k.id UNION ALL SELECT n.merged_into FROM w JOIN cases n"
         " ON n.partition = k.partition AND n.account = k.account AND n.id = w.id WHERE n.merged_into <> 0)"
         " SELECT n.* FROM w JOIN cases n ON n.partition = k.partition AND n.account = k.account AND n.id = "
@@ -28,7 +29,8 @@ const struct pg_statement store_read_conversations = {
     .sql =
         "SELECT m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time, m.create_time,"
         " m.author, m.merged_from, m.origin_case, m.origin_number, k.ord"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, case_id, "
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+        "generate_subscripts($1::int2[], 1)) AS k(partition, account, case_id, "
         "ord),"
         " LATERAL (SELECT * FROM messages t WHERE t.partition = k.partition AND t.account = k.account"
         " AND t.case_id = k.case_id ORDER BY t.number LIMIT 20001) m ORDER BY k.ord, m.number",
@@ -37,7 +39,8 @@ const struct pg_statement store_read_conversations = {
 const struct pg_statement store_read_merges = {
     .name = "case_merges_of",
     .sql = "SELECT e.source, e.target, e.agents, e.added, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "target, ord),"
            " LATERAL (SELECT * FROM case_merges t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.target = k.target ORDER BY t.source) e",
@@ -46,7 +49,8 @@ const struct pg_statement store_read_merges = {
 const struct pg_statement store_read_batch_results = {
     .name = "case_batch_results",
     .sql = "SELECT r.refusals, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "request_id, ord),"
            " LATERAL (SELECT * FROM batch_results t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.request_id = k.request_id LIMIT 1) r",
@@ -54,7 +58,9 @@ const struct pg_statement store_read_batch_results = {
 
 const struct pg_statement store_read_timer_steps = {
     .name = "case_timer_steps",
-    .sql = "SELECT k.ord FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[]) WITH ORDINALITY"
+    .sql = "SELECT k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+           "unnest($4::text[]), "
+           "generate_subscripts($1::int2[], 1))"
            " AS k(partition, account, case_id, which, ord),"
            " LATERAL (SELECT 1 FROM timer_steps t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.case_id = k.case_id AND t.kind = split_part(k.which, '.', 1)::int2"
@@ -65,7 +71,8 @@ const struct pg_statement store_read_timer_steps = {
 const struct pg_statement store_read_replies = {
     .name = "case_replies",
     .sql = "SELECT r.send_time, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(partition, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, "
            "account, case_id, number, ord),"
            " LATERAL (SELECT 1 FROM messages t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.case_id = k.case_id AND t.number = k.number AND t.kind = 1 AND NOT t.automatic LIMIT 1) c"
@@ -174,8 +181,8 @@ static const struct pg_statement insert_copies = {
         " SELECT o.partition, o.account, u.case_id, u.number, o.kind, u.state, o.delivery, o.automatic,"
         " o.redacted, o.send_time, o.create_time, o.author, o.third_party, o.external_id, o.delivery_failure,"
         " u.merged_from, o.body, o.attachments, u.origin_case, u.origin_number"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::int8[], $7::int8[], "
-        "$8::int4[])"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+        "unnest($5::int2[]), unnest($6::int8[]), unnest($7::int8[]), unnest($8::int4[]))"
         " AS u(partition, account, case_id, number, state, merged_from, origin_case, origin_number),"
         " LATERAL (SELECT * FROM messages t WHERE t.partition = u.partition AND t.account = u.account"
         " AND t.case_id = u.origin_case AND t.number = u.origin_number LIMIT 1) o",
@@ -183,7 +190,8 @@ static const struct pg_statement insert_copies = {
 
 static const struct pg_statement delete_copies = {
     .name = "case_delete_copies",
-    .sql = "DELETE FROM messages m USING unnest($1::int2[], $2::text[], $3::int8[], $4::int8[])"
+    .sql = "DELETE FROM messages m USING (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+           "unnest($4::int8[]))"
            " AS u(partition, account, case_id, merged_from) WHERE m.partition = u.partition AND m.account = "
            "u.account"
            " AND m.case_id = u.case_id AND m.merged_from = u.merged_from",
@@ -191,7 +199,8 @@ static const struct pg_statement delete_copies = {
 
 static const struct pg_statement delete_merges = {
     .name = "case_delete_merges",
-    .sql = "DELETE FROM case_merges m USING unnest($1::int2[], $2::text[], $3::int8[]) AS u(partition, "
+    .sql = "DELETE FROM case_merges m USING (SELECT unnest($1::int2[]), unnest($2::text[]), "
+           "unnest($3::int8[])) AS u(partition, "
            "account, source)"
            " WHERE m.partition = u.partition AND m.account = u.account AND m.source = u.source",
 };
@@ -200,7 +209,8 @@ static const struct pg_statement write_merges = {
     .name = "case_write_merges",
     .sql = "INSERT INTO case_merges (partition, account, source, target, agents, added)"
            " SELECT partition, account, source, target, agents::text[], added::text[]"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int8[], $5::text[], $6::text[])"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int8[]), "
+           "unnest($5::text[]), unnest($6::text[]))"
            " AS u(partition, account, source, target, agents, added)"
            " ON CONFLICT (partition, account, source) DO UPDATE SET target = excluded.target,"
            " agents = excluded.agents, added = excluded.added",
@@ -210,7 +220,8 @@ static const struct pg_statement write_batch_results = {
     .name = "case_write_batch_results",
     .sql = "INSERT INTO batch_results (partition, account, request_id, refusals, time)"
            " SELECT partition, account, request_id, refusals::text[], now()"
-           " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[]) AS u(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[])) AS "
+           "u(partition, account, "
            "request_id, refusals)"
            " ON CONFLICT (partition, account, request_id) DO UPDATE SET refusals = excluded.refusals,"
            " time = excluded.time",
@@ -219,7 +230,8 @@ static const struct pg_statement write_batch_results = {
 static const struct pg_statement insert_timer_steps = {
     .name = "case_insert_timer_steps",
     .sql = "INSERT INTO timer_steps (partition, account, case_id, kind, step, basis_version)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int2[], $5::int2[], $6::int8[])",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int2[]), "
+           "unnest($5::int2[]), unnest($6::int8[])",
 };
 
 bool store_write_left_copies(struct overlay *overlay, pg_batch *batch, error *err)

@@ -5,12 +5,14 @@
 static const struct pg_statement insert_outgoing = {
     .name = "case_insert_outgoing",
     .sql = "INSERT INTO outgoing (partition, account, channel, position, case_id, number)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::int4[])",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), "
+           "unnest($5::int8[]), unnest($6::int4[])",
 };
 
 static const struct pg_statement remove_outgoing = {
     .name = "case_remove_outgoing",
-    .sql = "DELETE FROM outgoing o USING unnest($1::int2[], $2::text[], $3::int8[], $4::int4[])"
+    .sql = "DELETE FROM outgoing o USING (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+           "unnest($4::int4[]))"
            " AS u(partition, account, case_id, number) WHERE o.partition = u.partition AND o.account = "
            "u.account AND o.case_id = u.case_id"
            " AND o.number = u.number",
@@ -20,7 +22,8 @@ static const struct pg_statement set_deliveries = {
     .name = "case_set_deliveries",
     .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
            " external_id = u.external_id"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::text[], $7::text[])"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "unnest($5::int2[]), unnest($6::text[]), unnest($7::text[]))"
            " AS u(partition, account, case_id, number, delivery, failure, external_id)"
            " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id"
            " AND m.number = u.number",
@@ -31,7 +34,8 @@ static const struct pg_statement set_copies = {
     .name = "case_set_delivered_copies",
     .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
            " external_id = u.external_id"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::text[], $7::text[])"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "unnest($5::int2[]), unnest($6::text[]), unnest($7::text[]))"
            " AS u(partition, account, case_id, number, delivery, failure, external_id)"
            " WHERE m.partition = u.partition AND m.account = u.account AND m.origin_case = u.case_id"
            " AND m.origin_number = u.number AND m.origin_case <> 0",

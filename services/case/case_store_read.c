@@ -50,7 +50,8 @@ static const struct pg_statement read_accounts = {
     .name = "case_accounts",
     .sql =
         "SELECT " ACCOUNT_COLUMNS ", k.ord"
-        " FROM unnest($1::int2[], $2::text[]) WITH ORDINALITY AS k(partition, account, ord),"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), generate_subscripts($1::int2[], 1)) AS "
+        "k(partition, account, ord),"
         " LATERAL (SELECT * FROM accounts t WHERE t.partition = k.partition AND t.account = k.account LIMIT "
         "1) a",
 };
@@ -58,7 +59,8 @@ static const struct pg_statement read_accounts = {
 static const struct pg_statement read_agents = {
     .name = "case_agents",
     .sql = "SELECT " AGENT_COLUMNS ", k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, agent, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, agent, "
            "ord),"
            " LATERAL (SELECT * FROM agents t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.agent = k.agent LIMIT 1) g",
@@ -67,7 +69,8 @@ static const struct pg_statement read_agents = {
 static const struct pg_statement read_channels = {
     .name = "case_channels",
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "channel, ord),"
            " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.channel = k.channel LIMIT 1) h",
@@ -76,7 +79,8 @@ static const struct pg_statement read_channels = {
 static const struct pg_statement read_contacts = {
     .name = "case_contacts",
     .sql = "SELECT " CONTACT_COLUMNS ", k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "contact, ord),"
            " LATERAL (SELECT * FROM contacts t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.contact = k.contact LIMIT 1) p",
@@ -85,7 +89,8 @@ static const struct pg_statement read_contacts = {
 static const struct pg_statement read_channels_of_network = {
     .name = "case_channels_of_network",
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "network, ord),"
            " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.network = k.network ORDER BY t.channel LIMIT 1) h",
@@ -95,7 +100,8 @@ static const struct pg_statement read_channel_addresses = {
     .name = "case_channel_addresses",
     .sql =
         "SELECT n.network, h.channel, k.ord"
-        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[]) WITH ORDINALITY"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+        "unnest($5::int8[]), generate_subscripts($1::int2[], 1))"
         " AS k(partition, account, of, address, beside, ord),"
         " LATERAL (SELECT CASE WHEN k.beside = 0 THEN k.of ELSE (SELECT t.network FROM channels t"
         " WHERE t.partition = k.partition AND t.account = k.account AND t.channel = k.of) END AS network) n"
@@ -106,7 +112,8 @@ static const struct pg_statement read_channel_addresses = {
 static const struct pg_statement read_addresses = {
     .name = "case_addresses",
     .sql = "SELECT d.contact, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k(partition, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, "
            "account, network, address, "
            "ord),"
            " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = k.partition"
@@ -117,7 +124,8 @@ static const struct pg_statement read_cases = {
     .name = "case_cases",
     .sql =
         "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, id, ord),"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
+        "generate_subscripts($1::int2[], 1)) AS k(partition, account, id, ord),"
         " LATERAL (SELECT * FROM cases t WHERE t.partition = k.partition AND t.account = k.account AND t.id "
         "= k.id"
         " LIMIT 1) c"
@@ -128,7 +136,8 @@ static const struct pg_statement read_cases = {
 static const struct pg_statement read_messages = {
     .name = "case_messages",
     .sql = "SELECT " MESSAGE_COLUMNS ", k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(partition, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, "
            "account, case_id, number, "
            "ord),"
            " LATERAL (SELECT * FROM messages t WHERE t.partition = k.partition AND t.account = k.account"
@@ -138,7 +147,8 @@ static const struct pg_statement read_messages = {
 static const struct pg_statement read_requests = {
     .name = "case_requests",
     .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "request_id, ord),"
            " LATERAL (SELECT * FROM request_ids t WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.request_id = k.request_id AND t.time > now() - interval '24 hours' LIMIT 1) r",
@@ -148,7 +158,8 @@ static const struct pg_statement read_externals = {
     .name = "case_externals",
     .sql =
         "SELECT n.channel, e.case_id, e.number, k.ord"
-        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::text[]) WITH ORDINALITY"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), "
+        "unnest($5::text[]), generate_subscripts($1::int2[], 1))"
         " AS k(partition, account, channel, case_id, external_id, ord),"
         " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
         " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
@@ -158,10 +169,11 @@ static const struct pg_statement read_externals = {
 };
 
 /* Who the senders are: their channel's network tells how an address is looked for. */
-#define ROUTE_JOIN                                                                             \
-    " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY" \
-    " AS k(partition, account, channel, folded, phone, ord),"                                  \
-    " LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = k.partition"    \
+#define ROUTE_JOIN                                                                                   \
+    " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), " \
+    "unnest($5::text[]), generate_subscripts($1::int2[], 1))"                                        \
+    " AS k(partition, account, channel, folded, phone, ord),"                                        \
+    " LATERAL (SELECT t.network, t.address FROM channels t WHERE t.partition = k.partition"          \
     " AND t.account = k.account AND t.channel = k.channel LIMIT 1) h"
 #define ROUTE_CONTACT                                                                                      \
     " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = k.partition AND t.account = " \
@@ -195,7 +207,8 @@ static const struct pg_statement read_routes = {
 static const struct pg_statement read_transcripts = {
     .name = "case_transcripts",
     .sql = "SELECT " MESSAGE_COLUMNS ", coalesce(nullif(g.display_name, ''), g.agent, p.display_name), k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY AS k(partition, "
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "generate_subscripts($1::int2[], 1)) AS k(partition, "
            "account,"
            " case_id, number, ord)"
            " CROSS JOIN LATERAL (SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.send_time DESC, "

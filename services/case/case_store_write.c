@@ -11,7 +11,8 @@
 static const struct pg_statement write_heads = {
     .name = "case_write_heads",
     .sql = "UPDATE partitions p SET head = u.head, last_time = u.last_time, mark = $4::int8"
-           " FROM unnest($1::int2[], $2::int8[], $3::timestamptz[]) AS u(partition, head, last_time)"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::int8[]), unnest($3::timestamptz[])) AS u(partition, "
+           "head, last_time)"
            " WHERE p.partition = u.partition",
 };
 
@@ -19,7 +20,8 @@ static const struct pg_statement write_heads = {
 static const struct pg_statement raise_messages = {
     .name = "case_raise_messages",
     .sql = "UPDATE messages m SET state = u.state"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int4[], $6::int2[])"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+           "unnest($5::int4[]), unnest($6::int2[]))"
            " AS u(partition, account, case_id, first, last, state)"
            " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id"
            " AND m.number BETWEEN u.first AND u.last AND m.state BETWEEN 1 AND u.state - 1",
@@ -28,8 +30,9 @@ static const struct pg_statement raise_messages = {
 static const struct pg_statement set_messages = {
     .name = "case_set_messages",
     .sql =
-        "UPDATE messages m SET state = u.state FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], "
-        "$5::int2[])"
+        "UPDATE messages m SET state = u.state FROM (SELECT unnest($1::int2[]), unnest($2::text[]), "
+        "unnest($3::int8[]), unnest($4::int4[]), "
+        "unnest($5::int2[]))"
         " AS u(partition, account, case_id, number, state)"
         " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id AND m.number = "
         "u.number",
@@ -45,12 +48,11 @@ static const struct pg_statement insert_messages = {
         " SELECT partition, account, case_id, number, kind, state, delivery, automatic, redacted, send_time,"
         " create_time, author, third_party, external_id, delivery_failure, merged_from, body, "
         "attachments::text[]"
-        " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::int2[], $6::int2[], $7::int2[], "
-        "$8::bool[], "
-        "$9::bool[],"
-        " $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::text[], "
-        "$16::int8[],"
-        " $17::text[], $18::text[])"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
+        "unnest($5::int2[]), unnest($6::int2[]), unnest($7::int2[]), unnest($8::bool[]), "
+        "unnest($9::bool[]), unnest($10::timestamptz[]), unnest($11::timestamptz[]), "
+        "unnest($12::text[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]), "
+        "unnest($16::int8[]), unnest($17::text[]), unnest($18::text[]))"
         " AS u(partition, account, case_id, number, kind, state, delivery, automatic, redacted, send_time, "
         "create_time, "
         "author,"
@@ -60,7 +62,8 @@ static const struct pg_statement insert_messages = {
 static const struct pg_statement insert_externals = {
     .name = "case_insert_externals",
     .sql = "INSERT INTO external_ids (partition, account, channel, external_id, case_id, number)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int4[])",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::int8[]), unnest($6::int4[])",
 };
 
 /* One that is over its 24 hours may still be there. */
@@ -69,9 +72,10 @@ static const struct pg_statement write_requests = {
     .sql = "INSERT INTO request_ids (partition, account, request_id, fingerprint, method, resource, case_id, "
            "number,"
            " position, time)"
-           " SELECT u.*, now() FROM unnest($1::int2[], $2::text[], $3::text[], $4::bytea[], $5::int2[], "
-           "$6::text[],"
-           " $7::int8[], $8::int4[], $9::int8[]) AS u"
+           " SELECT u.*, now() FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           "unnest($4::bytea[]), "
+           "unnest($5::int2[]), unnest($6::text[]), unnest($7::int8[]), unnest($8::int4[]), "
+           "unnest($9::int8[])) AS u"
            " ON CONFLICT (partition, account, request_id) DO UPDATE SET fingerprint = excluded.fingerprint,"
            " method = excluded.method, resource = excluded.resource, case_id = excluded.case_id,"
            " number = excluded.number, position = excluded.position, time = excluded.time",
@@ -79,10 +83,9 @@ static const struct pg_statement write_requests = {
 
 static const struct pg_statement insert_events = {
     .name = "case_insert_events",
-    .sql =
-        "INSERT INTO events (partition, account, position, case_id, kind, time, data)"
-        " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::timestamptz[],"
-        " $7::bytea[])",
+    .sql = "INSERT INTO events (partition, account, position, case_id, kind, time, data)"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int8[]), "
+           "unnest($5::int2[]), unnest($6::timestamptz[]), unnest($7::bytea[])",
 };
 
 static bool write_message_states(struct overlay *overlay, pg_batch *batch, error *err)

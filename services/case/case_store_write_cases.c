@@ -12,14 +12,15 @@
     "first_reply_time,"                                                                                    \
     " last_send_time, resolve_time, close_time, change_time, activity_time, version, change_version,"      \
     " activity_version, owner, customer_number, waiting_number"
-#define NARROW_ARRAYS                                                                                      \
-    "$1::int2[], $2::text[], $3::int8[], $4::int2[], $5::bool[], $6::int4[], $7::int4[], $8::int4[], "     \
-    "$9::int4[], "                                                                                         \
-    "$10::int4[],"                                                                                         \
-    " $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]," \
-    " $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]," \
-    " $21::timestamptz[], $22::int8[], $23::int8[], $24::int8[], $25::text[], $26::int4[],"                \
-    " $27::int4[]"
+#define NARROW_ARRAYS                                                                             \
+    "unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int2[]), "            \
+    "unnest($5::bool[]), unnest($6::int4[]), unnest($7::int4[]), unnest($8::int4[]), "            \
+    "unnest($9::int4[]), unnest($10::int4[]), unnest($11::timestamptz[]), "                       \
+    "unnest($12::timestamptz[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]), "        \
+    "unnest($15::timestamptz[]), unnest($16::timestamptz[]), unnest($17::timestamptz[]), "        \
+    "unnest($18::timestamptz[]), unnest($19::timestamptz[]), unnest($20::timestamptz[]), "        \
+    "unnest($21::timestamptz[]), unnest($22::int8[]), unnest($23::int8[]), unnest($24::int8[]), " \
+    "unnest($25::text[]), unnest($26::int4[]), unnest($27::int4[])"
 #define NARROW_SET                                                                                  \
     "status = u.status, need_reply = u.need_reply, message_count = u.message_count,"                \
     " messages_assigned = u.messages_assigned, messages_in_progress = u.messages_in_progress,"      \
@@ -36,12 +37,13 @@
     "lock_agent,"                                                                                           \
     " lock_session, contact, channel, external_id, involved, labels, classifications, attributes, subject," \
     " subject_key, messages_left"
-#define WIDE_ARRAYS                                                                                \
-    "$28::int2[], $29::int2[], $30::timestamptz[], $31::timestamptz[], $32::int8[], $33::int8[], " \
-    "$34::timestamptz[],"                                                                          \
-    " $35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[], " \
-    "$42::text[],"                                                                                 \
-    " $43::text[], $44::text[], $45::text[], $46::int4[]"
+#define WIDE_ARRAYS                                                                               \
+    "unnest($28::int2[]), unnest($29::int2[]), unnest($30::timestamptz[]), "                      \
+    "unnest($31::timestamptz[]), unnest($32::int8[]), unnest($33::int8[]), "                      \
+    "unnest($34::timestamptz[]), unnest($35::text[]), unnest($36::text[]), unnest($37::text[]), " \
+    "unnest($38::text[]), unnest($39::text[]), unnest($40::text[]), unnest($41::text[]), "        \
+    "unnest($42::text[]), unnest($43::text[]), unnest($44::text[]), unnest($45::text[]), "        \
+    "unnest($46::int4[])"
 #define WIDE_SET                                                                                            \
     "status_before_delete = u.status_before_delete, priority = u.priority, delete_time = u.delete_time,"    \
     " merged_into = u.merged_into, lock_token = u.lock_token, lock_time = u.lock_time, lock_agent = "       \
@@ -61,32 +63,34 @@ static const struct pg_statement insert_cases = {
         " SELECT " NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time, merged_into,"
         " lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, involved::text[],"
         " labels::text[], classifications::text[], attributes::text[], subject, subject_key,"
-        " messages_left FROM unnest(" NARROW_ARRAYS ", " WIDE_ARRAYS ") AS u(" NARROW_COLUMNS
+        " messages_left FROM (SELECT " NARROW_ARRAYS ", " WIDE_ARRAYS ") AS u(" NARROW_COLUMNS
         ", " WIDE_COLUMNS ")",
 };
 
 static const struct pg_statement update_cases = {
     .name = "case_update_cases",
     .sql =
-        "UPDATE cases c SET " NARROW_SET " FROM unnest(" NARROW_ARRAYS ") AS u(" NARROW_COLUMNS ")" CASE_KEY,
+        "UPDATE cases c SET " NARROW_SET " FROM (SELECT " NARROW_ARRAYS ") AS u(" NARROW_COLUMNS ")" CASE_KEY,
 };
 
 static const struct pg_statement update_cases_wide = {
     .name = "case_update_cases_wide",
-    .sql = "UPDATE cases c SET " NARROW_SET ", " WIDE_SET " FROM unnest(" NARROW_ARRAYS ", " WIDE_ARRAYS
+    .sql = "UPDATE cases c SET " NARROW_SET ", " WIDE_SET " FROM (SELECT " NARROW_ARRAYS ", " WIDE_ARRAYS
            ") AS u(" NARROW_COLUMNS ", " WIDE_COLUMNS ")" CASE_KEY,
 };
 
 static const struct pg_statement insert_contact_cases = {
     .name = "case_insert_contact_cases",
     .sql = "INSERT INTO contact_cases (partition, account, contact, channel, case_id)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::int8[])",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::int8[])",
 };
 
 static const struct pg_statement insert_involved_cases = {
     .name = "case_insert_involved_cases",
     .sql = "INSERT INTO involved_cases (partition, account, agent, case_id)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[]) ON CONFLICT DO NOTHING",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]) ON "
+           "CONFLICT DO NOTHING",
 };
 
 static void put_narrow(struct rows *rows, const struct case_record *record)

@@ -7,9 +7,9 @@ static const struct pg_statement write_accounts = {
     .sql = "INSERT INTO accounts (partition, account, display_name, time_zone, reopen_resolved, "
            "report_lock_days,"
            " session_grace, next_case, version, create_time, update_time)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::int4[], "
-           "$7::int8[],"
-           " $8::int8[], $9::int8[], $10::timestamptz[], $11::timestamptz[])"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::bool[]), unnest($6::int4[]), unnest($7::int8[]), unnest($8::int8[]), "
+           "unnest($9::int8[]), unnest($10::timestamptz[]), unnest($11::timestamptz[])"
            " ON CONFLICT (partition, account) DO UPDATE SET display_name = excluded.display_name,"
            " time_zone = excluded.time_zone, reopen_resolved = excluded.reopen_resolved,"
            " report_lock_days = excluded.report_lock_days, session_grace = excluded.session_grace,"
@@ -21,9 +21,9 @@ static const struct pg_statement write_agents = {
     .sql = "INSERT INTO agents (partition, account, agent, display_name, email, role, disabled, version, "
            "create_time,"
            " update_time)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int2[], "
-           "$7::bool[],"
-           " $8::int8[], $9::timestamptz[], $10::timestamptz[])"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::text[]), unnest($6::int2[]), unnest($7::bool[]), unnest($8::int8[]), "
+           "unnest($9::timestamptz[]), unnest($10::timestamptz[])"
            " ON CONFLICT (partition, account, agent) DO UPDATE SET display_name = excluded.display_name,"
            " email = excluded.email, role = excluded.role, disabled = excluded.disabled, version = "
            "excluded.version,"
@@ -34,8 +34,9 @@ static const struct pg_statement write_channels = {
     .name = "case_write_channels",
     .sql = "INSERT INTO channels (partition, account, channel, network, address, version, create_time, "
            "update_time)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[],"
-           " $7::timestamptz[], $8::timestamptz[])"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::text[]), unnest($6::int8[]), unnest($7::timestamptz[]), "
+           "unnest($8::timestamptz[])"
            " ON CONFLICT (partition, account, channel) DO UPDATE SET address = excluded.address,"
            " version = excluded.version, update_time = excluded.update_time",
 };
@@ -48,10 +49,10 @@ static const struct pg_statement write_contacts = {
         " create_time, update_time, erase_time)"
         " SELECT u.partition, u.account, u.contact, u.display_name, u.emails::text[], u.phones::text[],"
         " u.handles::text[], u.note, u.version, u.create_time, u.update_time, u.erase_time"
-        " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], "
-        "$8::text[], "
-        "$9::int8[],"
-        " $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])"
+        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+        "unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), "
+        "unnest($9::int8[]), unnest($10::timestamptz[]), unnest($11::timestamptz[]), "
+        "unnest($12::timestamptz[]))"
         " AS u(partition, account, contact, display_name, emails, phones, handles, note, version, "
         "create_time, "
         "update_time,"
@@ -65,7 +66,8 @@ static const struct pg_statement write_contacts = {
 static const struct pg_statement remove_addresses = {
     .name = "case_remove_addresses",
     .sql =
-        "DELETE FROM contact_addresses d USING unnest($1::int2[], $2::text[], $3::text[], $4::text[])"
+        "DELETE FROM contact_addresses d USING (SELECT unnest($1::int2[]), unnest($2::text[]), "
+        "unnest($3::text[]), unnest($4::text[]))"
         " AS u(partition, account, network, address)"
         " WHERE d.partition = u.partition AND d.account = u.account AND d.network = u.network AND d.address "
         "= u.address",
@@ -74,7 +76,8 @@ static const struct pg_statement remove_addresses = {
 static const struct pg_statement write_addresses = {
     .name = "case_write_addresses",
     .sql = "INSERT INTO contact_addresses (partition, account, network, address, contact)"
-           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[])",
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
+           "unnest($5::text[])",
 };
 
 static bool write_account_rows(struct overlay *overlay, pg_batch *batch, error *err)

@@ -163,6 +163,60 @@ static bool read_all(feed_consumer *consumer, rpc_stream *stream, bool *ret_prog
     }
 }
 
+/* --- a snapshot, for those who have nothing ---------------------------------------------------------------
+ */
+
+static bool take_part(feed_consumer *consumer, const Casework__Cases__V1__StreamSnapshotResponse *part,
+                      error *err)
+{
+    struct feed_positions *reached = &consumer->positions;
+    if (!is_partition(part->partition))
+        return error_set(err, STATUS_DATA_LOSS, "", "a snapshot of no partition");
+    if (*reached->epoch && strcmp(reached->epoch, part->epoch) != 0)
+        return start_anew(consumer, part->epoch, err);
+    snprintf(reached->epoch, sizeof reached->epoch, "%s", part->epoch);
+    if (part->done)
+        reached->at[part->partition] = part->position;
+    return consumer->handlers.snapshot(consumer->context, part, part->done ? reached : NULL, err);
+}
+
+static bool read_parts(feed_consumer *consumer, rpc_stream *stream, error *err)
+{
+    for (;;) {
+        ProtobufCMessage *message;
+        arena_clear(consumer->memory);
+        switch (rpc_stream_read(stream, SILENCE_MAX, consumer->memory, &message, err)) {
+        case RPC_READ_MESSAGE:
+            if (!take_part(consumer, (const Casework__Cases__V1__StreamSnapshotResponse *)message, err))
+                return false;
+            break;
+        case RPC_READ_TIMEOUT:
+            return error_set(err, STATUS_UNAVAILABLE, "", "the snapshot has fallen silent");
+        case RPC_READ_END:
+            return true;
+        case RPC_READ_FAILED:
+            return false;
+        }
+    }
+}
+
+static bool read_snapshot(feed_consumer *consumer, error *err)
+{
+    Casework__Cases__V1__StreamSnapshotRequest request = CASEWORK__CASES__V1__STREAM_SNAPSHOT_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = INT64_MAX};
+    rpc_stream *stream;
+    request.parent = (char *)(uintptr_t) "accounts/-";
+    if (!rpc_stream_open(consumer->channel, &casework__cases__v1__event_service__descriptor, "StreamSnapshot",
+                         &options, &stream, err))
+        return false;
+    bool done = publish_stream(consumer, stream) && rpc_stream_write(stream, &request.base);
+    if (done)
+        rpc_stream_close_send(stream);
+    done = read_parts(consumer, stream, err) && done;
+    drop_stream(consumer, stream);
+    return done;
+}
+
 static bool follow(feed_consumer *consumer, bool *ret_progress, error *err)
 {
     struct feed_positions stored;
@@ -170,7 +224,9 @@ static bool follow(feed_consumer *consumer, bool *ret_progress, error *err)
     if (!consumer->handlers.load(consumer->context, &stored, err))
         return false;
     consumer->positions = stored;
-    feed_waiters_reach(consumer->waiters, stored.at);
+    if (!*stored.epoch && consumer->handlers.snapshot && !read_snapshot(consumer, err))
+        return false;
+    feed_waiters_reach(consumer->waiters, consumer->positions.at);
 
     rpc_stream *stream;
     struct rpc_client_options options = {.timeout_us = INT64_MAX};

@@ -29,6 +29,15 @@ struct feed_consumer_handlers {
      */
     bool (*apply)(void *context, Casework__Cases__V1__Event *const *events, size_t count,
                   const struct feed_positions *heads, error *err);
+    /*
+     * For owners whose effects follow from how the cases are, not from how they came to be; NULL: the feed is
+     * read from its beginning instead. Called while load names no epoch: a part of a snapshot. Once a
+     * partition is complete, `reached` says up to where everything is (else it is NULL): to be stored with
+     * the effects, like an apply's heads. Partitions that have not been reached when it fails are read from
+     * the feed.
+     */
+    bool (*snapshot)(void *context, const Casework__Cases__V1__StreamSnapshotResponse *part,
+                     const struct feed_positions *reached, error *err);
     /* The database was restored: forget everything derived, go on from nothing under the new epoch. */
     bool (*reset)(void *context, const char *epoch, error *err);
     /* Once, when the first caught-up mark has come in and is applied; may be NULL. */

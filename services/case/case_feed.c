@@ -22,6 +22,7 @@
 struct case_feed {
     pg_pool *pool;
     rpc_server *server;
+    int64_t patience_us;
     pg_notifier *notifier;
     pg_listener *listener;
     _Atomic int64_t heads[FEED_PARTITIONS];
@@ -278,6 +279,7 @@ bool case_feed_new(const struct case_feed_options *options, case_feed **ret_feed
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the feed");
     feed->pool = options->pool;
     feed->server = options->server;
+    feed->patience_us = options->patience_us;
     pthread_mutex_init(&feed->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -318,4 +320,9 @@ pg_pool *case_feed_pool(const case_feed *feed)
 rpc_server *case_feed_server(const case_feed *feed)
 {
     return feed->server;
+}
+
+int64_t case_feed_patience(const case_feed *feed)
+{
+    return feed->patience_us;
 }

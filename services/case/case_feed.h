@@ -23,6 +23,8 @@ struct case_feed_options {
     struct pg_options connection; /* for LISTEN and NOTIFY */
     pg_pool *pool;
     rpc_server *server; /* whose workers feed the streams */
+    int64_t
+        patience_us; /* how long the reader of a stream may take nothing while there is something for it */
 };
 
 /* Reads the heads, then starts listening. Texts in the options, pool and server must outlive the feed. */
@@ -50,6 +52,7 @@ unsigned case_feed_generation(const case_feed *feed);
 
 pg_pool *case_feed_pool(const case_feed *feed);
 rpc_server *case_feed_server(const case_feed *feed);
+int64_t case_feed_patience(const case_feed *feed);
 
 /*
  * Something that is run on a worker whenever a head may have moved, and at least once a second; never twice

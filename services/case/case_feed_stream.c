@@ -43,6 +43,7 @@ struct feed_stream {
     /* Of the run only. */
     int64_t at[FEED_PARTITIONS];
     int64_t last_write_us;
+    int64_t full_since_us; /* the call's queue; 0: there was room */
     bool started, caught_up;
 };
 
@@ -192,8 +193,12 @@ static enum step write_response(struct feed_stream *stream, struct range *range,
 {
     if (!append_rest(stream, range, all_heads, caught_up, memory, out) || out->failed)
         return STEP_HELD_BACK;
-    if (rpc_call_write_packed(stream->call, out->data, out->length) != RPC_WRITE_OK)
+    if (rpc_call_write_packed(stream->call, out->data, out->length) != RPC_WRITE_OK) {
+        if (stream->full_since_us == 0)
+            stream->full_since_us = clock_monotonic_us();
         return STEP_HELD_BACK;
+    }
+    stream->full_since_us = 0;
     memcpy(stream->at, range->upto, sizeof stream->at);
     stream->last_write_us = clock_monotonic_us();
     stream->started = true;
@@ -224,13 +229,21 @@ static enum step next_response(struct feed_stream *stream, arena *memory, bytes 
 
 /* --- a run --- */
 
-static void end_other_epoch(struct feed_stream *stream)
+static void end(struct feed_stream *stream, const error *err)
 {
-    error err;
-    error_set(&err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
-              "the feed has begun anew: begin with a snapshot");
     atomic_store(&stream->over, true);
-    rpc_call_fail(stream->call, &err);
+    rpc_call_fail(stream->call, err);
+}
+
+/* The reader makes no room, and has been given time. */
+static bool is_too_slow(struct feed_stream *stream, error *err)
+{
+    if (stream->full_since_us == 0 ||
+        clock_monotonic_us() - stream->full_since_us < case_feed_patience(stream->reader.feed))
+        return false;
+    error_set(err, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
+              "the reader has taken nothing for too long: go on from its positions");
+    return true;
 }
 
 static void run(struct case_feed_reader *reader)
@@ -238,8 +251,9 @@ static void run(struct case_feed_reader *reader)
     struct feed_stream *stream = stream_of(reader);
     if (atomic_load(&stream->over) || rpc_call_is_cancelled(stream->call))
         return;
-    if (stream->generation != case_feed_generation(reader->feed)) {
-        end_other_epoch(stream);
+    error err;
+    if (!case_feed_check_generation(reader->feed, stream->generation, &err)) {
+        end(stream, &err);
         return;
     }
     arena *memory = arena_new(READ_MEMORY_MAX);
@@ -253,7 +267,9 @@ static void run(struct case_feed_reader *reader)
     }
     bytes_release(&out);
     arena_free(memory);
-    if (responses == RESPONSES_A_RUN)
+    if (is_too_slow(stream, &err))
+        end(stream, &err);
+    else if (responses == RESPONSES_A_RUN)
         case_feed_wake(reader);
 }
 

@@ -98,7 +98,7 @@ static bool wait_writable(struct snapshot *snapshot, error *err)
     if (over)
         return gone(err);
     return writable ||
-           error_set(err, STATUS_RESOURCE_EXHAUSTED, "READER_TOO_SLOW", "the snapshot was not read in time");
+           error_set(err, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER", "the snapshot was not read in time");
 }
 
 static bool write_part(struct snapshot *snapshot, const Casework__Cases__V1__StreamSnapshotResponse *part,

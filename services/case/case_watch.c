@@ -19,7 +19,6 @@ enum {
 };
 
 #define LOOK_US (1 * CLOCK_SECOND)
-#define BLOCKED_MAX_US (60 * CLOCK_SECOND)
 
 static struct watch_shelf *shelf_of(struct case_feed_reader *reader)
 {
@@ -414,8 +413,9 @@ static void look_after(struct watch *watch, const void *argument)
     error err;
     if (watch->state == WATCH_CATCHING_UP) {
         case_feed_wake(&watch->reader); /* its last run may have found no worker, or no database */
-    } else if (watch->state == WATCH_BLOCKED && *now - atomic_load(&watch->written_us) > BLOCKED_MAX_US) {
-        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "READER_TOO_SLOW",
+    } else if (watch->state == WATCH_BLOCKED &&
+               *now - atomic_load(&watch->written_us) > watch->shelf->watches->patience_us) {
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
                   "the watch was not read in time: go on from its last resume token");
         watch_end(watch, &err);
     }
@@ -484,14 +484,15 @@ static void no_reference(struct case_feed_reader *reader)
     (void)reader;
 }
 
-bool case_watches_new(case_feed *feed, const struct case_reader *reader, case_watches **ret_watches,
-                      error *err)
+bool case_watches_new(case_feed *feed, const struct case_reader *reader, int64_t patience_us,
+                      case_watches **ret_watches, error *err)
 {
     case_watches *watches = calloc(1, sizeof *watches);
     if (!watches)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for watches");
     watches->feed = feed;
     watches->reader = reader;
+    watches->patience_us = patience_us;
     for (int p = 0; p < FEED_PARTITIONS; p++) {
         struct watch_shelf *shelf = &watches->shelves[p];
         shelf->watches = watches;

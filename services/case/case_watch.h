@@ -12,9 +12,12 @@
 
 typedef struct case_watches case_watches;
 
-/* Feed and reader must outlive it. */
-bool case_watches_new(case_feed *feed, const struct case_reader *reader, case_watches **ret_watches,
-                      error *err) __attribute__((warn_unused_result));
+/*
+ * Feed and reader must outlive it. `patience_us`: how long a watch may take nothing while there is something
+ * for it.
+ */
+bool case_watches_new(case_feed *feed, const struct case_reader *reader, int64_t patience_us,
+                      case_watches **ret_watches, error *err) __attribute__((warn_unused_result));
 
 /* After the server has drained: all watches have ended. Takes NULL. */
 void case_watches_free(case_watches *watches);

@@ -78,6 +78,7 @@ struct watch {
 struct case_watches {
     case_feed *feed;
     const struct case_reader *reader;
+    int64_t patience_us;
     _Atomic unsigned count;
     struct watch_shelf shelves[FEED_PARTITIONS];
 };

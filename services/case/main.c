@@ -89,7 +89,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
 static bool run(struct rpc_host *host, const struct settings *settings, struct service *service, error *err)
 {
     bool manual;
-    int64_t start_us;
+    int64_t start_us, patience_us = settings->patience * CLOCK_SECOND;
     service->connection = (struct pg_options){.url = settings->database_url, .application = "casework-case"};
     if (!parse_clock(settings->clock, &manual, &start_us, err) ||
         !case_health_check_schema(&service->connection, err) ||
@@ -97,7 +97,7 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
         !pg_pool_new(&service->connection, (unsigned)settings->readers, &service->pool, err) ||
         !rpc_host_open(host, err))
         return false;
-    const struct case_feed_options feed = {service->connection, service->pool, host->server};
+    const struct case_feed_options feed = {service->connection, service->pool, host->server, patience_us};
     const struct pg_lane_options lanes = {.connection = service->connection,
                                           .lanes = (unsigned)settings->lanes,
                                           .spread_max = (unsigned)settings->lane_partitions};
@@ -107,8 +107,8 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
                       &service->lanes, err))
         return false;
     service->reader.pool = service->pool;
-    service->outgoing = (struct case_outgoing){service->feed, settings->patience * CLOCK_SECOND};
-    if (!case_watches_new(service->feed, &service->reader, &service->watches, err))
+    service->outgoing = (struct case_outgoing){service->feed, patience_us};
+    if (!case_watches_new(service->feed, &service->reader, patience_us, &service->watches, err))
         return false;
     service->writer.lanes = service->importer.lanes = service->lanes;
     return add_methods(service, host->server, err) && (!manual || open_clock(service, host, settings, err)) &&
@@ -175,8 +175,8 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 1024,
          .value = &settings.readers},
-        {.env = "OUTGOING_PATIENCE_SECONDS",
-         .help = "how long a connector may take no outgoing message before its stream ends",
+        {.env = "STREAM_PATIENCE_SECONDS",
+         .help = "how long a reader of a stream may take nothing before it ends",
          .fallback = "60",
          .type = CONFIG_NUMBER,
          .minimum = 1,

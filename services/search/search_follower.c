@@ -97,6 +97,29 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
     return true;
 }
 
+/* What a snapshot names is read as it is then, which is later: what the feed tells of it meanwhile is known.
+ */
+static bool snapshot(void *context, const Casework__Cases__V1__StreamSnapshotResponse *part,
+                     const struct feed_positions *reached, error *err)
+{
+    search_follower *follower = context;
+    struct search_list cases = {0};
+    arena_clear(follower->memory);
+    bool done = true;
+    for (size_t i = 0; done && i < part->n_cases; i++) {
+        const char *account;
+        int64_t number;
+        done = rpc_name_case(follower->memory, part->cases[i]->name, "case", &account, &number, err) &&
+               search_list_add(&cases, account, number, follower->memory, err);
+    }
+    if (!done || !search_reader_refresh(follower->cases, follower->index, cases.cases, cases.count,
+                                        follower->memory, err))
+        return false;
+    if (reached)
+        search_index_set_positions(follower->index, reached);
+    return true;
+}
+
 static bool load(void *context, struct feed_positions *ret_positions, error *err)
 {
     (void)err;
@@ -129,7 +152,7 @@ bool search_follower_new(rpc_channel *cases, search_index *index, void (*caught_
     *follower = (search_follower){.cases = cases, .index = index, .caught_up = caught_up, .context = context};
     follower->memory = arena_new(EVENTS_BYTES_MAX);
     const struct feed_consumer_handlers handlers = {
-        .load = load, .apply = apply, .reset = reset, .caught_up = tell_caught_up};
+        .load = load, .apply = apply, .snapshot = snapshot, .reset = reset, .caught_up = tell_caught_up};
     if ((follower->memory || out_of_memory(err)) &&
         feed_consumer_new(cases, &handlers, follower, &follower->consumer, err)) {
         *ret_follower = follower;

@@ -27,7 +27,7 @@ static void setup(void)
 
 static void setup_impatient(void)
 {
-    setenv("OUTGOING_PATIENCE_SECONDS", "1", 1);
+    setenv("STREAM_PATIENCE_SECONDS", "1", 1);
     desk_start(&server);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
+#include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "pg/pg.h"
 #include "tests/support/case_server.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define AGENTS (&casework__cases__v1__agent_service__descriptor)
@@ -394,4 +396,113 @@ Test(watch, a_deleted_account_ends_it)
     cr_assert_eq(refusal(request, w->token, NULL, reason), STATUS_FAILED_PRECONDITION);
     cr_assert_str_eq(reason, "EPOCH_CHANGED");
     watcher_free(w);
+}
+
+/* --- slow readers: with a patience of a second --- */
+
+static void setup_impatient(void)
+{
+    setenv("STREAM_PATIENCE_SECONDS", "1", 1);
+    setup();
+    unsetenv("STREAM_PATIENCE_SECONDS");
+}
+
+TestSuite(watch_slow, .init = setup_impatient, .fini = teardown, .timeout = 60);
+
+/* Attributes make items large: a few hundred fill every queue on the way. */
+static int change_much(char *name, int times)
+{
+    enum { SIZE = 1000, ATTRIBUTES = 60 };
+    Casework__Cases__V1__UpdateCaseRequest request = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
+    Casework__Cases__V1__Case changed = CASEWORK__CASES__V1__CASE__INIT;
+    Casework__Cases__V1__Case__AttributesEntry entries[ATTRIBUTES], *list[ATTRIBUTES];
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *path = (char *)(uintptr_t) "attributes", value[SIZE + 1];
+    memset(value, 'x', SIZE);
+    value[SIZE] = '\0';
+    for (int i = 0; i < ATTRIBUTES; i++) {
+        list[i] = &entries[i];
+        casework__cases__v1__case__attributes_entry__init(list[i]);
+        entries[i].key = arena_printf(server.memory, "key%02d", i);
+        entries[i].value = value;
+    }
+    changed.name = name;
+    changed.attributes = list;
+    changed.n_attributes = ATTRIBUTES;
+    request.case_ = &changed;
+    request.update_mask = &mask;
+    mask.paths = &path;
+    mask.n_paths = 1;
+    for (int i = 0; i < times; i++) {
+        value[0] = i % 2 ? 'y' : 'x';
+        case_server_call(&server, CASES, "UpdateCase", &request);
+    }
+    return times;
+}
+
+/* It takes nothing, is ended behind what was queued, and goes on from there: nothing is missing. */
+Test(watch_slow, a_reader_that_takes_nothing_is_ended_and_may_go_on)
+{
+    char reason[40];
+    char *name = create_case(NULL);
+    struct watcher *slow = watch_at(case_request(name), server.channel);
+    struct watcher *other = watch_at(case_request(name), server.channel);
+    expect_snapshot(slow, 1);
+    expect_snapshot(other, 1);
+    int changes = change_much(name, 200);
+    for (int i = 0; i < changes; i++) /* whoever reads is not held up */
+        expect(other, CHANGE, name);
+    const struct timespec pause = {.tv_sec = 3};
+    nanosleep(&pause, NULL);
+    cr_assert_eq(ending(slow, reason), STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_str_eq(reason, "SLOW_READER");
+    cr_assert_lt(slow->items, changes);
+    cut_and_resume(slow);
+    while (slow->versions[1] < changes + 1)
+        next(slow);
+    cr_assert_eq(slow->items, changes + 1);
+    watcher_free(slow);
+    watcher_free(other);
+}
+
+/* The same for the feed: what was queued, then the end, and on from there. */
+Test(watch_slow, a_consumer_that_takes_nothing_is_ended)
+{
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = INT64_MAX};
+    rpc_stream *stream;
+    ProtobufCMessage *message;
+    error err;
+    char *labels[100], *name = create_case(NULL);
+    for (int i = 0; i < 100; i++) {
+        labels[i] = arena_alloc(server.memory, 251);
+        memset(labels[i], 'a', 250);
+        snprintf(labels[i] + 245, 6, "%05d", i);
+    }
+    Casework__Cases__V1__UpdateCaseRequest update = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
+    Casework__Cases__V1__Case changed = CASEWORK__CASES__V1__CASE__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *path = (char *)(uintptr_t) "labels";
+    changed.name = name;
+    changed.labels = labels;
+    update.case_ = &changed;
+    update.update_mask = &mask;
+    mask.paths = &path;
+    mask.n_paths = 1;
+    cr_assert(rpc_stream_open(server.channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
+                              &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    for (size_t i = 0; i < 400; i++) { /* ten megabytes */
+        changed.n_labels = 99 + i % 2;
+        case_server_call(&server, CASES, "UpdateCase", &update);
+    }
+    const struct timespec pause = {.tv_sec = 3};
+    nanosleep(&pause, NULL);
+    enum rpc_read read;
+    do {
+        read = rpc_stream_read(stream, 10 * CLOCK_SECOND, server.memory, &message, &err);
+    } while (read == RPC_READ_MESSAGE);
+    cr_assert_eq(read, RPC_READ_FAILED);
+    cr_assert_str_eq(err.reason, "SLOW_READER");
+    rpc_stream_free(stream);
 }

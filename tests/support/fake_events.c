@@ -37,7 +37,7 @@ struct fake_events {
     fake_document *document;
     void *context;
     struct event events[EVENTS_MAX];
-    size_t count, documents_read, streams_opened;
+    size_t count, documents_read, streams_opened, snapshots_read;
     int64_t heads[FEED_PARTITIONS], repeat;
     struct stream streams[STREAMS_MAX];
 };
@@ -234,27 +234,54 @@ static void batch_get_documents(rpc_call *call, const ProtobufCMessage *message,
     rpc_call_reply(call, &response.base);
 }
 
-/* An account's cases: those that events tell of. */
+static bool is_told_before(const fake_events *events, size_t index)
+{
+    const struct event *event = &events->events[index];
+    for (size_t i = 0; i < index; i++) {
+        if (events->events[i].number == event->number &&
+            strcmp(events->events[i].account, event->account) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The cases of a partition, all of them or an account's: those that events tell of. With the lock held. */
+static bool write_part(fake_events *events, rpc_call *call, int partition, const char *account)
+{
+    arena *memory = rpc_call_arena(call);
+    Casework__Cases__V1__StreamSnapshotResponse part = CASEWORK__CASES__V1__STREAM_SNAPSHOT_RESPONSE__INIT;
+    part.partition = partition;
+    part.position = events->heads[partition];
+    part.epoch = events->epoch;
+    part.done = true;
+    part.cases = must(arena_calloc(memory, events->count + 1, sizeof(Casework__Cases__V1__SnapshotCase *)));
+    for (size_t i = 0; i < events->count; i++) {
+        const struct event *event = &events->events[i];
+        if (event->number == 0 || event->partition != partition || is_told_before(events, i) ||
+            (strcmp(account, "-") != 0 && strcmp(account, event->account) != 0))
+            continue;
+        Casework__Cases__V1__SnapshotCase *one = must(arena_alloc(memory, sizeof *one));
+        casework__cases__v1__snapshot_case__init(one);
+        one->name =
+            must(arena_printf(memory, "accounts/%s/cases/%lld", event->account, (long long)event->number));
+        part.cases[part.n_cases++] = one;
+    }
+    return rpc_call_write(call, &part.base) == RPC_WRITE_OK;
+}
+
 static void stream_snapshot(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     fake_events *events = context;
     const char *parent = ((const Casework__Cases__V1__StreamSnapshotRequest *)message)->parent;
-    arena *memory = rpc_call_arena(call);
-    Casework__Cases__V1__StreamSnapshotResponse part = CASEWORK__CASES__V1__STREAM_SNAPSHOT_RESPONSE__INIT;
+    const char *account = strrchr(parent, '/') + 1;
     pthread_mutex_lock(&events->lock);
-    part.cases = must(arena_calloc(memory, events->count + 1, sizeof(Casework__Cases__V1__SnapshotCase *)));
-    for (size_t i = 0; i < events->count; i++) {
-        const struct event *event = &events->events[i];
-        if (event->number == 0 || strcmp(strrchr(parent, '/') + 1, event->account) != 0)
-            continue;
-        Casework__Cases__V1__SnapshotCase *one = must(arena_alloc(memory, sizeof *one));
-        casework__cases__v1__snapshot_case__init(one);
-        one->name = must(arena_printf(memory, "%s/cases/%lld", parent, (long long)event->number));
-        part.cases[part.n_cases++] = one;
+    events->snapshots_read++;
+    for (int p = 0; p < FEED_PARTITIONS; p++) {
+        if (strcmp(account, "-") == 0 || feed_partition(account) == p)
+            (void)write_part(events, call, p, account);
     }
     pthread_mutex_unlock(&events->lock);
-    if (rpc_call_write(call, &part.base) == RPC_WRITE_OK)
-        rpc_call_finish(call);
+    rpc_call_finish(call);
 }
 
 static void list_accounts(rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -388,6 +415,14 @@ size_t fake_events_streams_opened(fake_events *events)
 {
     pthread_mutex_lock(&events->lock);
     size_t count = events->streams_opened;
+    pthread_mutex_unlock(&events->lock);
+    return count;
+}
+
+size_t fake_events_snapshots_read(fake_events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    size_t count = events->snapshots_read;
     pthread_mutex_unlock(&events->lock);
     return count;
 }

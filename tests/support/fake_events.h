@@ -42,8 +42,9 @@ void fake_events_repeat(fake_events *events, int64_t count);
 /* Another database: no events, a new epoch; all streams end. */
 void fake_events_restore(fake_events *events, const char *epoch);
 
-/* How many documents have been read, and how many streams opened. */
+/* How many documents and snapshots have been read, and how many streams of events opened. */
 size_t fake_events_documents_read(fake_events *events);
+size_t fake_events_snapshots_read(fake_events *events);
 size_t fake_events_streams_opened(fake_events *events);
 
 #endif

@@ -15,9 +15,9 @@ struct owner {
     pthread_mutex_t lock;
     struct feed_positions positions;
     int64_t applied[FEED_PARTITIONS];
-    size_t count, resets;
-    int refusals; /* how many of the next applies fail */
-    bool wrong;   /* an event came twice, or not in its turn */
+    size_t count, resets, cases; /* events, resets, cases of snapshots */
+    int refusals;                /* how many of the next applies fail */
+    bool wrong;                  /* an event came twice, or not in its turn */
     atomic_int caught_up;
 };
 
@@ -49,6 +49,23 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
     return !refused || error_set(err, STATUS_UNAVAILABLE, "", "refused on purpose");
 }
 
+static bool snapshot(void *context, const Casework__Cases__V1__StreamSnapshotResponse *part,
+                     const struct feed_positions *reached, error *err)
+{
+    struct owner *owner = context;
+    pthread_mutex_lock(&owner->lock);
+    bool refused = part->n_cases > 0 && owner->refusals > 0 && owner->refusals-- > 0;
+    if (!refused) {
+        owner->cases += part->n_cases;
+        if (reached) {
+            owner->positions = *reached;
+            memcpy(owner->applied, reached->at, sizeof owner->applied);
+        }
+    }
+    pthread_mutex_unlock(&owner->lock);
+    return !refused || error_set(err, STATUS_UNAVAILABLE, "", "refused on purpose");
+}
+
 static bool reset(void *context, const char *epoch, error *err)
 {
     (void)err;
@@ -71,6 +88,9 @@ static void caught_up(void *context)
 static const struct feed_consumer_handlers handlers = {
     .load = load, .apply = apply, .reset = reset, .caught_up = caught_up};
 
+static const struct feed_consumer_handlers handlers_with_snapshot = {
+    .load = load, .apply = apply, .snapshot = snapshot, .reset = reset, .caught_up = caught_up};
+
 struct world {
     fake_events *events;
     rpc_channel *channel;
@@ -88,11 +108,16 @@ static void begin(struct world *world)
     cr_assert(rpc_channel_new(&options, &world->channel, &err), "%s", err.message);
 }
 
-static void consume(struct world *world)
+static void consume_with(struct world *world, const struct feed_consumer_handlers *with)
 {
     error err;
-    cr_assert(feed_consumer_new(world->channel, &handlers, &world->owner, &world->consumer, &err), "%s",
+    cr_assert(feed_consumer_new(world->channel, with, &world->owner, &world->consumer, &err), "%s",
               err.message);
+}
+
+static void consume(struct world *world)
+{
+    consume_with(world, &handlers);
 }
 
 static void end(struct world *world)
@@ -191,6 +216,41 @@ Test(feed_consumer, starts_anew_under_another_epoch, .timeout = 60)
     cr_assert_str_eq(world.owner.positions.epoch, "second");
     cr_assert_eq(count(&world), 1);
     cr_assert_eq(feed_consumer_position(world.consumer, feed_partition("acme")), 0);
+    end(&world);
+}
+
+Test(feed_consumer, begins_with_a_snapshot_and_goes_on_from_there, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    for (int i = 0; i < 10; i++)
+        add(&world, i % 2 ? "acme" : "beta");
+    consume_with(&world, &handlers_with_snapshot);
+    wait_for(&world, "acme", 5);
+    cr_assert_eq(count(&world), 0, "nothing of before comes as an event");
+    cr_assert_eq(world.owner.cases, 2);
+    wait_for(&world, "acme", add(&world, "acme"));
+    cr_assert_eq(count(&world), 1);
+    fake_events_break(world.events);
+    wait_for(&world, "acme", add(&world, "acme"));
+    cr_assert_eq(fake_events_snapshots_read(world.events), 1, "who has a position goes on from it");
+    cr_assert_eq(count(&world), 2);
+    end(&world);
+}
+
+Test(feed_consumer, a_snapshot_that_failed_is_made_up_for_by_events, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    for (int i = 0; i < 10; i++)
+        add(&world, i % 2 ? "acme" : "beta");
+    world.owner.refusals = 1; /* of the first partition with cases: those before it are reached */
+    consume_with(&world, &handlers_with_snapshot);
+    wait_for(&world, "acme", 5);
+    wait_for(&world, "beta", 5);
+    cr_assert_eq(world.owner.cases, 0);
+    cr_assert_eq(count(&world), 10);
+    cr_assert_eq(feed_consumer_position(world.consumer, feed_partition("acme")), 5);
     end(&world);
 }
 

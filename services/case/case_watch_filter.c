@@ -35,6 +35,8 @@ static bool in_folder(const struct watch_filter *filter, const struct watch_cut 
     enum case_status status = (enum case_status)facts->status;
     bool on_a_desk = status >= CASE_STATUS_NEW && status <= CASE_STATUS_PENDING;
     bool live = status >= CASE_STATUS_NEW && status <= CASE_STATUS_RESOLVED;
+    if (*facts->merged_into) /* its conversation is where it went */
+        return false;
     switch (filter->folder) {
     case FOLDER_ALL:
         return status != CASE_STATUS_DELETED;

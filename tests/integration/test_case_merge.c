@@ -1,23 +1,13 @@
 /* Merging cases on a real PostgreSQL: conversations, ways of messages, what readers and followers see. */
 
 #include "base/clock.h"
-#include "casework/cases/v1/agent_service.pb-c.h"
-#include "casework/cases/v1/case_service.pb-c.h"
-#include "casework/cases/v1/connector_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
-#include "casework/cases/v1/message_service.pb-c.h"
-#include "rpc/wire.h"
-#include "tests/support/case_server.h"
+#include "tests/support/case_desk.h"
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define AGENTS (&casework__cases__v1__agent_service__descriptor)
-#define CASES (&casework__cases__v1__case_service__descriptor)
-#define CONNECTORS (&casework__cases__v1__connector_service__descriptor)
 #define EVENTS (&casework__cases__v1__event_service__descriptor)
-#define MESSAGES (&casework__cases__v1__message_service__descriptor)
 
 typedef Casework__Cases__V1__Case case_;
 typedef Casework__Cases__V1__Message message;
@@ -25,59 +15,9 @@ typedef Casework__Cases__V1__ListMessagesResponse message_list;
 
 static struct case_server server;
 
-static char *text(const char *constant)
-{
-    return (char *)(uintptr_t)constant;
-}
-
-static bool try_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                   const void *request, void *ret_response, error *err)
-{
-    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND,
-                                               .agent = *agent ? agent : NULL};
-    ProtobufCMessage *response = NULL;
-    *err = (error){0};
-    bool done =
-        rpc_client_call(server.channel, service, method, request, &options, server.memory, &response, err);
-    *(void **)ret_response = response;
-    return done;
-}
-
-static void *call_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                     const void *request)
-{
-    void *response = NULL;
-    error err;
-    cr_assert(try_as(agent, service, method, request, &response, &err), "%s: %s %s", method, err.reason,
-              err.message);
-    return response;
-}
-
-static error fail_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                     const void *request)
-{
-    void *response = NULL;
-    error err;
-    cr_assert_not(try_as(agent, service, method, request, &response, &err), "%s", method);
-    return err;
-}
-
-static void create_agent(const char *id)
-{
-    Casework__Cases__V1__CreateAgentRequest request = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
-    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
-    request.parent = text("accounts/acme");
-    request.agent_id = text(id);
-    request.agent = &agent;
-    call_as("", AGENTS, "CreateAgent", &request);
-}
-
 static void setup(void)
 {
-    case_server_start(&server);
-    case_server_account(&server, "acme");
-    create_agent("anna");
-    create_agent("bob");
+    desk_start(&server);
 }
 
 static void teardown(void)
@@ -92,41 +32,14 @@ TestSuite(case_merge, .init = setup, .fini = teardown, .timeout = 120);
 
 static const char *receive(const char *sender, const char *external_id, const char *body)
 {
-    Casework__Cases__V1__ReceiveMessageRequest request = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
-    request.parent = text("accounts/acme/channels/desk");
-    request.sender_address = text(sender);
-    request.external_id = text(external_id);
-    request.subject = text("Printer");
-    request.body = text(body);
-    Casework__Cases__V1__ReceiveMessageResponse *response =
-        call_as("", CONNECTORS, "ReceiveMessage", &request);
-    return response->case_->name;
-}
-
-static Casework__Cases__V1__AddMessageResponse *write_as(const char *agent, const char *parent, int kind,
-                                                         const char *body)
-{
-    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
-    Casework__Cases__V1__Message given = CASEWORK__CASES__V1__MESSAGE__INIT;
-    request.parent = text(parent);
-    request.message = &given;
-    given.kind = (Casework__Cases__V1__MessageKind)kind;
-    given.body = text(body);
-    return call_as(agent, MESSAGES, "AddMessage", &request);
-}
-
-static case_ *get(const char *name)
-{
-    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
-    request.name = text(name);
-    return ((Casework__Cases__V1__GetCaseResponse *)call_as("", CASES, "GetCase", &request))->case_;
+    return desk_receive(&server, "desk", sender, external_id, body)->case_->name;
 }
 
 static Casework__Cases__V1__MergeCasesRequest merge_request(const char *source, const char *target)
 {
     Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
-    request.source = text(source);
-    request.target = text(target);
+    request.source = desk_text(source);
+    request.target = desk_text(target);
     return request;
 }
 
@@ -134,24 +47,24 @@ static Casework__Cases__V1__MergeCasesResponse *merge(const char *agent, const c
                                                       const char *target)
 {
     Casework__Cases__V1__MergeCasesRequest request = merge_request(source, target);
-    return call_as(agent, CASES, "MergeCases", &request);
+    return desk_call(&server, agent, DESK_CASES, "MergeCases", &request);
 }
 
 static Casework__Cases__V1__UnmergeCasesResponse *unmerge(const char *agent, const char *source)
 {
     Casework__Cases__V1__UnmergeCasesRequest request = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    request.name = text(source);
-    return call_as(agent, CASES, "UnmergeCases", &request);
+    request.name = desk_text(source);
+    return desk_call(&server, agent, DESK_CASES, "UnmergeCases", &request);
 }
 
 static message_list *list(const char *name, int view, int page_size, const char *token)
 {
     Casework__Cases__V1__ListMessagesRequest request = CASEWORK__CASES__V1__LIST_MESSAGES_REQUEST__INIT;
-    request.parent = text(name);
+    request.parent = desk_text(name);
     request.view = (Casework__Cases__V1__MessageView)view;
     request.page_size = page_size;
-    request.page_token = text(token);
-    return call_as("", MESSAGES, "ListMessages", &request);
+    request.page_token = desk_text(token);
+    return desk_call(&server, "", DESK_MESSAGES, "ListMessages", &request);
 }
 
 /* "3:b 1:a": numbers and bodies, in the order of the answer. */
@@ -180,7 +93,7 @@ static void two_cases(const char **ret_first, const char **ret_second)
     case_server_advance(&server, CLOCK_MINUTE);
     receive("dora", "b2", "b2");
     case_server_advance(&server, CLOCK_MINUTE);
-    write_as("anna", *ret_first, 2, "reply");
+    desk_add(&server, "anna", *ret_first, 2, "reply");
     case_server_advance(&server, CLOCK_MINUTE);
 }
 
@@ -191,7 +104,7 @@ Test(case_merge, the_sources_messages_join_the_targets_conversation)
 {
     const char *source, *target;
     two_cases(&source, &target);
-    case_ *before = get(source);
+    case_ *before = desk_case(&server, source);
     Casework__Cases__V1__MergeCasesResponse *merged = merge("bob", source, target);
     cr_assert_str_eq(merged->source->merged_into, target);
     cr_assert_str_eq(merged->case_->name, target);
@@ -201,22 +114,22 @@ Test(case_merge, the_sources_messages_join_the_targets_conversation)
     cr_assert_str_eq(messages->messages[0]->merged_from, source);
     cr_assert_str_eq(messages->messages[0]->external_id, "a1");
     cr_assert_str_eq(messages->messages[1]->merged_from, "");
-    case_ *after = get(target);
+    case_ *after = desk_case(&server, target);
     cr_assert_not(after->need_reply, "the reply is the last by time");
     cr_assert_eq(after->n_involved_agents, 1);
     cr_assert_str_eq(after->involved_agents[0], "accounts/acme/agents/anna");
     cr_assert_str_eq(after->owner, "accounts/acme/agents/bob");
     /* Links to the source and to its messages stay good. */
     cr_assert_str_eq(conversation(source), "1:a1 2:a2 3:reply");
-    cr_assert_eq(get(source)->status, before->status);
-    cr_assert_str_eq(get(source)->owner, before->owner);
+    cr_assert_eq(desk_case(&server, source)->status, before->status);
+    cr_assert_str_eq(desk_case(&server, source)->owner, before->owner);
 }
 
 Test(case_merge, pages_walk_the_merged_conversation_by_time_in_both_views)
 {
     const char *source, *target;
     two_cases(&source, &target);
-    write_as("anna", source, 3, "note");
+    desk_add(&server, "anna", source, 3, "note");
     merge("", source, target);
     for (int view = 0; view <= 2; view += 2) {
         const char *token = "", *line = "";
@@ -252,17 +165,17 @@ Test(case_merge, the_source_takes_nothing_more_and_says_where_it_went)
     merge("anna", source, target);
     Casework__Cases__V1__AddMessageRequest add = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
     Casework__Cases__V1__Message given = CASEWORK__CASES__V1__MESSAGE__INIT;
-    add.parent = text(source);
+    add.parent = desk_text(source);
     add.message = &given;
     given.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_AGENT;
-    given.body = text("late");
-    error err = fail_as("anna", MESSAGES, "AddMessage", &add);
+    given.body = desk_text("late");
+    error err = desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", &add);
     cr_assert_eq(err.code, STATUS_FAILED_PRECONDITION);
     cr_assert_str_eq(err.reason, "CASE_MERGED");
     cr_assert_str_eq(err.info[0].key, "target");
     cr_assert_str_eq(err.info[0].value, target);
     given.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
-    cr_assert_str_eq(fail_as("", MESSAGES, "AddMessage", &add).reason, "CASE_MERGED");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_MESSAGES, "AddMessage", &add).reason, "CASE_MERGED");
     const char *methods[] = {"ResolveCase", "MarkCasePending", "ReopenCase", "DeleteCase", "UndeleteCase"};
     Casework__Cases__V1__ResolveCaseRequest change = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
     Casework__Cases__V1__MarkCasePendingRequest pending =
@@ -270,20 +183,22 @@ Test(case_merge, the_source_takes_nothing_more_and_says_where_it_went)
     Casework__Cases__V1__ReopenCaseRequest reopen = CASEWORK__CASES__V1__REOPEN_CASE_REQUEST__INIT;
     Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
     Casework__Cases__V1__UndeleteCaseRequest undelete = CASEWORK__CASES__V1__UNDELETE_CASE_REQUEST__INIT;
-    change.name = pending.name = reopen.name = delete.name = undelete.name = text(source);
+    change.name = pending.name = reopen.name = delete.name = undelete.name = desk_text(source);
     const void *requests[] = {&change, &pending, &reopen, &delete, &undelete};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        cr_assert_str_eq(fail_as("anna", CASES, methods[i], requests[i]).reason, "CASE_MERGED");
+        cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, methods[i], requests[i]).reason,
+                         "CASE_MERGED");
     /* Merged again: into the same, nothing; into another, refused; into a merged one, too. */
-    case_ *before = get(target);
+    case_ *before = desk_case(&server, target);
     cr_assert_eq(merge("anna", source, target)->case_->version, before->version);
     const char *third = receive("emil", "c1", "c1");
     Casework__Cases__V1__MergeCasesRequest elsewhere = merge_request(source, third);
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED");
     elsewhere = merge_request(third, source);
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED");
     elsewhere = merge_request(target, source);
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED", "no circles");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &elsewhere).reason, "CASE_MERGED",
+                     "no circles");
 }
 
 Test(case_merge, bad_requests_change_nothing)
@@ -291,20 +206,22 @@ Test(case_merge, bad_requests_change_nothing)
     const char *source, *target;
     two_cases(&source, &target);
     Casework__Cases__V1__MergeCasesRequest request = merge_request(source, source);
-    cr_assert_eq(fail_as("anna", CASES, "MergeCases", &request).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).code,
+                 STATUS_INVALID_ARGUMENT);
     request = merge_request(source, "accounts/acme/cases/999");
-    cr_assert_eq(fail_as("anna", CASES, "MergeCases", &request).code, STATUS_NOT_FOUND);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).code, STATUS_NOT_FOUND);
     request = merge_request(source, "accounts/other/cases/1");
-    cr_assert_eq(fail_as("anna", CASES, "MergeCases", &request).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).code,
+                 STATUS_INVALID_ARGUMENT);
     request = merge_request(source, "accounts/acme/cases/x");
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &request).reason, "NOT_A_NUMBER");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).reason, "NOT_A_NUMBER");
     request = merge_request(source, target);
-    request.target_etag = text("1");
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &request).reason, "ETAG_MISMATCH");
+    request.target_etag = desk_text("1");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).reason, "ETAG_MISMATCH");
     Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    undo.name = text(source);
-    cr_assert_str_eq(fail_as("anna", CASES, "UnmergeCases", &undo).reason, "NOT_MERGED");
-    cr_assert_str_eq(get(source)->merged_into, "");
+    undo.name = desk_text(source);
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "UnmergeCases", &undo).reason, "NOT_MERGED");
+    cr_assert_str_eq(desk_case(&server, source)->merged_into, "");
     cr_assert_str_eq(conversation(target), "1:b1 2:b2");
 }
 
@@ -315,19 +232,21 @@ Test(case_merge, a_merged_case_is_in_no_folder)
     merge("anna", source, target);
     for (int folder = 1; folder <= 12; folder++) {
         Casework__Cases__V1__ListCasesRequest request = CASEWORK__CASES__V1__LIST_CASES_REQUEST__INIT;
-        request.parent = text("accounts/acme");
+        request.parent = desk_text("accounts/acme");
         request.folder = (Casework__Cases__V1__Folder)folder;
-        Casework__Cases__V1__ListCasesResponse *found = call_as("anna", CASES, "ListCases", &request);
+        Casework__Cases__V1__ListCasesResponse *found =
+            desk_call(&server, "anna", DESK_CASES, "ListCases", &request);
         for (size_t i = 0; i < found->n_cases; i++)
             cr_assert_str_eq(found->cases[i]->name, target, "folder %d", folder);
     }
     Casework__Cases__V1__CountCasesRequest count = CASEWORK__CASES__V1__COUNT_CASES_REQUEST__INIT;
-    count.parent = text("accounts/acme");
-    Casework__Cases__V1__CountCasesResponse *counts = call_as("anna", CASES, "CountCases", &count);
+    count.parent = desk_text("accounts/acme");
+    Casework__Cases__V1__CountCasesResponse *counts =
+        desk_call(&server, "anna", DESK_CASES, "CountCases", &count);
     for (size_t i = 0; i < counts->n_counts; i++)
         cr_assert_leq(counts->counts[i]->count, 1, "folder %d", (int)counts->counts[i]->folder);
     unmerge("anna", source);
-    counts = call_as("anna", CASES, "CountCases", &count);
+    counts = desk_call(&server, "anna", DESK_CASES, "CountCases", &count);
     cr_assert_eq(counts->counts[0]->count, 2);
 }
 
@@ -347,17 +266,14 @@ Test(case_merge, what_the_customer_writes_then_goes_to_the_target)
                      "an external id is answered with its message, for ever");
     /* A deleted conversation is none: the next message begins a new case. */
     Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
-    delete.name = text(third);
-    call_as("anna", CASES, "DeleteCase", &delete);
+    delete.name = desk_text(third);
+    desk_call(&server, "anna", DESK_CASES, "DeleteCase", &delete);
     const char *fourth = receive("carl", "a5", "a5");
     cr_assert_str_neq(fourth, third);
     cr_assert_str_eq(receive("carl", "a6", "a6"), fourth);
-    error err;
-    void *ignored;
     Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    undo.name = text(second);
-    cr_assert_not(try_as("anna", CASES, "UnmergeCases", &undo, &ignored, &err));
-    cr_assert_str_eq(err.reason, "CASE_DELETED");
+    undo.name = desk_text(second);
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "UnmergeCases", &undo).reason, "CASE_DELETED");
 }
 
 /* --- undoing ----------------------------------------------------------------------------------------------
@@ -367,25 +283,25 @@ Test(case_merge, undoing_restores_both_and_leaves_what_came_later)
 {
     const char *source, *target;
     two_cases(&source, &target);
-    case_ *source_before = get(source), *target_before = get(target);
+    case_ *source_before = desk_case(&server, source), *target_before = desk_case(&server, target);
     merge("", source, target);
     receive("carl", "a3", "a3");
     Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
-    resolve.name = text(target);
-    call_as("bob", CASES, "ResolveCase", &resolve);
+    resolve.name = desk_text(target);
+    desk_call(&server, "bob", DESK_CASES, "ResolveCase", &resolve);
     Casework__Cases__V1__UnmergeCasesResponse *undone = unmerge("bob", source);
     cr_assert_str_eq(undone->source->name, source);
     cr_assert_str_eq(undone->case_->name, target);
     cr_assert_str_eq(undone->source->merged_into, "");
     cr_assert_str_eq(conversation(source), "1:a1 2:a2 3:reply");
     cr_assert_str_eq(conversation(target), "1:b1 2:b2 6:a3");
-    case_ *after = get(target);
+    case_ *after = desk_case(&server, target);
     cr_assert_eq(after->message_count, 3);
     cr_assert_eq(after->n_involved_agents, 0);
     cr_assert(after->need_reply);
     cr_assert_eq(after->first_reply_time, NULL);
     cr_assert_gt(after->version, target_before->version);
-    after = get(source);
+    after = desk_case(&server, source);
     cr_assert_eq(after->status, source_before->status);
     cr_assert_str_eq(after->owner, source_before->owner);
     cr_assert_eq(after->message_count, source_before->message_count);
@@ -394,8 +310,8 @@ Test(case_merge, undoing_restores_both_and_leaves_what_came_later)
     cr_assert_eq(list(source, 0, 0, "")->messages[0]->state,
                  CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_RESPONDED, "not closed with the target's");
     /* Both go on with the next number. */
-    cr_assert_eq(write_as("bob", target, 2, "x")->message->number, 7);
-    cr_assert_eq(write_as("anna", source, 2, "y")->message->number, 4);
+    cr_assert_eq(desk_add(&server, "bob", target, 2, "x")->number, 7);
+    cr_assert_eq(desk_add(&server, "anna", source, 2, "y")->number, 4);
 }
 
 Test(case_merge, merged_and_undone_again_and_again)
@@ -408,7 +324,7 @@ Test(case_merge, merged_and_undone_again_and_again)
         unmerge("", source);
         cr_assert_str_eq(conversation(target), "1:b1 2:b2");
         cr_assert_str_eq(conversation(source), "1:a1 2:a2 3:reply");
-        cr_assert_eq(get(target)->message_count, 2);
+        cr_assert_eq(desk_case(&server, target)->message_count, 2);
     }
     merge("", target, source);
     cr_assert_str_eq(conversation(source), "1:a1 4:b1 2:a2 5:b2 3:reply");
@@ -420,7 +336,7 @@ Test(case_merge, the_states_of_joined_messages_follow_the_target)
     merge("anna", source, target);
     message_list *messages = list(target, 0, 0, "");
     cr_assert_eq(messages->messages[1]->state, CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_ASSIGNED);
-    write_as("anna", target, 2, "to both");
+    desk_add(&server, "anna", target, 2, "to both");
     messages = list(target, 0, 0, "");
     for (int i = 0; i < 2; i++)
         cr_assert_eq(messages->messages[i]->state,
@@ -428,12 +344,13 @@ Test(case_merge, the_states_of_joined_messages_follow_the_target)
     Casework__Cases__V1__SetMessageStateRequest set = CASEWORK__CASES__V1__SET_MESSAGE_STATE_REQUEST__INIT;
     set.name = arena_printf(server.memory, "%s/messages/2", target);
     set.state = CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_CLOSED;
-    Casework__Cases__V1__SetMessageStateResponse *answer = call_as("anna", MESSAGES, "SetMessageState", &set);
+    Casework__Cases__V1__SetMessageStateResponse *answer =
+        desk_call(&server, "anna", DESK_MESSAGES, "SetMessageState", &set);
     cr_assert_str_eq(answer->message->body, "a1");
     unmerge("anna", source);
     cr_assert_eq(list(source, 0, 0, "")->messages[0]->state,
                  CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_ASSIGNED);
-    cr_assert_eq(get(source)->status, CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_NEW);
+    cr_assert_eq(desk_case(&server, source)->status, CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_NEW);
 }
 
 Test(case_merge, a_chain_is_undone_from_its_end)
@@ -442,10 +359,10 @@ Test(case_merge, a_chain_is_undone_from_its_end)
     two_cases(&first, &second);
     merge("", first, second);
     merge("", second, third);
-    cr_assert_eq(get(third)->message_count, 6);
+    cr_assert_eq(desk_case(&server, third)->message_count, 6);
     Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    undo.name = text(first);
-    cr_assert_str_eq(fail_as("", CASES, "UnmergeCases", &undo).reason, "CASE_MERGED");
+    undo.name = desk_text(first);
+    cr_assert_str_eq(desk_fail(&server, "", DESK_CASES, "UnmergeCases", &undo).reason, "CASE_MERGED");
     unmerge("", second);
     cr_assert_str_eq(conversation(third), "1:c1");
     cr_assert_str_eq(conversation(second), "3:a1 1:b1 4:a2 2:b2 5:reply");
@@ -459,16 +376,19 @@ Test(case_merge, the_same_request_again_is_answered_and_does_nothing)
     const char *source, *target;
     two_cases(&source, &target);
     Casework__Cases__V1__MergeCasesRequest request = merge_request(source, target);
-    request.request_id = text("m1");
-    Casework__Cases__V1__MergeCasesResponse *first = call_as("anna", CASES, "MergeCases", &request);
+    request.request_id = desk_text("m1");
+    Casework__Cases__V1__MergeCasesResponse *first =
+        desk_call(&server, "anna", DESK_CASES, "MergeCases", &request);
     unmerge("anna", source);
-    Casework__Cases__V1__MergeCasesResponse *again = call_as("anna", CASES, "MergeCases", &request);
+    Casework__Cases__V1__MergeCasesResponse *again =
+        desk_call(&server, "anna", DESK_CASES, "MergeCases", &request);
     cr_assert_eq(again->position, first->position);
     cr_assert_str_eq(again->case_->name, target);
     cr_assert_str_eq(again->source->name, source);
     cr_assert_str_eq(again->source->merged_into, "", "as it is now");
-    request.target_etag = text("77");
-    cr_assert_str_eq(fail_as("anna", CASES, "MergeCases", &request).reason, "REQUEST_ID_REUSED");
+    request.target_etag = desk_text("77");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request).reason,
+                     "REQUEST_ID_REUSED");
 }
 
 /* --- what followers read ----------------------------------------------------------------------------------
@@ -477,9 +397,9 @@ Test(case_merge, the_same_request_again_is_answered_and_does_nothing)
 static Casework__Cases__V1__ListCaseEventsResponse *history(const char *name)
 {
     Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
-    request.parent = text(name);
+    request.parent = desk_text(name);
     request.page_size = 1000;
-    return call_as("", CASES, "ListCaseEvents", &request);
+    return desk_call(&server, "", DESK_CASES, "ListCaseEvents", &request);
 }
 
 static const Casework__Cases__V1__Event *last_event(const char *name)
@@ -522,12 +442,12 @@ static Casework__Cases__V1__Document *document(const char *name)
 {
     Casework__Cases__V1__BatchGetDocumentsRequest request =
         CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
-    char *names[] = {text(name)};
-    request.parent = text("accounts/acme");
+    char *names[] = {desk_text(name)};
+    request.parent = desk_text("accounts/acme");
     request.names = names;
     request.n_names = 1;
     Casework__Cases__V1__BatchGetDocumentsResponse *response =
-        call_as("", EVENTS, "BatchGetDocuments", &request);
+        desk_call(&server, "", EVENTS, "BatchGetDocuments", &request);
     return response->documents[0];
 }
 
@@ -559,26 +479,40 @@ Test(case_merge, a_merged_case_closes_by_no_rule)
     const char *source, *target;
     two_cases(&source, &target);
     Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
-    resolve.name = text(source);
-    call_as("anna", CASES, "ResolveCase", &resolve);
+    resolve.name = desk_text(source);
+    desk_call(&server, "anna", DESK_CASES, "ResolveCase", &resolve);
     Casework__Cases__V1__ListDueCasesRequest due = CASEWORK__CASES__V1__LIST_DUE_CASES_REQUEST__INIT;
-    due.parent = text("accounts/acme");
+    due.parent = desk_text("accounts/acme");
     due.rule = CASEWORK__CASES__V1__DUE_RULE__DUE_RULE_RESOLVED;
-    Casework__Cases__V1__ListDueCasesResponse *cases = call_as("", CASES, "ListDueCases", &due);
+    Casework__Cases__V1__ListDueCasesResponse *cases =
+        desk_call(&server, "", DESK_CASES, "ListDueCases", &due);
     cr_assert_eq(cases->n_due_cases, 1);
     Casework__Cases__V1__CloseCaseRequest close = CASEWORK__CASES__V1__CLOSE_CASE_REQUEST__INIT;
-    close.name = text(source);
+    close.name = desk_text(source);
     close.rule = due.rule;
     close.basis_version = cases->due_cases[0]->basis_version;
     close.due_time = cases->due_cases[0]->basis_time;
     merge("anna", source, target);
-    cases = call_as("", CASES, "ListDueCases", &due);
+    cases = desk_call(&server, "", DESK_CASES, "ListDueCases", &due);
     cr_assert_eq(cases->n_due_cases, 0);
-    cr_assert_str_eq(fail_as("", CASES, "CloseCase", &close).reason, "CASE_MERGED");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_CASES, "CloseCase", &close).reason, "CASE_MERGED");
     case_server_advance(&server, CLOCK_MINUTE);
     unmerge("anna", source);
-    cases = call_as("", CASES, "ListDueCases", &due);
+    cases = desk_call(&server, "", DESK_CASES, "ListDueCases", &due);
     cr_assert_eq(cases->n_due_cases, 1);
     cr_assert_gt(cases->due_cases[0]->basis_version, close.basis_version);
     cr_assert_eq(cases->due_cases[0]->basis_time->seconds - close.due_time->seconds, 60, "anew");
+}
+
+Test(case_merge, what_was_to_be_sent_is_sent_and_told_in_both)
+{
+    const char *source, *target;
+    two_cases(&source, &target);
+    merge("anna", source, target);
+    const char *name = arena_printf(server.memory, "%s/messages/3", source);
+    desk_call(&server, "", DESK_CONNECTORS, "ReportDelivery", desk_report(&server, name, 2, "", "sent-1"));
+    cr_assert_eq((int)desk_get_message(&server, name)->delivery, 2);
+    name = arena_printf(server.memory, "%s/messages/5", target);
+    cr_assert_eq((int)desk_get_message(&server, name)->delivery, 2);
+    cr_assert_str_eq(desk_get_message(&server, name)->external_id, "sent-1");
 }

@@ -1,6 +1,7 @@
 /* Merging cases and undoing it: the rules alone. */
 
 #include "case/case_rules_merge.h"
+#include "case/case_watch_filter.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -392,6 +393,21 @@ Test(case_merge_rules, a_merged_case_takes_no_change)
         if (!done)
             cr_assert_str_eq(err.reason, "CASE_MERGED");
     }
+}
+
+Test(case_merge_rules, a_merged_case_is_in_no_folder_that_is_watched)
+{
+    Casework__Cases__V1__CaseFacts facts = CASEWORK__CASES__V1__CASE_FACTS__INIT;
+    const struct watch_cut cut = {0};
+    facts.status = CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_OPEN;
+    struct watch_filter filter = {.folder = FOLDER_OPEN};
+    cr_assert(watch_filter_matches(&filter, &cut, 3, &facts));
+    facts.merged_into = (char *)(uintptr_t) "accounts/acme/cases/7";
+    cr_assert_not(watch_filter_matches(&filter, &cut, 3, &facts));
+    filter.folder = FOLDER_ALL;
+    cr_assert_not(watch_filter_matches(&filter, &cut, 3, &facts));
+    filter.case_id = 3;
+    cr_assert(watch_filter_matches(&filter, &cut, 3, &facts));
 }
 
 /* --- timer steps ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,4 +284,163 @@ Test(case_merge_model, any_sequence_agrees_with_the_model)
     }
     cr_assert_gt(merges, 0, "something was merged at all");
     cr_assert_lt(model->case_count, CASES_MAX);
+}
+
+/* --- many at once -----------------------------------------------------------------------------------------
+ */
+
+enum { FLIGHTS = 48, ROUNDS = 600, AT_ONCE_CASES = 6 };
+
+/* Calls under way. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int under_way, done, refused, failed;
+} flights = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void landed(void *argument, const ProtobufCMessage *response, const error *err)
+{
+    (void)argument;
+    pthread_mutex_lock(&flights.lock);
+    flights.under_way--;
+    flights.done += response != NULL;
+    flights.refused += response == NULL && err->code == STATUS_FAILED_PRECONDITION;
+    if (response == NULL && err->code != STATUS_FAILED_PRECONDITION) {
+        flights.failed++;
+        fprintf(stderr, "%d %s %s\n", (int)err->code, err->reason, err->message);
+    }
+    pthread_cond_signal(&flights.changed);
+    pthread_mutex_unlock(&flights.lock);
+}
+
+static void wait_for(int at_most)
+{
+    pthread_mutex_lock(&flights.lock);
+    while (flights.under_way > at_most)
+        pthread_cond_wait(&flights.changed, &flights.lock);
+    pthread_mutex_unlock(&flights.lock);
+}
+
+static void start(const ProtobufCServiceDescriptor *service, const char *method, const void *request)
+{
+    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND, .agent = "anna"};
+    const struct rpc_client_options by_service = {.timeout_us = 20 * CLOCK_SECOND};
+    wait_for(FLIGHTS - 1);
+    pthread_mutex_lock(&flights.lock);
+    flights.under_way++;
+    pthread_mutex_unlock(&flights.lock);
+    rpc_client_call_async(server.channel, service, method, request,
+                          service == DESK_CONNECTORS ? &by_service : &options, landed, NULL);
+}
+
+static void start_receive(int round)
+{
+    Casework__Cases__V1__ReceiveMessageRequest request = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
+    request.parent = desk_text("accounts/acme/channels/desk");
+    request.sender_address = arena_printf(server.memory, "person-%d", dice(AT_ONCE_CASES));
+    request.external_id = arena_printf(server.memory, "r%d", round);
+    request.body = request.external_id;
+    start(DESK_CONNECTORS, "ReceiveMessage", &request);
+}
+
+static void start_one(int round)
+{
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
+    int one = 1 + dice(AT_ONCE_CASES), other = 1 + dice(AT_ONCE_CASES - 1);
+    merge.source = undo.name = resolve.name = name_of(one);
+    merge.target = name_of(other >= one ? other + 1 : other);
+    switch (dice(6)) {
+    case 0:
+        start(DESK_CASES, "MergeCases", &merge);
+        break;
+    case 1:
+    case 2:
+        start(DESK_CASES, "UnmergeCases", &undo);
+        break;
+    case 3:
+        start(DESK_MESSAGES, "AddMessage", desk_message(&server, name_of(one), 2, "reply"));
+        break;
+    case 4:
+        start(DESK_CASES, "ResolveCase", &resolve);
+        break;
+    default:
+        start_receive(round);
+    }
+}
+
+/* How many messages of the case came from the other one; all of them in the other's words. */
+static size_t copies_of(const Casework__Cases__V1__ListMessagesResponse *list, const char *source,
+                        const Casework__Cases__V1__ListMessagesResponse *of_source)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->n_messages; i++) {
+        if (strcmp(list->messages[i]->merged_from, source) != 0)
+            continue;
+        bool known = false;
+        for (size_t k = 0; k < of_source->n_messages; k++)
+            known = known || strcmp(of_source->messages[k]->body, list->messages[i]->body) == 0;
+        cr_assert(known, "%s", list->messages[i]->body);
+        count++;
+    }
+    return count;
+}
+
+static void check_history(const char *name)
+{
+    Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
+    request.parent = desk_text(name);
+    request.page_size = 1000;
+    const Casework__Cases__V1__ListCaseEventsResponse *events =
+        desk_call(&server, "", DESK_CASES, "ListCaseEvents", &request);
+    cr_assert_gt(events->n_events, 0);
+    for (size_t i = 0; i < events->n_events; i++)
+        cr_assert_eq(events->events[i]->case_facts->version, (int64_t)i + 1, "%s", name);
+}
+
+static void check_case(int number, int count)
+{
+    const char *name = name_of(number);
+    const Casework__Cases__V1__Case *real = desk_case(&server, name);
+    const Casework__Cases__V1__ListMessagesResponse *list = desk_list(&server, name, 1);
+    size_t open = 0;
+    cr_assert_eq(real->message_count, (int)list->n_messages);
+    for (size_t i = 0; i < list->n_messages; i++)
+        open += list->messages[i]->kind == CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER &&
+                list->messages[i]->state != CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_CLOSED;
+    Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
+    request.parent = desk_text(name);
+    request.page_size = 1000;
+    const Casework__Cases__V1__ListCaseEventsResponse *events =
+        desk_call(&server, "", DESK_CASES, "ListCaseEvents", &request);
+    const Casework__Cases__V1__CaseFacts *facts = events->events[events->n_events - 1]->case_facts;
+    cr_assert_eq(facts->all_customer_messages_closed, open == 0, "%s", name);
+    cr_assert_eq(facts->message_count, (int)list->n_messages);
+    for (int other = 1; other <= count; other++) {
+        const Casework__Cases__V1__Case *source = desk_case(&server, name_of(other));
+        const Casework__Cases__V1__ListMessagesResponse *of_source = desk_list(&server, name_of(other), 1);
+        size_t expected = strcmp(source->merged_into, name) == 0 ? of_source->n_messages : 0;
+        cr_assert_eq(copies_of(list, name_of(other), of_source), expected, "of %d in %d", other, number);
+    }
+    check_history(name);
+}
+
+Test(case_merge_model, many_at_once_leave_every_case_whole)
+{
+    const char *given = getenv("CASEWORK_SEED");
+    model->random = given ? strtoull(given, NULL, 10) : (uint64_t)clock_monotonic_us();
+    fprintf(stderr, "CASEWORK_SEED=%" PRIu64 "\n", model->random);
+    for (int i = 0; i < AT_ONCE_CASES; i++) {
+        char *sender = arena_printf(server.memory, "person-%d", i);
+        desk_receive(&server, "desk", sender, sender, sender);
+    }
+    for (int round = 0; round < ROUNDS; round++)
+        start_one(round);
+    wait_for(0);
+    cr_assert_eq(flights.failed, 0);
+    cr_assert_gt(flights.done, ROUNDS / 4);
+    cr_assert_gt(flights.refused, 0);
+    for (int number = 1; number <= AT_ONCE_CASES; number++)
+        check_case(number, AT_ONCE_CASES);
 }

@@ -74,7 +74,7 @@ static bool batch_id(arena *memory, const char *account, const char *name, int64
     if (!rpc_name_case(memory, name, "names", &its_account, &id, err))
         return false;
     if (strcmp(its_account, account) != 0)
-        return error_bad_field(err, "names", "has a case of another account");
+        return rpc_error_not_found(err, name);
     *ret_id = id;
     return true;
 }

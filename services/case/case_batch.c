@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "case/case_batch_run.h"
+#include "case/case_overlay_session.h"
 #include "case/case_store.h"
 #include "feed/partition.h"
 #include "rpc/call.h"
@@ -33,6 +34,13 @@ static const struct method_ops *const methods[CASE_METHODS] = {
     [CASE_METHOD_UNMERGE] = &case_unmerge_ops,
     [CASE_METHOD_CHANGE_MANY] = &case_many_ops,
     [CASE_METHOD_RECORD_TIMER_STEP] = &timer_step_ops,
+    [CASE_METHOD_ATTACH_SESSION] = &session_attach_ops,
+    [CASE_METHOD_DETACH_SESSION] = &session_detach_ops,
+    [CASE_METHOD_END_SESSION] = &session_end_ops,
+    [CASE_METHOD_EXPIRE_SESSION] = &session_end_ops,
+    [CASE_METHOD_OPEN_TAB] = &tab_open_ops,
+    [CASE_METHOD_CLOSE_TAB] = &tab_close_ops,
+    [CASE_METHOD_BREAK_LOCK] = &lock_break_ops,
 };
 
 static method_follow *const follows[CASE_METHODS] = {
@@ -123,18 +131,23 @@ static void follow_references(struct overlay *overlay)
     }
 }
 
+/* From an agent to sessions, to their tabs and cases: not more than a few steps. */
 static bool read_references(struct batch_state *state, pg_batch *batch, error *err)
 {
-    follow_references(&state->overlay);
-    for (size_t i = 0; i < pg_batch_count(batch); i++) {
-        const struct case_command *command = command_at(batch, i);
-        if (follows[command->method] != NULL)
-            follows[command->method](&state->overlay, command);
+    for (;;) {
+        follow_references(&state->overlay);
+        overlay_follow_sessions(&state->overlay);
+        for (size_t i = 0; i < pg_batch_count(batch); i++) {
+            const struct case_command *command = command_at(batch, i);
+            if (follows[command->method] != NULL)
+                follows[command->method](&state->overlay, command);
+        }
+        if (!case_store_is_curious(&state->overlay))
+            return true;
+        if (!case_store_ask(&state->overlay, &state->reads, batch, err) || !pg_batch_fetch(batch, err) ||
+            !case_store_load(&state->overlay, &state->reads, batch, err))
+            return false;
     }
-    if (!case_store_is_curious(&state->overlay))
-        return true;
-    return case_store_ask(&state->overlay, &state->reads, batch, err) && pg_batch_fetch(batch, err) &&
-           case_store_load(&state->overlay, &state->reads, batch, err);
 }
 
 /* A message read from the database follows what happens to its case. */

@@ -1,6 +1,7 @@
 /* Cases and messages: the rules' changes taken over into the overlay, and the methods that make them. */
 
 #include "case/case_batch_run.h"
+#include "case/case_overlay_session.h"
 
 #include <string.h>
 
@@ -163,6 +164,8 @@ bool batch_check_owner(struct overlay *overlay, const struct case_command *comma
 static void change_gather(struct overlay *overlay, const struct case_command *command)
 {
     overlay_case(overlay, command->account, command->change.case_id);
+    if (command->change.act.kind == CASE_ACT_UNDELETE)
+        overlay_case_tabs(overlay, command->account, command->change.case_id);
     if (command->change.act.kind == CASE_ACT_ASSIGN && command->change.act.owner[0] != '\0')
         overlay_agent(overlay, command->account, command->change.act.owner);
 }
@@ -179,8 +182,9 @@ static bool change_run(struct overlay *overlay, struct case_command *command, er
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
     case_change_begin(&change, &entry->record);
-    return case_rules_apply(&context, act, &change, err) && batch_apply(overlay, entry, &change, err) &&
-           batch_answer_case(overlay, command, entry, err);
+    return case_rules_apply(&context, act, &change, err) &&
+           (act->kind != CASE_ACT_UNDELETE || batch_settle_lock(overlay, &context, entry, &change, err)) &&
+           batch_apply(overlay, entry, &change, err) && batch_answer_case(overlay, command, entry, err);
 }
 
 const struct method_ops case_change_ops = {change_gather, change_run};

@@ -1,6 +1,7 @@
 /* Accounts, agents, contacts and channels: created and updated. */
 
 #include "case/case_batch_run.h"
+#include "case/case_overlay_session.h"
 
 #include <string.h>
 
@@ -140,6 +141,21 @@ static void agent_gather(struct overlay *overlay, const struct case_command *com
         overlay_agent(overlay, command->account, command->given_agent.id);
 }
 
+static bool disables(const struct case_command *command)
+{
+    return (command->fields & FIELD_DISABLED) != 0 && command->given_agent.disabled;
+}
+
+/* An agent who is disabled loses sessions, tabs and locks with it. */
+static void agent_update_gather(struct overlay *overlay, const struct case_command *command)
+{
+    agent_gather(overlay, command);
+    struct agent_sessions_entry *sessions =
+        disables(command) ? overlay_agent_sessions(overlay, command->account, command->given_agent.id) : NULL;
+    if (sessions != NULL)
+        sessions->follow = true;
+}
+
 static bool agent_create(struct overlay *overlay, struct case_command *command, error *err)
 {
     struct agent_record record = command->given_agent;
@@ -183,11 +199,12 @@ static bool agent_update(struct overlay *overlay, struct case_command *command, 
     agent->entry.changed = true;
     return batch_tell_resource(overlay, command, EVENT_KIND_AGENT_UPDATED, "agents", given->id, changed,
                                err) &&
+           (!disables(command) || batch_end_agent_sessions(overlay, command, given->id, err)) &&
            answer_agent(overlay, command, given->id, err);
 }
 
 const struct method_ops agent_create_ops = {agent_gather, agent_create};
-const struct method_ops agent_update_ops = {agent_gather, agent_update};
+const struct method_ops agent_update_ops = {agent_update_gather, agent_update};
 
 /* --- channels ---------------------------------------------------------------------------------------------
  */

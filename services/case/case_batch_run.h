@@ -26,7 +26,8 @@ method_follow unmerge_follow, receive_follow;
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
     case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops,
-    forward_ops, delivery_report_ops, case_merge_ops, case_unmerge_ops, case_many_ops, timer_step_ops;
+    forward_ops, delivery_report_ops, case_merge_ops, case_unmerge_ops, case_many_ops, timer_step_ops,
+    session_attach_ops, session_detach_ops, session_end_ops, tab_open_ops, tab_close_ops, lock_break_ops;
 
 /* NOT_FOUND for the resource of that name. Always false. */
 bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -100,6 +101,18 @@ bool batch_answer_merge(struct overlay *overlay, struct case_command *command, i
     __attribute__((warn_unused_result));
 bool batch_answer_many(struct overlay *overlay, struct case_command *command, error *err)
     __attribute__((warn_unused_result));
+
+/*
+ * After a change of the case that takes its lock away or gives it back to those who wait: what settles the
+ * lock goes into the change. Their tabs are known if the command's gather asked for overlay_case_tabs.
+ */
+bool batch_settle_lock(struct overlay *overlay, const struct case_context *context,
+                       const struct case_entry *entry, struct case_change *change, error *err)
+    __attribute__((warn_unused_result));
+
+/* Ends all sessions of an agent; agent_sessions of it must have been gathered with `follow`. */
+bool batch_end_agent_sessions(struct overlay *overlay, const struct case_command *command, const char *agent,
+                              error *err) __attribute__((warn_unused_result));
 
 struct case_context batch_case_context(const struct overlay *overlay, const struct case_command *command,
                                        const struct account_entry *account);

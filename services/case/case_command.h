@@ -16,6 +16,7 @@
 
 #include "case/case_model.h"
 #include "case/case_rules.h"
+#include "case/case_rules_lock.h"
 #include "pg/lane.h"
 
 #include <stdbool.h>
@@ -37,6 +38,13 @@ enum case_method {
     CASE_METHOD_SET_MESSAGE_STATE = 12,
     CASE_METHOD_RECEIVE_MESSAGE = 13,
     CASE_METHOD_IMPORT = 14,
+    CASE_METHOD_ATTACH_SESSION = 20,
+    CASE_METHOD_DETACH_SESSION = 21, /* its stream is over */
+    CASE_METHOD_END_SESSION = 22,    /* logs out */
+    CASE_METHOD_EXPIRE_SESSION = 23, /* if its time is over */
+    CASE_METHOD_OPEN_TAB = 24,
+    CASE_METHOD_CLOSE_TAB = 25,
+    CASE_METHOD_BREAK_LOCK = 26,
     CASE_METHOD_FORWARD = 30, /* a message or a case */
     CASE_METHOD_REPORT_DELIVERY = 31,
     CASE_METHOD_MERGE = 40,
@@ -103,6 +111,25 @@ struct case_target {
     const struct case_record *record; /* NULL where it was refused */
 };
 
+/* A session's tab as its stream tells it. */
+struct tab_answer {
+    const struct case_record *record; /* the case: status, need_reply and lock_… are told */
+    const struct case_tab *viewers;   /* of all sessions that have it open, this one too */
+    size_t viewer_count;
+};
+
+/* What became of a session. Texts belong to the batch or the command. */
+struct session_answer {
+    const char *session, *agent;
+    int64_t stream;
+    int64_t grace_us;
+    bool resumed; /* attach */
+    bool ended;   /* end, expire: it was there, and its time was over */
+    const struct tab_answer
+        *tabs; /* attach: all, in the order of opening; open, close: the one; end: those */
+    size_t tab_count;
+};
+
 /* What became of a command: numbers, and references into the batch. NULL and 0 where there is none. */
 struct case_answer {
     int64_t position;
@@ -116,6 +143,7 @@ struct case_answer {
     const struct case_record *source; /* of a merge; `record` is the target */
     const struct message_record *message;
     bool recorded; /* a timer's step was not there before */
+    const struct session_answer *session;
 };
 
 struct case_command {
@@ -176,6 +204,16 @@ struct case_command {
             size_t count;
             struct case_act act;
         } many;
+        struct {
+            const char *session; /* attach: the one to resume, "" for none */
+            const char *fresh;   /* attach: the id of a new one */
+            const char *host;    /* the replica that serves it */
+            int64_t stream;      /* which of the session's streams asks; attach, expire: not looked at */
+            int64_t case_id;     /* open, close */
+        } session;
+        struct {
+            int64_t case_id, token;
+        } break_lock;
     };
 
     /*

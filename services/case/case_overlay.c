@@ -1,5 +1,7 @@
 #include "case/case_overlay.h"
 
+#include "case/case_overlay_session.h"
+
 #include <string.h>
 #include <xxhash.h>
 
@@ -26,6 +28,10 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_BATCH_RESULT] = sizeof(struct batch_result_entry),
     [ENTRY_TIMER_STEP] = sizeof(struct timer_step_entry),
     [ENTRY_REPLY] = sizeof(struct reply_entry),
+    [ENTRY_SESSION] = sizeof(struct session_entry),
+    [ENTRY_SESSION_TABS] = sizeof(struct session_tabs_entry),
+    [ENTRY_AGENT_SESSIONS] = sizeof(struct agent_sessions_entry),
+    [ENTRY_CASE_TABS] = sizeof(struct case_tabs_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)

@@ -7,6 +7,7 @@
 #include "case/case_row.h"
 #include "case/case_store.h"
 #include "case/case_store_merge.h"
+#include "case/case_store_session.h"
 
 #include <string.h>
 
@@ -479,6 +480,22 @@ static const struct reading readings[STORE_READS] = {
     {ENTRY_BATCH_RESULT, &store_read_batch_results, {PART_A, PARTS_END}, 1, store_load_batch_result},
     {ENTRY_TIMER_STEP, &store_read_timer_steps, {PART_N, PART_A, PARTS_END}, 0, store_load_timer_step},
     {ENTRY_REPLY, &store_read_replies, {PART_N, PART_M, PARTS_END}, 1, store_load_reply},
+    {ENTRY_SESSION, &case_store_read_sessions, {PART_A, PARTS_END}, SESSION_ORD, case_store_load_session},
+    {ENTRY_SESSION_TABS,
+     &case_store_read_session_tabs,
+     {PART_A, PARTS_END},
+     SESSION_TABS_ORD,
+     case_store_load_session_tab},
+    {ENTRY_AGENT_SESSIONS,
+     &case_store_read_agent_sessions,
+     {PART_A, PARTS_END},
+     AGENT_SESSIONS_ORD,
+     case_store_load_agent_session},
+    {ENTRY_CASE_TABS,
+     &case_store_read_case_tabs,
+     {PART_N, PARTS_END},
+     CASE_TABS_ORD,
+     case_store_load_case_tab},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

@@ -9,6 +9,7 @@
 #include "case/case_import.h"
 #include "case/case_outgoing.h"
 #include "case/case_read.h"
+#include "case/case_sessions.h"
 #include "case/case_watch.h"
 #include "case/case_write.h"
 #include "rpc/host.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 
 struct settings {
-    const char *database_url, *clock, *search_target, *sla_target, *report_target;
+    const char *database_url, *redis_url, *clock, *search_target, *sla_target, *report_target;
     int64_t lanes, lane_partitions, readers, patience;
 };
 
@@ -27,6 +28,7 @@ struct service {
     pg_lanes *lanes;
     case_feed *feed;
     case_watches *watches;
+    case_sessions *sessions;
     case_clock *clock;
     case_health *health;
     struct case_reader reader;
@@ -66,12 +68,13 @@ static bool open_clock(struct service *service, const struct rpc_host *host, con
 
 static bool add_methods(struct service *service, rpc_server *server, error *err)
 {
-    const struct rpc_method *const reads[] = {case_read_resource_methods, case_read_case_methods,
-                                              case_due_methods,           case_list_methods,
-                                              case_read_message_methods,  case_document_methods};
-    const struct rpc_method *const writes[] = {
-        account_methods, agent_methods,     contact_methods, channel_methods, case_methods, message_methods,
-        forward_methods, connector_methods, merge_methods,   many_methods,    timer_methods};
+    const struct rpc_method *const reads[] = {
+        case_read_resource_methods, case_read_case_methods, case_due_methods, case_list_methods,
+        case_read_message_methods,  case_document_methods,  case_tab_methods};
+    const struct rpc_method *const writes[] = {account_methods, agent_methods,     contact_methods,
+                                               channel_methods, case_methods,      message_methods,
+                                               forward_methods, connector_methods, merge_methods,
+                                               many_methods,    timer_methods,     case_lock_methods};
     for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
         if (!rpc_server_add(server, reads[i], &service->reader, err))
             return false;
@@ -83,6 +86,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
     return rpc_server_add(server, case_feed_methods, service->feed, err) &&
            rpc_server_add(server, case_outgoing_methods, &service->outgoing, err) &&
            rpc_server_add(server, case_watch_methods, service->watches, err) &&
+           rpc_server_add(server, case_session_methods, service->sessions, err) &&
            rpc_server_add(server, case_import_methods, &service->importer, err);
 }
 
@@ -106,6 +110,10 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
         !pg_lanes_new(&lanes, manual ? &case_batch_ops_manual : &case_batch_ops_real, &service->batch,
                       &service->lanes, err))
         return false;
+    const struct case_sessions_options sessions = {service->connection, service->lanes, service->feed,
+                                                   settings->redis_url};
+    if (!case_sessions_new(&sessions, &service->sessions, err))
+        return false;
     service->reader.pool = service->pool;
     service->outgoing = (struct case_outgoing){service->feed, patience_us};
     if (!case_watches_new(service->feed, &service->reader, patience_us, &service->watches, err))
@@ -121,8 +129,10 @@ static void stop(struct rpc_host *host, struct service *service)
     case_health_free(service->health);
     if (host->server != NULL)
         rpc_server_drain(host->server);
+    case_sessions_stop(service->sessions);
     pg_lanes_free(service->lanes);
     case_watches_free(service->watches);
+    case_sessions_free(service->sessions);
     case_feed_free(service->feed);
     rpc_host_close(host);
     case_clock_free(service->clock);
@@ -141,6 +151,11 @@ int main(int argc, char **argv)
          .fallback = "postgresql:///casework",
          .secret = true,
          .value = &settings.database_url},
+        {.env = "REDIS_URL",
+         .help = "Redis, over which replicas tell each other what agents are doing; empty: each for itself",
+         .fallback = "",
+         .secret = true,
+         .value = &settings.redis_url},
         {.env = "CLOCK", .help = "real, manual or manual=TIME", .fallback = "real", .value = &settings.clock},
         {.env = "SEARCH_TARGET",
          .help = "the search service, which follows the manual clock; empty: none",

@@ -1,0 +1,356 @@
+#include "case/case_session_hub.h"
+
+#include "base/clock.h"
+#include "case/case_store_session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+/* --- sessions ---------------------------------------------------------------------------------------------
+ */
+
+void session_ref(struct session *session)
+{
+    atomic_fetch_add(&session->references, 1);
+}
+
+static void drop_outgoing(struct session *session)
+{
+    for (struct outgoing *next; session->outgoing; session->outgoing = next) {
+        next = session->outgoing->next;
+        free(session->outgoing);
+    }
+    session->last_outgoing = &session->outgoing;
+    session->outgoing_count = session->outgoing_bytes = 0;
+}
+
+void session_unref(struct session *session)
+{
+    if (atomic_fetch_sub(&session->references, 1) > 1)
+        return;
+    drop_outgoing(session);
+    rpc_call_unref(session->call);
+    free(session);
+}
+
+struct session *hub_find_session(struct case_sessions *hub, int partition, const char *account,
+                                 const char *id)
+{
+    struct session *session = hub->partitions[partition].sessions;
+    while (session && (strcmp(session->id, id) != 0 || strcmp(session->account, account) != 0))
+        session = session->next;
+    return session;
+}
+
+void hub_register(struct session *session)
+{
+    struct hub_partition *partition = &session->hub->partitions[session->partition];
+    session->previous = NULL;
+    session->next = partition->sessions;
+    if (session->next)
+        session->next->previous = session;
+    partition->sessions = session;
+    partition->session_count++;
+    session->registered = true;
+    session->registered_us = clock_monotonic_us();
+    if (!session->hub->reader.feed) /* nobody to tell anything before the first one */
+        case_feed_attach(session->hub->feed, &session->hub->reader);
+}
+
+void hub_unregister(struct session *session)
+{
+    struct hub_partition *partition = &session->hub->partitions[session->partition];
+    if (!session->registered)
+        return;
+    while (session->tabs)
+        hub_close_tab(session->tabs);
+    if (session->previous)
+        session->previous->next = session->next;
+    else
+        partition->sessions = session->next;
+    if (session->next)
+        session->next->previous = session->previous;
+    partition->session_count--;
+    session->registered = false;
+}
+
+/* --- cases and tabs ---------------------------------------------------------------------------------------
+ */
+
+static struct watched_case **case_slot(struct case_sessions *hub, int partition, const char *account,
+                                       int64_t id)
+{
+    size_t hash = (size_t)XXH64(account, strlen(account), (uint64_t)id);
+    struct watched_case **slot = &hub->partitions[partition].cases[hash % CASE_SLOTS];
+    while (*slot && ((*slot)->id != id || strcmp((*slot)->account, account) != 0))
+        slot = &(*slot)->next;
+    return slot;
+}
+
+struct watched_case *hub_find_case(struct case_sessions *hub, int partition, const char *account, int64_t id)
+{
+    return *case_slot(hub, partition, account, id);
+}
+
+static struct watched_case *watch_case(const struct session *session, int64_t id)
+{
+    struct case_sessions *hub = session->hub;
+    struct watched_case **slot = case_slot(hub, session->partition, session->account, id);
+    if (*slot)
+        return *slot;
+    struct watched_case *watched = calloc(1, sizeof *watched);
+    if (!watched)
+        return NULL;
+    watched->partition = session->partition;
+    watched->id = id;
+    snprintf(watched->account, sizeof watched->account, "%s", session->account);
+    *slot = watched;
+    hub->partitions[session->partition].case_count++;
+    return watched;
+}
+
+static void forget_case(struct case_sessions *hub, struct watched_case *watched)
+{
+    struct watched_case **slot = case_slot(hub, watched->partition, watched->account, watched->id);
+    *slot = watched->next;
+    hub->partitions[watched->partition].case_count--;
+    free(watched->viewers);
+    free(watched);
+}
+
+struct session_tab *hub_find_tab(struct session *session, int64_t case_id)
+{
+    struct session_tab *tab = session->tabs;
+    while (tab && tab->of->id != case_id)
+        tab = tab->next_of_session;
+    return tab;
+}
+
+/*
+ * The feed is followed for cases that are watched. A case that was not watched when the followers passed its
+ * place, or while they were reading beyond it, has to be read apart.
+ */
+static void place_tab(struct session_tab *tab, int64_t position, bool first_of_partition)
+{
+    struct case_sessions *hub = tab->session->hub;
+    struct hub_partition *partition = &hub->partitions[tab->session->partition];
+    tab->told_to = position;
+    if (first_of_partition && partition->reading_to <= partition->cursor) {
+        partition->cursor = position;
+        return;
+    }
+    int64_t passed = partition->reading_to > partition->cursor ? partition->reading_to : partition->cursor;
+    if (passed <= position)
+        return;
+    if (tab->behind_to == 0)
+        hub->behind++;
+    tab->behind_to = passed;
+    case_feed_wake(&hub->reader);
+}
+
+struct session_tab *hub_open_tab(struct session *session, int64_t case_id, int64_t position)
+{
+    struct session_tab *tab = hub_find_tab(session, case_id);
+    if (tab) {
+        if (position > tab->told_to)
+            tab->told_to = position;
+        return tab;
+    }
+    bool first = session->hub->partitions[session->partition].case_count == 0;
+    tab = calloc(1, sizeof *tab);
+    struct watched_case *watched = tab ? watch_case(session, case_id) : NULL;
+    if (!watched) {
+        free(tab);
+        return NULL;
+    }
+    tab->session = session;
+    tab->of = watched;
+    tab->next_of_case = watched->tabs;
+    watched->tabs = tab;
+    *session->last_tab = tab;
+    session->last_tab = &tab->next_of_session;
+    place_tab(tab, position, first);
+    return tab;
+}
+
+void hub_close_tab(struct session_tab *tab)
+{
+    struct session *session = tab->session;
+    struct session_tab **at = &session->tabs;
+    while (*at != tab)
+        at = &(*at)->next_of_session;
+    *at = tab->next_of_session;
+    if (session->last_tab == &tab->next_of_session)
+        session->last_tab = at;
+    for (at = &tab->of->tabs; *at != tab;)
+        at = &(*at)->next_of_case;
+    *at = tab->next_of_case;
+    if (tab->behind_to)
+        session->hub->behind--;
+    if (!tab->of->tabs)
+        forget_case(session->hub, tab->of);
+    free(tab);
+}
+
+/* --- what is told -----------------------------------------------------------------------------------------
+ */
+
+char *session_case_name(const struct session *session, int64_t case_id, char name[NAME_SIZE])
+{
+    snprintf(name, NAME_SIZE, "accounts/%s/cases/%lld", session->account, (long long)case_id);
+    return name;
+}
+
+char *session_agent_name(const struct session *session, const char *agent, char name[NAME_SIZE])
+{
+    name[0] = '\0';
+    if (agent[0])
+        snprintf(name, NAME_SIZE, "accounts/%s/agents/%s", session->account, agent);
+    return name;
+}
+
+void session_fail(struct session *session, enum status_code code, const char *reason, const char *message)
+{
+    error err;
+    error_set(&err, code, reason, "%s", message);
+    drop_outgoing(session);
+    rpc_call_fail(session->call, &err);
+}
+
+static bool queue_outgoing(struct session *session, const attach_response *response)
+{
+    size_t length = protobuf_c_message_get_packed_size(&response->base);
+    if (session->outgoing_count == OUTGOING_MAX || session->outgoing_bytes + length > OUTGOING_BYTES)
+        return false;
+    struct outgoing *message = malloc(sizeof *message + length);
+    if (!message)
+        return false;
+    message->next = NULL;
+    message->length = length;
+    protobuf_c_message_pack(&response->base, message->data);
+    *session->last_outgoing = message;
+    session->last_outgoing = &message->next;
+    session->outgoing_count++;
+    session->outgoing_bytes += length;
+    return true;
+}
+
+void session_tell(struct session *session, const attach_response *response)
+{
+    if (session->over)
+        return;
+    if (!session->outgoing && rpc_call_write(session->call, &response->base) != RPC_WRITE_FULL)
+        return;
+    if (!queue_outgoing(session, response))
+        session_fail(session, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
+                     "the client reads too slowly; it may resume");
+}
+
+void session_flush(struct session *session)
+{
+    while (session->outgoing) {
+        struct outgoing *message = session->outgoing;
+        if (rpc_call_write_packed(session->call, message->data, message->length) == RPC_WRITE_FULL)
+            return;
+        session->outgoing = message->next;
+        session->outgoing_count--;
+        session->outgoing_bytes -= message->length;
+        free(message);
+    }
+    session->last_outgoing = &session->outgoing;
+}
+
+bool session_lease_holds(struct session *session)
+{
+    const struct hub_partition *partition = &session->hub->partitions[session->partition];
+    int64_t since = session->attached_us > partition->beat_us ? session->attached_us : partition->beat_us;
+    if (clock_monotonic_us() < since + SESSION_HOST_LEASE_US + session->grace_us)
+        return true;
+    session_fail(session, STATUS_UNAVAILABLE, "LEASE_LOST",
+                 "the session may have passed to somebody else meanwhile; it can be resumed");
+    return false;
+}
+
+/* --- the hub ----------------------------------------------------------------------------------------------
+ */
+
+static void reference(struct case_feed_reader *reader)
+{
+    (void)reader; /* the hub lives longer than the workers */
+}
+
+static bool name_host(char host[SESSION_ID_SIZE], error *err)
+{
+    unsigned char random[8];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return error_set(err, STATUS_INTERNAL, "NO_RANDOM", "no random numbers");
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(host + 2 * i, 3, "%02x", random[i]);
+    return true;
+}
+
+static bool start(struct case_sessions *hub, const struct case_sessions_options *options, error *err)
+{
+    if (!name_host(hub->host, err))
+        return false;
+    if (options->redis_url[0] &&
+        !case_presence_new(options->redis_url, hub->host, hub_hear_presence, hub, &hub->presence, err))
+        return false;
+    hub->reader.run = hub_run_news;
+    hub->reader.ref = hub->reader.unref = reference;
+    return hub_start_keeper(hub, err);
+}
+
+bool case_sessions_new(const struct case_sessions_options *options, case_sessions **ret_sessions, error *err)
+{
+    struct case_sessions *hub = calloc(1, sizeof *hub);
+    if (!hub)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for sessions");
+    hub->lanes = options->lanes;
+    hub->feed = options->feed;
+    hub->connection = options->connection;
+    pthread_mutex_init(&hub->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&hub->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (!start(hub, options, err)) {
+        case_sessions_stop(hub);
+        case_sessions_free(hub);
+        return false;
+    }
+    *ret_sessions = hub;
+    return true;
+}
+
+void case_sessions_stop(case_sessions *hub)
+{
+    if (!hub)
+        return;
+    hub_stop_keeper(hub);
+    pthread_mutex_lock(&hub->lock);
+    case_presence *presence = hub->presence;
+    hub->presence = NULL;
+    pthread_mutex_unlock(&hub->lock);
+    case_presence_free(presence);
+    if (hub->reader.feed)
+        case_feed_detach(&hub->reader);
+}
+
+void case_sessions_free(case_sessions *hub)
+{
+    if (!hub)
+        return;
+    while (hub->detaching) {
+        struct session *session = hub->detaching;
+        hub->detaching = session->next_detach;
+        session_unref(session);
+    }
+    pthread_cond_destroy(&hub->wake);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}

@@ -90,13 +90,25 @@ bool rpc_error_not_found(error *err, const char *name)
     return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "\"%s\" not found", name);
 }
 
+static const char account_prefix[] = "accounts/";
+
+/* An account that is hidden has nothing. What is no name is the handler's to refuse. */
+static bool check_shown(const struct rpc_call *call, const char *name, error *err)
+{
+    const rpc_server *server = call->server;
+    if (strncmp(name, account_prefix, sizeof account_prefix - 1) != 0)
+        return true;
+    const char *account = name + sizeof account_prefix - 1;
+    return !server->hidden(server->hidden_context, account, strcspn(account, "/")) ||
+           rpc_error_not_found(err, name);
+}
+
 static bool check_name(const struct rpc_call *call, const char *name, error *err)
 {
-    static const char prefix[] = "accounts/";
     const char *own = call->caller.account;
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
+    if (strncmp(name, account_prefix, sizeof account_prefix - 1) != 0)
         return error_bad_field(err, call->method->row->resource, "must start with \"accounts/\"");
-    const char *account = name + sizeof prefix - 1;
+    const char *account = name + sizeof account_prefix - 1;
     size_t length = strcspn(account, "/");
     if (length == strlen(own) && memcmp(account, own, length) == 0)
         return true;
@@ -127,37 +139,43 @@ static bool find_resource(const struct method *method, const ProtobufCMessage *m
     }
 }
 
-static bool check_resource(const struct rpc_call *call, const ProtobufCMessage *message, bool first,
-                           error *err)
+typedef bool check_one(const struct rpc_call *call, const char *name, error *err);
+
+/* Checks each name in the field that the row says; `required`: there must be one. */
+static bool check_resource(const struct rpc_call *call, const ProtobufCMessage *message, bool required,
+                           check_one *check, error *err)
 {
     const struct method *method = call->method;
     const ProtobufCFieldDescriptor *field = method->resource[method->resource_depth - 1];
     const void *member;
     const ProtobufCMessage *holder;
     if (!find_resource(method, message, &member, &holder))
-        return !first || error_bad_field(err, method->row->resource, "is required");
+        return !required || error_bad_field(err, method->row->resource, "is required");
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
         size_t count =
             *(const size_t *)(const void *)((const unsigned char *)holder + field->quantifier_offset);
         const char *const *names = *(const char *const *const *)member;
         for (size_t i = 0; i < count; i++)
-            if (!check_name(call, names[i], err))
+            if (!check(call, names[i], err))
                 return false;
         return true;
     }
     const char *name = *(const char *const *)member;
-    if (!first && !name[0])
+    if (!required && !name[0])
         return true; /* later messages of a stream need not say it again */
-    return check_name(call, name, err);
+    return check(call, name, err);
 }
 
 bool intercept_message(struct rpc_call *call, const ProtobufCMessage *message, bool first, error *err)
 {
     const struct rpc_method *row = call->method->row;
+    if (call->server->hidden && call->method->resource_depth > 0 &&
+        !check_resource(call, message, false, check_shown, err))
+        return false;
     if (row->roles == 0 || row->any_account || strcmp(call->caller.account, "*") == 0)
         return true;
     if (call->method->resource_depth == 0)
         return error_set(err, STATUS_PERMISSION_DENIED, "ACCOUNT_NOT_ALLOWED", "%s is for platform services",
                          call->method->path);
-    return check_resource(call, message, first, err);
+    return check_resource(call, message, first, check_name, err);
 }

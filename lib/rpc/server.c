@@ -183,6 +183,12 @@ static void raise_descriptor_limit(void)
     }
 }
 
+void rpc_server_hide_accounts(rpc_server *server, rpc_account_hidden *hidden, void *context)
+{
+    server->hidden = hidden;
+    server->hidden_context = context;
+}
+
 bool rpc_server_start(rpc_server *server, error *err)
 {
     raise_descriptor_limit();

@@ -87,6 +87,13 @@ bool rpc_server_new(const struct rpc_server_options *options, rpc_server **ret_s
 bool rpc_server_add(rpc_server *server, const struct rpc_method *methods, void *context, error *err)
     __attribute__((warn_unused_result));
 
+/*
+ * Accounts that are to answer as if they did not exist, whoever asks: called with the id (not terminated) in
+ * each resource that a request names in its row's field, from any thread; must not block. Before start.
+ */
+typedef bool rpc_account_hidden(void *context, const char *account, size_t length);
+void rpc_server_hide_accounts(rpc_server *server, rpc_account_hidden *hidden, void *context);
+
 /* Binds and serves. Health and reflection are added by the layer. Health is NOT_SERVING until set. */
 bool rpc_server_start(rpc_server *server, error *err) __attribute__((warn_unused_result));
 

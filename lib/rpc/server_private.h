@@ -68,7 +68,9 @@ struct rpc_server {
     size_t method_count;
     struct method unknown; /* for calls of unregistered methods: metrics only */
     struct worker_pool *workers;
-    struct auth *auth; /* NULL: no keys, everybody is a service for all accounts */
+    struct auth *auth;          /* NULL: no keys, everybody is a service for all accounts */
+    rpc_account_hidden *hidden; /* NULL: no account is */
+    void *hidden_context;
     struct descriptor_set *descriptors;
     struct health *health;
     int port;

@@ -41,11 +41,16 @@ static const struct method_ops *const methods[CASE_METHODS] = {
     [CASE_METHOD_OPEN_TAB] = &tab_open_ops,
     [CASE_METHOD_CLOSE_TAB] = &tab_close_ops,
     [CASE_METHOD_BREAK_LOCK] = &lock_break_ops,
+    [CASE_METHOD_REDACT_MESSAGE] = &message_redact_ops,
+    [CASE_METHOD_ERASE_CONTACT] = &contact_erase_ops,
+    [CASE_METHOD_ERASE_STEP] = &erase_step_ops,
+    [CASE_METHOD_DELETE_ACCOUNT] = &account_delete_ops,
 };
 
 static method_follow *const follows[CASE_METHODS] = {
     [CASE_METHOD_RECEIVE_MESSAGE] = receive_follow,
     [CASE_METHOD_UNMERGE] = unmerge_follow,
+    [CASE_METHOD_REDACT_MESSAGE] = redact_follow,
 };
 
 /* What the batch keeps between its two round trips. */
@@ -101,6 +106,12 @@ static bool is_merge(enum case_method method)
     return method == CASE_METHOD_MERGE || method == CASE_METHOD_UNMERGE;
 }
 
+static bool is_about_contact(enum case_method method)
+{
+    return method == CASE_METHOD_CREATE_CONTACT || method == CASE_METHOD_UPDATE_CONTACT ||
+           method == CASE_METHOD_ERASE_CONTACT;
+}
+
 /* What repeated requests and known messages refer to is needed for their answers. */
 static void follow_references(struct overlay *overlay)
 {
@@ -115,7 +126,7 @@ static void follow_references(struct overlay *overlay)
             overlay_message(overlay, account, request->case_id, request->number);
         if (request->method == CASE_METHOD_CREATE_AGENT || request->method == CASE_METHOD_UPDATE_AGENT)
             overlay_agent(overlay, account, request->resource);
-        if (request->method == CASE_METHOD_CREATE_CONTACT || request->method == CASE_METHOD_UPDATE_CONTACT)
+        if (is_about_contact(request->method))
             overlay_contact(overlay, account, request->resource);
         if (request->method == CASE_METHOD_CREATE_CHANNEL || request->method == CASE_METHOD_UPDATE_CHANNEL)
             overlay_channel(overlay, account, request->resource);
@@ -186,9 +197,10 @@ static bool check_caller(struct overlay *overlay, const struct case_command *com
     return true;
 }
 
-static bool creates_account(const struct case_command *command)
+/* Does what there is to do without the account, too. */
+static bool needs_no_account(const struct case_command *command)
 {
-    return command->method == CASE_METHOD_CREATE_ACCOUNT ||
+    return command->method == CASE_METHOD_CREATE_ACCOUNT || command->method == CASE_METHOD_DELETE_ACCOUNT ||
            (command->method == CASE_METHOD_IMPORT && command->import.create_account);
 }
 
@@ -198,8 +210,7 @@ static bool answer_again(struct overlay *overlay, struct case_command *command,
 {
     if (request->method != command->method ||
         memcmp(request->fingerprint, command->fingerprint, sizeof request->fingerprint) != 0) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED",
-                         "request_id was used for another request within the last 24 hours");
+        return batch_request_id_reused(err);
     }
     const char *account = command->account;
     struct case_answer *answer = &command->answer;
@@ -208,7 +219,7 @@ static bool answer_again(struct overlay *overlay, struct case_command *command,
     answer->account = &overlay_account(overlay, account)->record;
     if (command->method == CASE_METHOD_CREATE_AGENT || command->method == CASE_METHOD_UPDATE_AGENT)
         answer->agent = &overlay_agent(overlay, account, request->resource)->record;
-    if (command->method == CASE_METHOD_CREATE_CONTACT || command->method == CASE_METHOD_UPDATE_CONTACT)
+    if (is_about_contact(command->method))
         answer->contact = &overlay_contact(overlay, account, request->resource)->record;
     if (command->method == CASE_METHOD_CREATE_CHANNEL || command->method == CASE_METHOD_UPDATE_CHANNEL)
         answer->channel = &overlay_channel(overlay, account, request->resource)->record;
@@ -254,7 +265,7 @@ static bool run(struct overlay *overlay, struct case_command *command, error *er
     const struct account_entry *account = overlay_account(overlay, command->account);
     if (account == NULL)
         return batch_out_of_memory(err);
-    if (!account->entry.exists && !creates_account(command))
+    if (!account->entry.exists && !needs_no_account(command))
         return batch_not_found(err, "accounts/%s", command->account);
     if (!check_caller(overlay, command, err))
         return false;
@@ -268,8 +279,9 @@ static bool run(struct overlay *overlay, struct case_command *command, error *er
     }
     if (!methods[command->method]->run(overlay, command, err))
         return false;
-    command->answer.position = overlay->feed->head;
-    if (request != NULL)
+    if (command->answer.position == 0)
+        command->answer.position = overlay->feed->head;
+    if (request != NULL && account->entry.exists)
         remember(overlay, command, request);
     return true;
 }
@@ -312,13 +324,29 @@ static bool decide(void *context, pg_batch *batch, error *err)
     return case_store_write(overlay, batch, err);
 }
 
+/* Whoever keeps answers back has to hear of it before the answer is sent. */
+static void tell_erasures(const struct case_batch_context *own, const struct overlay *overlay)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_ACCOUNT].count; i++) {
+        const struct entry *account = overlay->entries[ENTRY_ACCOUNT].items[i];
+        if (account->inserted && account->exists)
+            own->erased(own->argument, account->key.account, false);
+    }
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        own->erased(own->argument, erasure->contact[0] == '\0' ? erasure->account : NULL, true);
+    }
+}
+
 static void finish(void *context, pg_batch *batch, bool committed)
 {
     const struct case_batch_context *own = context;
     const struct batch_state *state = pg_batch_state(batch);
-    if (!committed || state == NULL || own->moved == NULL)
+    if (!committed || state == NULL)
         return;
-    for (unsigned i = 0; i < FEED_PARTITIONS; i++) {
+    if (own->erased != NULL)
+        tell_erasures(own, &state->overlay);
+    for (unsigned i = 0; own->moved != NULL && i < FEED_PARTITIONS; i++) {
         const struct overlay_feed *feed = &state->overlay.feeds[i];
         if (feed->head > feed->old_head)
             own->moved(own->argument, i, feed->head);
@@ -360,6 +388,12 @@ bool batch_out_of_memory(error *err)
 bool batch_etag_mismatch(error *err)
 {
     return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "the resource has changed since");
+}
+
+bool batch_request_id_reused(error *err)
+{
+    return error_set(err, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED",
+                     "request_id was used for another request within the last 24 hours");
 }
 
 char *batch_new_id(arena *memory)

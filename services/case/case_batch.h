@@ -16,6 +16,9 @@ struct case_batch_context {
     /* Called on a lane's thread after a commit that wrote events: the partition's feed now ends at `head`.
      * May be NULL. */
     void (*moved)(void *argument, unsigned partition, int64_t head);
+    /* Likewise: an account was created, or deleted; a contact (`account` NULL) is to be erased. May be NULL.
+     */
+    void (*erased)(void *argument, const char *account, bool is_gone);
     void *argument;
 };
 

@@ -71,7 +71,8 @@ static bool account_create(struct overlay *overlay, struct case_command *command
     if (overlay_account(overlay, command->account)->entry.exists)
         return error_set(err, STATUS_ALREADY_EXISTS, "ALREADY_EXISTS", "accounts/%s exists already",
                          command->account);
-    return batch_insert_account(overlay, command, &command->given_account, err) &&
+    return batch_check_deletion(overlay, command, err) &&
+           batch_insert_account(overlay, command, &command->given_account, err) &&
            answer_account(overlay, command, err);
 }
 
@@ -108,7 +109,7 @@ static bool account_update(struct overlay *overlay, struct case_command *command
            answer_account(overlay, command, err);
 }
 
-const struct method_ops account_create_ops = {gather_nothing, account_create};
+const struct method_ops account_create_ops = {batch_gather_deletion, account_create};
 const struct method_ops account_update_ops = {gather_nothing, account_update};
 
 /* --- agents -----------------------------------------------------------------------------------------------

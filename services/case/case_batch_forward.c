@@ -236,7 +236,7 @@ static bool report_run(struct overlay *overlay, struct case_command *command, er
     if (!case_rules_apply(&context, &act, &change, err))
         return false;
     if (change.reported != NULL) {
-        if (!take_external_id(overlay, &entry->record, number, external_id, err))
+        if (!take_external_id(overlay, &entry->record, number, change.reported->external_id, err))
             return false;
         message->record = *change.reported;
         message->reported = true;

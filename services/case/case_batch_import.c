@@ -7,6 +7,8 @@
 static void import_gather(struct overlay *overlay, const struct case_command *command)
 {
     const struct import_conversation *import = &command->import;
+    if (import->create_account)
+        batch_gather_deletion(overlay, command);
     overlay_external(overlay, command->account, "", import->external_id);
     overlay_channel_of_network(overlay, command->account, import->network);
     overlay_channel(overlay, command->account, import->network);
@@ -76,7 +78,8 @@ static bool find_contact(struct overlay *overlay, const struct case_command *com
     return missing->contact_used != NULL || batch_out_of_memory(err);
 }
 
-static bool find_account(struct overlay *overlay, const struct case_command *command, struct missing *missing)
+static bool find_account(struct overlay *overlay, const struct case_command *command, struct missing *missing,
+                         error *err)
 {
     missing->account = !overlay_account(overlay, command->account)->entry.exists;
     missing->new_account = (struct account_record){
@@ -89,7 +92,7 @@ static bool find_account(struct overlay *overlay, const struct case_command *com
         .session_grace_us = 15 * INT64_C(1000000),
         .next_case = 1,
     };
-    return true;
+    return !missing->account || batch_check_deletion(overlay, command, err);
 }
 
 static bool make_missing(struct overlay *overlay, const struct case_command *command,
@@ -215,7 +218,7 @@ static bool import_run(struct overlay *overlay, struct case_command *command, er
         return true;
     struct missing missing = {0};
     struct case_change change;
-    if (!find_account(overlay, command, &missing) || !find_channel(overlay, command, &missing, err) ||
+    if (!find_account(overlay, command, &missing, err) || !find_channel(overlay, command, &missing, err) ||
         !find_contact(overlay, command, &missing, err) || !replay(overlay, command, &missing, &change, err))
         return false;
     if (!make_missing(overlay, command, &missing, err) ||

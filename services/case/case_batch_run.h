@@ -21,18 +21,20 @@ struct method_ops {
 
 /* What else a command needs to know, after what was gathered has been read. */
 typedef void method_follow(struct overlay *overlay, const struct case_command *command);
-method_follow unmerge_follow, receive_follow;
+method_follow unmerge_follow, receive_follow, redact_follow;
 
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
     case_change_ops, message_add_ops, message_state_ops, message_receive_ops, conversation_import_ops,
     forward_ops, delivery_report_ops, case_merge_ops, case_unmerge_ops, case_many_ops, timer_step_ops,
-    session_attach_ops, session_detach_ops, session_end_ops, tab_open_ops, tab_close_ops, lock_break_ops;
+    session_attach_ops, session_detach_ops, session_end_ops, tab_open_ops, tab_close_ops, lock_break_ops,
+    message_redact_ops, contact_erase_ops, erase_step_ops, account_delete_ops;
 
 /* NOT_FOUND for the resource of that name. Always false. */
 bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool batch_out_of_memory(error *err);
 bool batch_etag_mismatch(error *err);
+bool batch_request_id_reused(error *err);
 
 /* An id that nobody has chosen: 12 random characters. NULL: arena full. */
 char *batch_new_id(arena *memory);
@@ -91,6 +93,10 @@ bool batch_check_owner(struct overlay *overlay, const struct case_command *comma
  * overlay_external_of_case. */
 const struct external_entry *batch_known_message(struct overlay *overlay, const struct case_record *record,
                                                  const char *external_id);
+/* For whoever creates the account: UNAVAILABLE while one of that name is still being deleted. */
+void batch_gather_deletion(struct overlay *overlay, const struct case_command *command);
+bool batch_check_deletion(struct overlay *overlay, const struct case_command *command, error *err)
+    __attribute__((warn_unused_result));
 
 /* The case that the conversation of a merged case is in now; the case itself when it is not merged. NULL: not
  * known. */

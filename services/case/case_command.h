@@ -51,6 +51,10 @@ enum case_method {
     CASE_METHOD_UNMERGE = 41,
     CASE_METHOD_CHANGE_MANY = 42,
     CASE_METHOD_RECORD_TIMER_STEP = 43,
+    CASE_METHOD_REDACT_MESSAGE = 50,
+    CASE_METHOD_ERASE_CONTACT = 51,
+    CASE_METHOD_ERASE_STEP = 52, /* the service's own */
+    CASE_METHOD_DELETE_ACCOUNT = 53,
     CASE_METHODS,
 };
 
@@ -88,6 +92,21 @@ struct import_message {
     const char *agent; /* the agent's id made from the name; "" where none writes */
     int64_t send_time;
     const char *body;
+};
+
+/* Messages of one case of a contact that is being erased, from `first` to `last`; `whole`: the case is done
+ * with them. */
+struct erase_part {
+    int64_t case_id;
+    int32_t first, last;
+    bool whole;
+};
+
+struct erase_step {
+    const char *contact;
+    struct actor actor; /* who asked for it */
+    const struct erase_part *parts;
+    size_t count;
 };
 
 /* A whole conversation, its messages by send_time. */
@@ -214,6 +233,14 @@ struct case_command {
         struct {
             int64_t case_id, token;
         } break_lock;
+        struct {
+            int64_t case_id;
+            int32_t number;
+        } redact;
+        struct erase_step erase;
+        struct {
+            bool allow_missing;
+        } deletion;
     };
 
     /*

@@ -17,11 +17,15 @@ enum {
     TEXT_BYTES_MAX = RPC_ROOM_BYTES_MAX,
 };
 
-/* The first 30 messages that count: no system messages, none that is redacted; those of a merged case are
- * where it went. */
+#define SHOWN "NOT " MESSAGE_IS_BEING_ERASED("x")
+#define EXISTING "NOT " ACCOUNT_IS_BEING_DELETED("c")
+#define SUBJECT "CASE WHEN " CASE_IS_BEING_ERASED("c") " THEN '' ELSE c.subject END"
+
+/* The first 30 messages that count: no system messages, none that is redacted or being erased; those of a
+ * merged case are where it went. */
 #define COUNTING                                                                                      \
     " FROM messages x WHERE x.partition = u.partition AND x.account = u.account AND x.case_id = u.id" \
-    " AND NOT u.merged AND x.kind <> 6 AND NOT x.redacted ORDER BY x.number LIMIT 30"
+    " AND NOT u.merged AND x.kind <> 6 AND NOT x.redacted AND " SHOWN " ORDER BY x.number LIMIT 30"
 
 /*
  * $1 to $3: partitions, accounts and numbers of the cases; $4: bytes. One statement, so one moment: the head
@@ -42,14 +46,14 @@ static const struct pg_statement documents = {
         " + coalesce((SELECT octet_length(p.note) FROM cases c JOIN contacts p ON p.partition = c.partition"
         " AND p.account = c.account AND p.contact = c.contact WHERE c.partition = u.partition"
         " AND c.account = u.account AND c.id = u.id), 0) AS bytes FROM (SELECT x.body" COUNTING ") t) b)"
-        " SELECT u.first OR u.upto <= $4::int8, h.head, c.id IS NOT NULL, c.status, c.version, c.subject, "
+        " SELECT u.first OR u.upto <= $4::int8, h.head, c.id IS NOT NULL, c.status, c.version, " SUBJECT ", "
         "c.owner, "
         "c.channel,"
         " c.labels, c.contact, c.update_time, c.need_reply, p.display_name, p.emails, p.phones, p.note,"
         " m.numbers, m.kinds, m.bodies, (SELECT epoch FROM suite)"
         " FROM u JOIN partitions h ON h.partition = u.partition"
         " LEFT JOIN cases c ON c.partition = u.partition AND c.account = u.account AND c.id = u.id"
-        " AND (u.first OR u.upto <= $4::int8)"
+        " AND (u.first OR u.upto <= $4::int8) AND " EXISTING
         " LEFT JOIN contacts p ON p.partition = c.partition AND p.account = c.account AND p.contact = "
         "c.contact"
         " LEFT JOIN LATERAL (SELECT array_agg(t.number::int8 ORDER BY t.number) AS numbers,"

@@ -1,6 +1,7 @@
 /* ListDueCases: what timers are derived from and swept against. */
 
 #include "case/case_read.h"
+#include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "feed/partition.h"
@@ -12,6 +13,8 @@ static const struct rpc_page_sizes due_page_sizes = {.fallback = 1000, .maximum 
 /* Later than every stored time. */
 static const int64_t end_of_time = INT64_C(9000000000000000000);
 
+#define EXISTING "NOT " ACCOUNT_IS_BEING_DELETED("cases")
+
 /*
  * $1: the partitions, each read in the order of its own index, then merged. $2: one account or ''. $3:
  * unchanged since. $4 to $6: the key to go on behind.
@@ -21,7 +24,7 @@ static const int64_t end_of_time = INT64_C(9000000000000000000);
     " (SELECT account, id, " version " AS version, " time                                                  \
     " AS time FROM cases WHERE cases.partition = p.partition"                                              \
     " AND " condition " AND " time " <= $3::timestamptz AND ($2::text = '' OR account = $2)"               \
-    " AND (" time ", account, id) > ($4::timestamptz, $5::text, $6::int8)"                                 \
+    " AND " EXISTING " AND (" time ", account, id) > ($4::timestamptz, $5::text, $6::int8)"                \
     " ORDER BY " time ", account, id LIMIT $7::int4) c ORDER BY c.time, c.account, c.id LIMIT $7"
 
 static const struct pg_statement due_resolved = {

@@ -4,7 +4,8 @@
  * stream's queue is full. The cursor moves only with what was queued: a slow reader is held back by its own
  * cursor, and nothing is kept for it.
  *
- * Positions of a partition are dense, so that it is known beforehand how many events a read can find. Only
+ * Positions of a partition are dense but for the events of deleted accounts, so that it is known beforehand
+ * how many events a read can find at the most; where it finds none, the next one goes on from there. Only
  * what lies at or below a head known here is read: all of that is committed and visible.
  */
 
@@ -26,6 +27,7 @@ enum {
     RESPONSE_BYTES_MAX = 4 << 20,  /* … and one event is never as large as this */
     READ_MEMORY_MAX = 1024 * 1024, /* parameters and the response's small fields */
     RESPONSES_A_RUN = 32,          /* then others get the worker */
+    EMPTY_READS_MAX = 100,         /* for one response */
 };
 
 #define SIGN_OF_LIFE_US (15 * CLOCK_SECOND)
@@ -84,19 +86,20 @@ static void stream_unref(struct case_feed_reader *reader)
 struct range {
     int partitions[FEED_PARTITIONS];
     int count;
-    int64_t upto[FEED_PARTITIONS]; /* by partition: the cursor after this response */
+    int64_t after[FEED_PARTITIONS]; /* by partition: where it is read from; up to there nothing was found */
+    int64_t upto[FEED_PARTITIONS];  /* by partition: the cursor after this response */
 };
 
-/* Cuts the ranges so that no more than EVENTS_MAX events lie in them. True if the cursor is at the heads
- * afterwards. */
+/* What to read from range->after on, so that no more than EVENTS_MAX events lie in it. True if the cursor is
+ * at the heads afterwards. */
 static bool plan(const struct feed_stream *stream, struct range *range)
 {
     int64_t room = EVENTS_MAX;
     bool all = true;
     range->count = 0;
-    memcpy(range->upto, stream->at, sizeof range->upto);
+    memcpy(range->upto, range->after, sizeof range->upto);
     for (int p = 0; p < FEED_PARTITIONS; p++) {
-        int64_t behind = stream->wanted[p] ? case_feed_head(stream->reader.feed, p) - stream->at[p] : 0;
+        int64_t behind = stream->wanted[p] ? case_feed_head(stream->reader.feed, p) - range->after[p] : 0;
         if (behind <= 0)
             continue;
         int64_t taken = behind < room ? behind : room;
@@ -104,7 +107,7 @@ static bool plan(const struct feed_stream *stream, struct range *range)
         if (taken == 0)
             continue;
         range->partitions[range->count++] = p;
-        range->upto[p] = stream->at[p] + taken;
+        range->upto[p] = range->after[p] + taken;
         room -= taken;
     }
     return all;
@@ -120,7 +123,7 @@ static bool read_range(struct feed_stream *stream, const struct range *range, ar
     for (int i = 0; i < range->count; i++) {
         int p = range->partitions[i];
         pg_put_int(partitions, p);
-        pg_put_int(after, stream->at[p]);
+        pg_put_int(after, range->after[p]);
         pg_put_int(upto, range->upto[p]);
     }
     pg_add_text(&params, stream->account);
@@ -142,8 +145,7 @@ static bool append_event(bytes *out, const void *data, size_t length)
 }
 
 /* Appends the events read, up to RESPONSE_BYTES. False: cut, and the ranges now end where the events do. */
-static bool append_events(const struct feed_stream *stream, const pg_result *result, struct range *range,
-                          bytes *out)
+static bool append_events(const pg_result *result, struct range *range, bytes *out)
 {
     for (int row = 0; row < pg_rows(result); row++) {
         size_t length;
@@ -153,7 +155,7 @@ static bool append_events(const struct feed_stream *stream, const pg_result *res
             range->upto[cut] = pg_get_int(result, row, 1) - 1;
             for (int i = 0; i < range->count; i++) {
                 if (range->partitions[i] > cut)
-                    range->upto[range->partitions[i]] = stream->at[range->partitions[i]];
+                    range->upto[range->partitions[i]] = range->after[range->partitions[i]];
             }
             return false;
         }
@@ -206,24 +208,43 @@ static enum step write_response(struct feed_stream *stream, struct range *range,
     return STEP_WRITTEN;
 }
 
+/* Reads on until there is an event, or nothing more. *ret_result NULL: nothing was there to be read. */
+static bool read_next(struct feed_stream *stream, struct range *range, arena *memory, pg_result **ret_result,
+                      bool *ret_caught_up, error *err)
+{
+    pg_result *result = NULL;
+    memcpy(range->after, stream->at, sizeof range->after);
+    *ret_caught_up = plan(stream, range);
+    for (int reads = 0; range->count > 0; reads++) {
+        if (!read_range(stream, range, memory, &result, err))
+            return false;
+        if (pg_rows(result) > 0 || *ret_caught_up || reads == EMPTY_READS_MAX)
+            break;
+        pg_result_free(result);
+        result = NULL;
+        memcpy(range->after, range->upto, sizeof range->after);
+        *ret_caught_up = plan(stream, range);
+    }
+    *ret_result = result;
+    return true;
+}
+
 static enum step next_response(struct feed_stream *stream, arena *memory, bytes *out)
 {
     struct range range;
-    bool caught_up = plan(stream, &range);
+    pg_result *result;
+    bool caught_up;
+    error err;
     bool silent = clock_monotonic_us() - stream->last_write_us >= SIGN_OF_LIFE_US;
-    if (range.count == 0 && stream->started && stream->caught_up && !silent)
-        return STEP_NOTHING;
-    if (range.count > 0) {
-        pg_result *result;
-        error err;
-        if (!read_range(stream, &range, memory, &result, &err)) {
-            log_warn("events cannot be read", LOG_TEXT("error", err.message), LOG_TEXT("detail", err.detail));
-            return STEP_HELD_BACK; /* the watcher comes by again */
-        }
-        if (!append_events(stream, result, &range, out))
-            caught_up = false;
-        pg_result_free(result);
+    if (!read_next(stream, &range, memory, &result, &caught_up, &err)) {
+        log_warn("events cannot be read", LOG_TEXT("error", err.message), LOG_TEXT("detail", err.detail));
+        return STEP_HELD_BACK; /* the watcher comes by again */
     }
+    if (result == NULL && stream->started && stream->caught_up && !silent)
+        return STEP_NOTHING;
+    if (result != NULL && !append_events(result, &range, out))
+        caught_up = false;
+    pg_result_free(result);
     return write_response(stream, &range, caught_up, !stream->started || silent, memory, out);
 }
 

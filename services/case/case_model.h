@@ -69,6 +69,9 @@ enum message_state {
     MESSAGE_STATE_CLOSED = 4,
 };
 
+/* Why a message failed that was redacted or erased before its connector had taken it. */
+#define CASE_DELIVERY_REDACTED "redacted"
+
 /* Of outgoing messages: replies, surveys, to third parties. */
 enum delivery_state { DELIVERY_NONE = 0, DELIVERY_QUEUED = 1, DELIVERY_SENT = 2, DELIVERY_FAILED = 3 };
 
@@ -185,6 +188,9 @@ struct case_record {
     struct text_list attributes;      /* pairs key, value, by key */
     const char *subject;
     const char *subject_key; /* caseless, decomposed, cut to CASE_SUBJECT_KEY_MAX */
+
+    bool erased;       /* with its contact: it has no texts any more, and takes none */
+    bool being_erased; /* likewise, but some of them are still in the tables */
 };
 
 struct attachment {

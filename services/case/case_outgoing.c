@@ -43,11 +43,13 @@ struct outgoing_stream {
     int64_t stalled_us; /* since then the queue has been full; 0: it is not */
 };
 
+#define SHOWN "NOT " MESSAGE_IS_BEING_ERASED("x")
+
 /* $1 partition, $2 account, $3 channel, $4 after, $5 up to, $6 how many. What is not to be sent stays out. */
 #define QUEUE(channel)                                                                                   \
     " SELECT o.position, o.channel AS queue, t.* FROM outgoing o JOIN LATERAL (SELECT * FROM messages x" \
     " WHERE x.partition = $1::int2 AND x.account = o.account AND x.case_id = o.case_id"                  \
-    " AND x.number = o.number AND x.delivery = 1 AND NOT x.redacted LIMIT 1) t ON true"                  \
+    " AND x.number = o.number AND x.delivery = 1 AND NOT x.redacted AND " SHOWN " LIMIT 1) t ON true"    \
     " WHERE o.partition = $1::int2 AND o.account = $2::text AND o.channel = " channel                    \
     " AND o.position > $4::int8 AND o.position <= $5::int8 ORDER BY o.position LIMIT $6::int4"
 

@@ -32,6 +32,8 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_SESSION_TABS] = sizeof(struct session_tabs_entry),
     [ENTRY_AGENT_SESSIONS] = sizeof(struct agent_sessions_entry),
     [ENTRY_CASE_TABS] = sizeof(struct case_tabs_entry),
+    [ENTRY_FAMILY] = sizeof(struct family_entry),
+    [ENTRY_DELETION] = sizeof(struct deletion_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -270,4 +272,15 @@ struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, 
                                   int32_t number)
 {
     return get(overlay, ENTRY_REPLY, account, "", "", case_id, number);
+}
+
+struct family_entry *overlay_family(struct overlay *overlay, const char *account, int64_t case_id,
+                                    int32_t number)
+{
+    return get(overlay, ENTRY_FAMILY, account, "", "", case_id, number);
+}
+
+struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id)
+{
+    return get(overlay, ENTRY_DELETION, account, request_id, "", 0, 0);
 }

@@ -46,6 +46,8 @@ enum entry_kind {
     ENTRY_SESSION_TABS,
     ENTRY_AGENT_SESSIONS,
     ENTRY_CASE_TABS,
+    ENTRY_FAMILY, /* a message and its copies */
+    ENTRY_DELETION,
     ENTRY_KINDS,
 };
 
@@ -116,6 +118,7 @@ struct message_entry {
     bool is_copy;       /* inserted: of its origin, so without body and attachments */
     struct message_record record;
     bool reported; /* its delivery was told in this batch */
+    bool redacted; /* by this batch */
     struct message_entry *next;
 };
 
@@ -202,6 +205,43 @@ struct reply_entry {
     int64_t time;       /* 0: no reply */
 };
 
+/* Where a message and all its copies are, as stored before this batch. Key: account, n = case, m = number of
+ * any of them. */
+struct family_entry {
+    struct entry entry;
+    struct family_member {
+        int64_t case_id;
+        int32_t number;
+    } * members;
+    size_t count, size;
+};
+
+/* Key: account, a = the id of the request that deleted it, or "". */
+struct deletion_entry {
+    struct entry entry; /* exists: such a request did so within the last 24 hours */
+    bool under_way;     /* what the account had is not all gone yet */
+    unsigned char fingerprint[CASE_FINGERPRINT_SIZE];
+    int64_t position;
+};
+
+/* What this batch erases: a contact, or with contact "" the account. */
+struct erasure {
+    const char *account, *contact;
+    struct actor actor;
+    int64_t position; /* of the event that tells of it */
+    const char *request_id;
+    const unsigned char *fingerprint;
+};
+
+/* Messages whose texts go from the tables: those from `first` to `last` of a case, and with `copies` those
+ * that were written in it and merged into others. Their external ids were given on `channel`. */
+struct wipe {
+    const char *account, *channel;
+    int64_t case_id;
+    int32_t first, last;
+    bool copies;
+};
+
 struct entry_list {
     void **items;
     size_t count, size;
@@ -229,6 +269,9 @@ struct overlay {
     struct entry_list entries[ENTRY_KINDS];
 
     struct entry_list new_messages; /* struct message_entry, in order */
+    struct entry_list erasures;     /* struct erasure */
+    struct entry_list wipes;        /* struct wipe */
+    struct entry_list wiped_cases;  /* struct case_entry */
     struct entry_list events;       /* struct case_event, of each partition in order of their positions */
     struct entry_list left;         /* struct merge_left */
 };
@@ -283,5 +326,8 @@ struct timer_step_entry *overlay_timer_step(struct overlay *overlay, const char 
                                             const struct timer_step *step);
 struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, int64_t case_id,
                                   int32_t number);
+struct family_entry *overlay_family(struct overlay *overlay, const char *account, int64_t case_id,
+                                    int32_t number);
+struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id);
 
 #endif

@@ -1,5 +1,7 @@
 #include "case/case_row.h"
 
+#include "case/case_erase.h"
+
 #include <stdlib.h>
 
 /* Reads a row's columns one after the other: the order is that of the column lists in the header. */
@@ -177,6 +179,10 @@ bool case_row_read(const pg_result *result, int row, arena *memory, struct case_
     r.lock_token = next_int(&c);
     r.lock_time = next_time(&c);
     case_texts(&c, &r);
+    r.erased = next_bool(&c);
+    r.being_erased = next_bool(&c);
+    if (r.erased || r.being_erased)
+        case_erase_texts(&r);
     if (!done(&c, err))
         return false;
     *ret_record = r;
@@ -228,6 +234,8 @@ bool message_row_read(const pg_result *result, int row, arena *memory, struct me
     r.attachments = attachments(&c, &r.attachment_count);
     r.origin_case = next_int(&c);
     r.origin_number = next_int32(&c);
+    if (next_bool(&c))
+        message_erase_texts(&r);
     if (!done(&c, err))
         return false;
     *ret_record = r;

@@ -5,7 +5,8 @@
  * Rows of the tables in db/case/ as records. A statement selects one of the column lists below as its first
  * columns, under the alias that the list names, and gives the row to the reader of the same name.
  *
- * A case's network and channel_address are not stored with it: the reader leaves them "".
+ * A case's network and channel_address are not stored with it: the reader leaves them "". Texts of what is
+ * being erased are read as if they were gone, but for the subject's sort key.
  *
  * Texts of a record point into the result and live as long as that; lists are in `memory`. The readers fail
  * (RESOURCE_EXHAUSTED) only when that is full.
@@ -17,6 +18,27 @@
 #include "pg/pg.h"
 
 #include <stdbool.h>
+
+/*
+ * What is being erased is not told any more (docs/erasure.md). Hardly ever anything is: one look at an empty
+ * table tells that for all rows of a statement.
+ */
+#define ANYTHING_IS_BEING_ERASED "(SELECT EXISTS (SELECT 1 FROM erasures))"
+#define CASE_IS_BEING_ERASED(c)                                                                   \
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " c \
+    ".partition AND er.account = " c ".account AND er.contact IN (" c ".contact, '')))"
+#define ACCOUNT_IS_BEING_DELETED(t)                                                               \
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " t \
+    ".partition AND er.account = " t ".account AND er.contact = ''))"
+/* A message belongs to the contact of its case, and to that of the case in which it was written. */
+#define MESSAGE_IS_BEING_ERASED(m)                                                                \
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er CROSS JOIN LATERAL"      \
+    " (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m           \
+    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND er.contact IN (ec.contact, '')" \
+    " OFFSET 0) ec WHERE er.partition = " m ".partition AND er.account = " m ".account))"
+
+/* What is kept of an external id once its text has to go: enough to know it again. */
+#define EXTERNAL_ID_ERASED(id) "'sha256:' || encode(sha256(convert_to(" id ", 'UTF8')), 'hex')"
 
 #define ACCOUNT_COLUMNS                                                                            \
     "a.partition, a.account, a.display_name, a.time_zone, a.reopen_resolved, a.report_lock_days, " \
@@ -44,12 +66,13 @@
     " c.change_version, c.activity_version, c.merged_into, c.lock_token, c.lock_time, c.lock_agent, "       \
     "c.lock_session,"                                                                                       \
     " c.owner, c.contact, c.channel, c.external_id, c.involved, c.labels, c.classifications, c.attributes," \
-    " c.subject, c.subject_key, c.customer_number, c.waiting_number, c.messages_left"
+    " c.subject, c.subject_key, c.customer_number, c.waiting_number, c.messages_left, "                     \
+    "c.erased, " CASE_IS_BEING_ERASED("c")
 
 #define MESSAGE_COLUMNS                                                                                  \
     "m.account, m.case_id, m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time," \
     " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
-    " m.attachments, m.origin_case, m.origin_number"
+    " m.attachments, m.origin_case, m.origin_number, " MESSAGE_IS_BEING_ERASED("m")
 
 /* How many columns each list has: those that a statement adds come after. */
 enum {
@@ -57,8 +80,8 @@ enum {
     AGENT_COLUMN_COUNT = 9,
     CONTACT_COLUMN_COUNT = 11,
     CHANNEL_COLUMN_COUNT = 7,
-    CASE_COLUMN_COUNT = 46,
-    MESSAGE_COLUMN_COUNT = 19,
+    CASE_COLUMN_COUNT = 48,
+    MESSAGE_COLUMN_COUNT = 20,
 };
 
 /* A merged case is stored with its status and this, so that no list finds it. */

@@ -296,6 +296,12 @@ bool case_rules_import_status(const struct case_context *context, enum case_stat
     return change_status(context, CASE_ROW_REOPENED, change, err);
 }
 
+/* What nothing holds up: no lock, no status, no merge. */
+static bool is_erasure(const struct case_act *act)
+{
+    return act->kind == CASE_ACT_REDACT_MESSAGE || act->kind == CASE_ACT_ERASE;
+}
+
 /* Acts that find nothing to do, or are no change, on a case that takes no changes. */
 static bool is_harmless(const struct case_act *act)
 {
@@ -306,17 +312,21 @@ static bool is_harmless(const struct case_act *act)
 static bool check_before(const struct case_context *context, const struct case_act *act,
                          const struct case_record *before, error *err)
 {
-    if (act->kind != CASE_ACT_OPEN && !case_rules_check_lock(context, before, err))
+    if (act->kind != CASE_ACT_OPEN && !is_erasure(act) && !case_rules_check_lock(context, before, err))
         return false;
     if (act->expected_version != 0 && act->expected_version != before->version)
         return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "case %lld has changed since",
                          (long long)before->id);
+    if (is_erasure(act))
+        return true;
     if (before->merged_into != 0) /* what was to be sent is sent all the same */
         return act->kind == CASE_ACT_OPEN || act->kind == CASE_ACT_REPORT_DELIVERY ||
                case_step_refuse_merged(before, err);
     if (is_harmless(act))
         return true;
-    return before->status != CASE_STATUS_DELETED || case_step_refuse(before, err);
+    if (before->status == CASE_STATUS_DELETED)
+        return case_step_refuse(before, err);
+    return case_rules_check_erased(act, before, err);
 }
 
 bool case_rules_apply(const struct case_context *context, const struct case_act *act,
@@ -359,6 +369,10 @@ bool case_rules_apply(const struct case_context *context, const struct case_act 
         return case_rules_label(context, act, change, err);
     case CASE_ACT_RECORD_TIMER_STEP:
         return case_rules_timer_step(context, act, change, err);
+    case CASE_ACT_REDACT_MESSAGE:
+        return case_rules_redact_message(context, act, change, err);
+    case CASE_ACT_ERASE:
+        return case_rules_erase(context, act, change, err);
     }
     return error_set(err, STATUS_INTERNAL, "INTERNAL", "unknown act");
 }

@@ -34,6 +34,8 @@ enum case_act_kind {
     CASE_ACT_ADD_LABELS,
     CASE_ACT_REMOVE_LABELS,
     CASE_ACT_RECORD_TIMER_STEP,
+    CASE_ACT_REDACT_MESSAGE,
+    CASE_ACT_ERASE,
 };
 
 enum {
@@ -91,6 +93,8 @@ struct case_act {
             enum delivery_state to;               /* SENT or FAILED */
             const char *failure, *external_id;
         } report;
+        const struct message_record *redacted; /* the message to redact, as it is afterwards */
+        const char *erased; /* the contact whose texts go: the case's, or that of messages merged into it */
     };
 };
 

@@ -89,6 +89,9 @@ bool case_rules_report_delivery(const struct case_context *context, const struct
     reported->delivery_failure = act->report.to == DELIVERY_FAILED ? act->report.failure : "";
     if (reported->external_id[0] == '\0')
         reported->external_id = act->report.external_id;
+    if (change->after.erased ||
+        change->after.being_erased) /* what the connector tells may name the contact */
+        reported->delivery_failure = reported->external_id = "";
     change->reported = reported;
     return case_step_event(context, change, EVENT_KIND_DELIVERY_REPORTED, reported, err) != NULL;
 }

@@ -1,5 +1,6 @@
 /* What messages do to their case: who writes decides. */
 
+#include "case/case_erase.h"
 #include "case/case_rules_steps.h"
 
 #include <string.h>
@@ -43,6 +44,10 @@ struct message_record *case_step_store_message(const struct case_context *contex
                                                error *err)
 {
     struct case_record *after = &change->after;
+    if (after->erased || after->being_erased) {
+        case_refuse_erased(after, err);
+        return NULL;
+    }
     struct message_record *message = next_message(context->memory, change);
     if (message == NULL) {
         case_step_out_of_memory(err);

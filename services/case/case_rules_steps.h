@@ -89,4 +89,13 @@ bool case_rules_label(const struct case_context *context, const struct case_act 
 bool case_rules_timer_step(const struct case_context *context, const struct case_act *act,
                            struct case_change *change, error *err);
 
+/* CASE_ACT_REDACT_MESSAGE and CASE_ACT_ERASE: whatever the case's status, and nothing that a timer counts. */
+bool case_rules_redact_message(const struct case_context *context, const struct case_act *act,
+                               struct case_change *change, error *err);
+bool case_rules_erase(const struct case_context *context, const struct case_act *act,
+                      struct case_change *change, error *err);
+
+/* Nothing is written any more into the case of a contact that was erased. */
+bool case_rules_check_erased(const struct case_act *act, const struct case_record *before, error *err);
+
 #endif

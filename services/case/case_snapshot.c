@@ -53,12 +53,14 @@ static const struct pg_statement snapshot_accounts = {
            " AND a.account > $3::text ORDER BY a.account LIMIT $4::int4",
 };
 
+#define EXISTING "NOT " ACCOUNT_IS_BEING_DELETED("c")
+
 /* $3, $4: likewise. */
 static const struct pg_statement snapshot_cases = {
     .name = "snapshot_cases",
     .sql = "SELECT " CASE_COLUMNS ", h.network, h.address FROM cases c LEFT JOIN channels h ON"
            " h.partition = c.partition AND h.account = c.account AND h.channel = c.channel WHERE c.partition "
-           "= $1::int2"
+           "= $1::int2 AND " EXISTING
            " AND ($2::text = '' OR c.account = $2) AND (c.account, c.id) > ($3::text, $4::int8)"
            " ORDER BY c.account, c.id LIMIT $5::int4",
 };

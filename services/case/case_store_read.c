@@ -6,6 +6,7 @@
 
 #include "case/case_row.h"
 #include "case/case_store.h"
+#include "case/case_store_erase.h"
 #include "case/case_store_merge.h"
 #include "case/case_store_session.h"
 
@@ -165,8 +166,8 @@ static const struct pg_statement read_externals = {
         " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
         " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
         " LEFT JOIN LATERAL (SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = k.partition"
-        " AND t.account = k.account AND t.channel = n.channel AND t.external_id = k.external_id LIMIT 1) "
-        "e ON true",
+        " AND t.account = k.account AND t.channel = n.channel"
+        " AND t.external_id IN (k.external_id, " EXTERNAL_ID_ERASED("k.external_id") ") LIMIT 1) e ON true",
 };
 
 /* Who the senders are: their channel's network tells how an address is looked for. */
@@ -496,6 +497,8 @@ static const struct reading readings[STORE_READS] = {
      {PART_N, PARTS_END},
      CASE_TABS_ORD,
      case_store_load_case_tab},
+    {ENTRY_FAMILY, &store_read_families, {PART_N, PART_M, PARTS_END}, 2, store_load_family},
+    {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 3, store_load_deletion},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

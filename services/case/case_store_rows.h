@@ -47,6 +47,10 @@ bool rows_write(struct rows *rows, const struct pg_statement *statement, pg_batc
 /* Does the entry have to be written at all? */
 bool entry_is_written(const struct entry *entry);
 
+/* Attachments as they are stored: file name, content type, size, uri of each, one after the other. False:
+ * arena full. */
+bool rows_flat_attachments(arena *memory, const struct message_record *message, struct text_list *ret_flat);
+
 /* The parts of case_store_write. */
 bool store_write_directory(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
  * to write.
  */
 
+#include "case/case_store_erase.h"
 #include "case/case_store_merge.h"
 #include "case/case_store_rows.h"
 #include "case/case_store_session.h"
@@ -118,10 +119,8 @@ static bool write_message_states(struct overlay *overlay, pg_batch *batch, error
     return rows_write(&raised, &raise_messages, batch, err) && rows_write(&set, &set_messages, batch, err);
 }
 
-/* file name, content type, size, uri of each, one after the other */
-static bool put_attachments(struct rows *rows, const struct message_record *message)
+bool rows_flat_attachments(arena *memory, const struct message_record *message, struct text_list *ret_flat)
 {
-    arena *memory = rows->overlay->memory;
     struct text_list flat = {0};
     if (message->attachment_count > 0)
         flat.items = arena_calloc(memory, 4 * message->attachment_count, sizeof *flat.items);
@@ -135,8 +134,16 @@ static bool put_attachments(struct rows *rows, const struct message_record *mess
         flat.items[flat.count++] = size;
         flat.items[flat.count++] = attachment->uri;
     }
-    rows_put_list(rows, &flat);
+    *ret_flat = flat;
     return flat.count == 4 * message->attachment_count;
+}
+
+static bool put_attachments(struct rows *rows, const struct message_record *message)
+{
+    struct text_list flat = {0};
+    bool made = rows_flat_attachments(rows->overlay->memory, message, &flat);
+    rows_put_list(rows, &flat);
+    return made;
 }
 
 static bool write_message_rows(struct overlay *overlay, pg_batch *batch, error *err)
@@ -258,13 +265,14 @@ static bool write_head_rows(const struct overlay *overlay, pg_batch *batch, erro
 
 bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    bool written = store_write_directory(overlay, batch, err) && store_write_cases(overlay, batch, err) &&
+    bool written = store_write_erased_first(overlay, batch, err) &&
+                   store_write_directory(overlay, batch, err) && store_write_cases(overlay, batch, err) &&
                    write_message_states(overlay, batch, err) &&
                    store_write_left_copies(overlay, batch, err) && write_message_rows(overlay, batch, err) &&
                    store_write_merges(overlay, batch, err) && store_write_outgoing(overlay, batch, err) &&
                    write_external_rows(overlay, batch, err) && write_request_rows(overlay, batch, err) &&
                    write_event_rows(overlay, batch, err) && store_write_sessions(overlay, batch, err) &&
-                   write_head_rows(overlay, batch, err);
+                   store_write_erasures(overlay, batch, err) && write_head_rows(overlay, batch, err);
     if (written && overlay->failed)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                          "the batch needs too much memory");

@@ -39,6 +39,7 @@ extern const struct rpc_method connector_methods[];
 extern const struct rpc_method merge_methods[]; /* merges, and their undoing */
 extern const struct rpc_method many_methods[];  /* changes of many cases at once */
 extern const struct rpc_method timer_methods[]; /* steps of timers */
+extern const struct rpc_method erase_methods[];
 
 enum {
     WRITE_ROLES_ALL = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,

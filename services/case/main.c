@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "case/case_batch.h"
 #include "case/case_clock.h"
+#include "case/case_eraser.h"
 #include "case/case_feed.h"
 #include "case/case_health.h"
 #include "case/case_import.h"
@@ -31,6 +32,8 @@ struct service {
     case_sessions *sessions;
     case_clock *clock;
     case_health *health;
+    case_gone *gone;
+    case_eraser *eraser;
     struct case_reader reader;
     struct case_writer writer;
     struct case_importer importer;
@@ -41,6 +44,16 @@ struct service {
 static void moved(void *argument, unsigned partition, int64_t head)
 {
     case_feed_committed(((struct service *)argument)->feed, (int)partition, head);
+}
+
+/* Before the answer goes out, so that it is true everywhere here. */
+static void erased(void *argument, const char *account, bool is_gone)
+{
+    struct service *service = argument;
+    if (account != NULL)
+        case_gone_set(service->gone, account, is_gone);
+    if (is_gone && service->eraser != NULL)
+        case_eraser_wake(service->eraser);
 }
 
 /* "real", "manual", or "manual=TIME" with the time it starts at. */
@@ -71,10 +84,10 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
     const struct rpc_method *const reads[] = {
         case_read_resource_methods, case_read_case_methods, case_due_methods, case_list_methods,
         case_read_message_methods,  case_document_methods,  case_tab_methods};
-    const struct rpc_method *const writes[] = {account_methods, agent_methods,     contact_methods,
-                                               channel_methods, case_methods,      message_methods,
-                                               forward_methods, connector_methods, merge_methods,
-                                               many_methods,    timer_methods,     case_lock_methods};
+    const struct rpc_method *const writes[] = {
+        account_methods, agent_methods,     contact_methods,   channel_methods, case_methods,
+        message_methods, forward_methods,   connector_methods, merge_methods,   many_methods,
+        timer_methods,   case_lock_methods, erase_methods};
     for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
         if (!rpc_server_add(server, reads[i], &service->reader, err))
             return false;
@@ -98,17 +111,23 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
     if (!parse_clock(settings->clock, &manual, &start_us, err) ||
         !case_health_check_schema(&service->connection, err) ||
         !case_clock_prepare(&service->connection, manual, start_us, err) ||
+        !case_gone_new(&service->gone, err) ||
         !pg_pool_new(&service->connection, (unsigned)settings->readers, &service->pool, err) ||
         !rpc_host_open(host, err))
         return false;
+    rpc_server_hide_accounts(host->server, case_gone_has, service->gone);
     const struct case_feed_options feed = {service->connection, service->pool, host->server, patience_us};
     const struct pg_lane_options lanes = {.connection = service->connection,
                                           .lanes = (unsigned)settings->lanes,
                                           .spread_max = (unsigned)settings->lane_partitions};
-    service->batch = (struct case_batch_context){moved, service};
+    service->batch = (struct case_batch_context){.moved = moved, .erased = erased, .argument = service};
     if (!case_feed_new(&feed, &service->feed, err) ||
         !pg_lanes_new(&lanes, manual ? &case_batch_ops_manual : &case_batch_ops_real, &service->batch,
                       &service->lanes, err))
+        return false;
+    const struct case_eraser_options eraser = {&service->connection, service->pool, service->lanes,
+                                               service->gone};
+    if (!case_eraser_new(&eraser, &service->eraser, err))
         return false;
     const struct case_sessions_options sessions = {service->connection, service->lanes, service->feed,
                                                    settings->redis_url};
@@ -129,13 +148,16 @@ static void stop(struct rpc_host *host, struct service *service)
     case_health_free(service->health);
     if (host->server != NULL)
         rpc_server_drain(host->server);
+    case_eraser_stop(service->eraser);
     case_sessions_stop(service->sessions);
     pg_lanes_free(service->lanes);
     case_watches_free(service->watches);
     case_sessions_free(service->sessions);
+    case_eraser_free(service->eraser);
     case_feed_free(service->feed);
     rpc_host_close(host);
     case_clock_free(service->clock);
+    case_gone_free(service->gone);
     pg_pool_free(service->pool);
 }
 

@@ -105,6 +105,11 @@ static bool apply(void *context, wire_event *const *events, size_t count, const 
         if (!translate(feed->memory, events[i], &sorted[ends[events[i]->partition]++], err))
             return false;
     }
+    for (size_t i = 0; i < count; i++) {
+        if (sorted[i].kind == REPORT_EVENT_ACCOUNT_DELETED &&
+            !report_store_shrink(feed->store, sorted[i].account, sorted[i].position, err))
+            return false;
+    }
     struct report_part parts[FEED_PARTITIONS];
     size_t part_count = 0, start = 0;
     for (int p = 0; p < FEED_PARTITIONS; p++) {

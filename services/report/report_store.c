@@ -92,6 +92,18 @@ static const struct pg_statement sum_entries = {
            " WHERE p.partition = $1::int2",
 };
 
+/* Rows of one account, so many at a time. */
+#define SHRINK(table)                                                                                 \
+    {                                                                                                 \
+        .name = "report_shrink_" #table,                                                              \
+        .sql = "DELETE FROM " #table " WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM " #table            \
+               " t WHERE t.partition = $1::int2 AND t.account = $2::text AND (SELECT p.position FROM" \
+               " report_partitions p WHERE p.partition = $1) < $3::int8 LIMIT 5000))",                \
+    }
+
+static const struct pg_statement shrinks[] = {SHRINK(report_entries), SHRINK(report_sums),
+                                              SHRINK(report_cases)};
+
 /* --- opening ---------------------------------------------------------------------------------------------
  */
 
@@ -248,6 +260,36 @@ static bool reset_locked(pg_conn *conn, const char *epoch, error *err)
         pg_query(conn, &forget_all, NULL, 0, NULL, err) && pg_query(conn, &start_over, &p, 0, NULL, err);
     arena_free(memory);
     return ok;
+}
+
+static bool shrink(pg_conn *conn, const char *account, int64_t position, arena *memory, error *err)
+{
+    for (size_t i = 0; i < sizeof shrinks / sizeof shrinks[0];) {
+        pg_params params;
+        pg_result *result;
+        arena_clear(memory);
+        pg_params_init(&params, memory);
+        pg_add_int2(&params, feed_partition(account));
+        pg_add_text(&params, account);
+        pg_add_int8(&params, position);
+        if (!pg_query(conn, &shrinks[i], &params, 0, &result, err))
+            return false;
+        if (pg_rows_affected(result) == 0)
+            i++;
+        pg_result_free(result);
+    }
+    return true;
+}
+
+bool report_store_shrink(report_store *store, const char *account, int64_t position, error *err)
+{
+    arena *memory = arena_new(SMALL_ARENA);
+    pg_conn *conn = NULL;
+    bool done = memory != NULL || error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    done = done && pg_conn_open(&store->options, &conn, err) && shrink(conn, account, position, memory, err);
+    pg_conn_close(conn);
+    arena_free(memory);
+    return done;
 }
 
 bool report_store_reset(report_store *store, const char *epoch, error *err)

@@ -53,6 +53,14 @@ struct report_part {
 bool report_store_apply(report_store *store, const char *epoch, const struct report_part *parts, size_t count,
                         error *err) __attribute__((warn_unused_result));
 
+/*
+ * Takes what is known of an account out of the tables, a few thousand rows at a time, before the event of its
+ * deletion, which has that position, is applied: what that has to do in one transaction is little then,
+ * however large the account was. Nothing happens once the event has been applied, by whatever replica.
+ */
+bool report_store_shrink(report_store *store, const char *account, int64_t position, error *err)
+    __attribute__((warn_unused_result));
+
 /* Forgets everything and starts from nothing under the new epoch, unless a replica has done so. */
 bool report_store_reset(report_store *store, const char *epoch, error *err)
     __attribute__((warn_unused_result));

@@ -74,6 +74,8 @@ static bool note(search_follower *follower, struct search_list *changes,
         return note_account_deleted(follower, changes, event, err);
     case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED:
     case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_ERASED:
+        if (*event->case_) /* one of its cases, afterwards */
+            return note_case(follower, changes, event, err);
         return note_contact(follower, changes, event, err);
     default:
         return !*event->case_ || note_case(follower, changes, event, err);

@@ -199,6 +199,22 @@ static bool apply_part(const struct sla_parts *parts, struct timer_apply *part, 
     return ok;
 }
 
+/*
+ * The end of the next part, which is of bounded size. A part ends where an event's changes do, so that the
+ * bucket's position can follow. *ret_moves false: one event (a deleted account's) has more changes than that;
+ * they take timers away, so that it does no harm to do some of them again.
+ */
+static size_t part_end(const struct changes *changes, size_t at, bool *ret_moves)
+{
+    size_t end = at + APPLY_CHANGES < changes->count ? at + APPLY_CHANGES : changes->count;
+    size_t whole = end;
+    while (whole > at && whole < changes->count &&
+           changes->items[whole].position == changes->items[whole - 1].position)
+        whole--;
+    *ret_moves = whole > at || end == at;
+    return *ret_moves ? whole : end;
+}
+
 /* All changes of one partition, in parts of bounded size. *ret_outcome: of the last part tried. */
 static bool apply_changes(const struct sla_feed *feed, int partition, const struct changes *changes,
                           int64_t head, enum timer_outcome *ret_outcome, error *err)
@@ -206,13 +222,11 @@ static bool apply_changes(const struct sla_feed *feed, int partition, const stru
     struct timer_apply part = {.bucket = partition, .to = feed->at[partition], .outcome = TIMER_APPLIED};
     size_t at = 0;
     do {
-        size_t end = at + APPLY_CHANGES < changes->count ? at + APPLY_CHANGES : changes->count;
-        /* One event's changes stay together: the position is the event's. */
-        while (end > at && end < changes->count &&
-               changes->items[end].position == changes->items[end - 1].position)
-            end++;
+        bool moves;
+        size_t end = part_end(changes, at, &moves);
         part.from = part.to;
-        part.to = end < changes->count ? changes->items[end - 1].position : head;
+        if (moves)
+            part.to = end < changes->count ? changes->items[end - 1].position : head;
         part.changes = changes->items + at;
         part.change_count = end - at;
         if (!apply_part(feed->parts, &part, err))

@@ -351,7 +351,8 @@ static const struct pg_statement mark_applied = {
 
 static const struct pg_statement delete_row = {
     .name = "sla_policy_delete",
-    .sql = "DELETE FROM sla.policies"
+    .sql = "WITH requests AS (DELETE FROM sla.request_ids WHERE partition = $1::int2 AND account = $2::text)"
+           " DELETE FROM sla.policies"
            " WHERE partition = $1::int2 AND account = $2::text AND update_time <= $3::timestamptz",
 };
 

@@ -55,7 +55,8 @@ static const char status_source[] =
     "return {string.format('%.0f', -tonumber(position) - 1), string.sub(epoch, 8)}\n";
 
 /*
- * KEYS: bucket, then the shard of each change. ARGV: position the caller believes to be at, position after,
+ * KEYS: bucket, then the shard of each change. ARGV: position the caller believes to be at, position after
+ * (the same again: more of one event's changes follow),
  * its score, number of policies, {account, version} of each; for each change {position, base, field, value,
  * due}.
  */
@@ -65,7 +66,8 @@ static const char apply_source[] =
                  "if not stored then return 'LOST' end\n"
                  "stored = -tonumber(stored) - 1\n"
                  "if stored < tonumber(ARGV[1]) then return 'BEHIND' end\n"
-                 "if stored >= tonumber(ARGV[2]) then return 'APPLIED' end\n"
+                 "local from, to = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
+                 "if stored >= to and (stored > from or to > from) then return 'APPLIED' end\n"
                  "local at = 5\n"
                  "for _ = 1, tonumber(ARGV[4]) do\n"
                  "  if outdated(bucket, ARGV[at], ARGV[at + 1]) then return 'POLICY' end\n"

@@ -83,7 +83,8 @@ struct timer_policy_version {
 /* Changes of one bucket, in order. */
 struct timer_apply {
     int bucket;
-    int64_t from, to; /* where the caller believes the bucket to be, and where it is afterwards */
+    int64_t from, to; /* where the caller believes the bucket to be, and where it is afterwards; the same:
+                         more changes of one event follow */
     const struct timer_policy_version *policies; /* under which the changes were worked out */
     size_t policy_count;
     const struct timer_change *changes;

@@ -1,0 +1,301 @@
+/* Redaction, erasure of contacts, deletion of accounts. */
+
+#include "case/case_batch_run.h"
+#include "case/case_erase.h"
+
+#include <string.h>
+
+/* --- redact a message -------------------------------------------------------------------------------------
+ */
+
+static void redact_gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_case(overlay, command->account, command->redact.case_id);
+    overlay_message(overlay, command->account, command->redact.case_id, command->redact.number);
+    overlay_family(overlay, command->account, command->redact.case_id, command->redact.number);
+}
+
+void redact_follow(struct overlay *overlay, const struct case_command *command)
+{
+    const struct family_entry *family =
+        overlay_family(overlay, command->account, command->redact.case_id, command->redact.number);
+    for (size_t i = 0; family != NULL && i < family->count; i++) {
+        overlay_case(overlay, command->account, family->members[i].case_id);
+        overlay_message(overlay, command->account, family->members[i].case_id, family->members[i].number);
+    }
+}
+
+/* One message, or copy of it. */
+static bool redact(struct overlay *overlay, const struct case_command *command, struct message_entry *message,
+                   error *err)
+{
+    struct case_entry *entry = overlay_case(overlay, command->account, message->entry.key.n);
+    struct message_record after = message->record;
+    if (entry == NULL || !message_redact(overlay->memory, &after))
+        return batch_out_of_memory(err);
+    struct case_act act = {.kind = CASE_ACT_REDACT_MESSAGE};
+    act.redacted = arena_memdup(overlay->memory, &after, sizeof after);
+    if (act.redacted == NULL)
+        return batch_out_of_memory(err);
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    if (!case_rules_apply(&context, &act, &change, err) || !batch_apply(overlay, entry, &change, err))
+        return false;
+    message->record = after;
+    message->redacted = true;
+    return true;
+}
+
+static bool is_copy_of(const struct message_record *a, const struct message_record *b)
+{
+    int64_t a_case = a->origin_case == 0 ? a->case_id : a->origin_case;
+    int64_t b_case = b->origin_case == 0 ? b->case_id : b->origin_case;
+    int32_t a_number = a->origin_case == 0 ? a->number : a->origin_number;
+    int32_t b_number = b->origin_case == 0 ? b->number : b->origin_number;
+    return a_case == b_case && a_number == b_number && strcmp(a->account, b->account) == 0;
+}
+
+/* All of the family are known: those that were stored have been asked for, others are of this batch. */
+static bool redact_family(struct overlay *overlay, const struct case_command *command,
+                          const struct message_record *wanted, error *err)
+{
+    const struct message_record of = *wanted;
+    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
+        struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
+        if (message->entry.exists && !message->record.redacted && is_copy_of(&message->record, &of) &&
+            !redact(overlay, command, message, err))
+            return false;
+    }
+    return true;
+}
+
+static bool redact_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    int64_t case_id = command->redact.case_id;
+    struct case_entry *entry = overlay_case(overlay, command->account, case_id);
+    struct message_entry *message =
+        overlay_message(overlay, command->account, case_id, command->redact.number);
+    if (entry == NULL || message == NULL)
+        return batch_out_of_memory(err);
+    if (!entry->entry.exists || !message->entry.exists)
+        return batch_not_found(err, "accounts/%s/cases/%lld/messages/%d", command->account,
+                               (long long)case_id, command->redact.number);
+    return redact_family(overlay, command, &message->record, err) &&
+           batch_answer_case(overlay, command, entry, err) &&
+           batch_answer_message(overlay, command, message, err);
+}
+
+const struct method_ops message_redact_ops = {redact_gather, redact_run};
+
+/* --- erase a contact --------------------------------------------------------------------------------------
+ */
+
+static bool add_erasure(struct overlay *overlay, const struct case_command *command, const char *contact,
+                        error *err)
+{
+    struct erasure *erasure = arena_calloc(overlay->memory, 1, sizeof *erasure);
+    if (erasure == NULL || !entry_list_add(overlay->memory, &overlay->erasures, erasure))
+        return batch_out_of_memory(err);
+    *erasure = (struct erasure){
+        .account = command->account,
+        .contact = contact,
+        .actor = command->actor,
+        .position = overlay->feed->head,
+        .request_id = command->request_id,
+        .fingerprint = command->fingerprint,
+    };
+    return true;
+}
+
+static void erase_gather(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_contact(overlay, command->account, command->given_contact.contact.id);
+}
+
+/* What this batch knows of the contact's cases and addresses, it knows no more. */
+static void forget_contact(struct overlay *overlay, const char *account, const char *contact)
+{
+    for (size_t i = 0; i < overlay->entries[ENTRY_ADDRESS].count; i++) {
+        struct address_entry *address = overlay->entries[ENTRY_ADDRESS].items[i];
+        if (address->entry.exists && strcmp(address->contact, contact) == 0 &&
+            strcmp(address->entry.key.account, account) == 0)
+            address->entry.exists = false;
+    }
+    for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
+        struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
+        if (!entry->entry.exists || strcmp(entry->record.contact, contact) != 0 ||
+            strcmp(entry->record.account, account) != 0)
+            continue;
+        entry->record.being_erased = true;
+        case_erase_texts(&entry->record);
+        for (struct message_entry *message = entry->messages; message != NULL; message = message->next)
+            message_erase_texts(&message->record);
+    }
+}
+
+static bool erase_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const char *id = command->given_contact.contact.id;
+    struct contact_entry *contact = overlay_contact(overlay, command->account, id);
+    if (contact == NULL)
+        return batch_out_of_memory(err);
+    struct contact_record *record = &contact->record;
+    if (!contact->entry.exists)
+        return batch_not_found(err, "accounts/%s/contacts/%s", command->account, id);
+    if (command->expected_version != 0 && command->expected_version != record->version)
+        return batch_etag_mismatch(err);
+    if (record->erase_time == 0) {
+        contact_erase_texts(record);
+        record->version++;
+        record->update_time = record->erase_time = overlay->now;
+        contact->entry.changed = true;
+        forget_contact(overlay, command->account, record->id);
+        if (!batch_tell_resource(overlay, command, EVENT_KIND_CONTACT_ERASED, "contacts", id, 0, err) ||
+            !add_erasure(overlay, command, record->id, err))
+            return false;
+    }
+    command->answer.contact = arena_memdup(overlay->memory, record, sizeof *record);
+    return command->answer.contact != NULL || batch_out_of_memory(err);
+}
+
+const struct method_ops contact_erase_ops = {erase_gather, erase_run};
+
+/* --- a step of it -----------------------------------------------------------------------------------------
+ */
+
+static void step_gather(struct overlay *overlay, const struct case_command *command)
+{
+    for (size_t i = 0; i < command->erase.count; i++) {
+        overlay_case(overlay, command->account, command->erase.parts[i].case_id);
+        overlay_destination(overlay, command->account, command->erase.parts[i].case_id);
+    }
+}
+
+static bool add_wipe(struct overlay *overlay, const struct case_record *record, const struct erase_part *part,
+                     error *err)
+{
+    struct wipe *wipe = arena_alloc(overlay->memory, sizeof *wipe);
+    if (wipe == NULL || !entry_list_add(overlay->memory, &overlay->wipes, wipe))
+        return batch_out_of_memory(err);
+    *wipe = (struct wipe){
+        .account = record->account,
+        .channel = record->channel,
+        .case_id = record->id,
+        .first = part->first,
+        .last = part->last,
+        .copies = part->whole,
+    };
+    return true;
+}
+
+static bool tell_case(struct overlay *overlay, const struct case_command *command, struct case_entry *entry,
+                      error *err)
+{
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    context.actor = command->erase.actor;
+    struct case_act act = {.kind = CASE_ACT_ERASE};
+    act.erased = command->erase.contact;
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err);
+}
+
+/* The case is done, and where its messages went has fewer texts. */
+static bool finish_case(struct overlay *overlay, const struct case_command *command, struct case_entry *entry,
+                        error *err)
+{
+    struct case_entry *destination = batch_destination(overlay, entry);
+    if (destination != NULL && strcmp(destination->record.contact, command->erase.contact) != 0 &&
+        !tell_case(overlay, command, destination, err))
+        return false;
+    return tell_case(overlay, command, entry, err) &&
+           (entry_list_add(overlay->memory, &overlay->wiped_cases, entry) || batch_out_of_memory(err));
+}
+
+static bool step_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const struct erase_step *step = &command->erase;
+    for (size_t i = 0; i < step->count; i++) {
+        struct case_entry *entry = overlay_case(overlay, command->account, step->parts[i].case_id);
+        if (entry == NULL)
+            return batch_out_of_memory(err);
+        if (!entry->entry.exists || entry->record.erased || strcmp(entry->record.contact, step->contact) != 0)
+            continue;
+        if (!add_wipe(overlay, &entry->record, &step->parts[i], err) ||
+            (step->parts[i].whole && !finish_case(overlay, command, entry, err)))
+            return false;
+    }
+    return true;
+}
+
+const struct method_ops erase_step_ops = {step_gather, step_run};
+
+/* --- delete an account ------------------------------------------------------------------------------------
+ */
+
+void batch_gather_deletion(struct overlay *overlay, const struct case_command *command)
+{
+    overlay_deletion(overlay, command->account, command->request_id);
+}
+
+bool batch_check_deletion(struct overlay *overlay, const struct case_command *command, error *err)
+{
+    enum { RETRY_US = 1000000 };
+    const struct deletion_entry *deletion = overlay_deletion(overlay, command->account, command->request_id);
+    if (deletion == NULL)
+        return batch_out_of_memory(err);
+    if (!deletion->under_way)
+        return true;
+    error_set(err, STATUS_UNAVAILABLE, "ACCOUNT_BEING_DELETED",
+              "what accounts/%s had is still being deleted: try again later", command->account);
+    err->retry_after_us = RETRY_US;
+    return false;
+}
+
+/* The account is gone: by a request of that id, or nobody minds. */
+static bool answer_gone(struct overlay *overlay, struct case_command *command, error *err)
+{
+    const struct deletion_entry *deletion = overlay_deletion(overlay, command->account, command->request_id);
+    if (deletion == NULL)
+        return batch_out_of_memory(err);
+    command->answer.position = overlay->feed->head;
+    if (deletion->entry.exists) {
+        if (memcmp(deletion->fingerprint, command->fingerprint, sizeof deletion->fingerprint) != 0)
+            return batch_request_id_reused(err);
+        command->answer.position = deletion->position;
+        return true;
+    }
+    return command->deletion.allow_missing || batch_not_found(err, "accounts/%s", command->account);
+}
+
+static bool delete_run(struct overlay *overlay, struct case_command *command, error *err)
+{
+    struct account_entry *account = overlay_account(overlay, command->account);
+    struct deletion_entry *deletion = overlay_deletion(overlay, command->account, command->request_id);
+    if (account == NULL || deletion == NULL)
+        return batch_out_of_memory(err);
+    if (!account->entry.exists)
+        return answer_gone(overlay, command, err);
+    if (command->expected_version != 0 && command->expected_version != account->record.version)
+        return batch_etag_mismatch(err);
+    if (!batch_tell_resource(overlay, command, EVENT_KIND_ACCOUNT_DELETED, "", "", 0, err) ||
+        !add_erasure(overlay, command, "", err))
+        return false;
+    command->answer.position = overlay->feed->head;
+    account->entry.exists = false;
+    /* Later commands of this batch find what the database will say. */
+    for (size_t i = 0; i < overlay->entries[ENTRY_DELETION].count; i++) {
+        struct deletion_entry *other = overlay->entries[ENTRY_DELETION].items[i];
+        if (strcmp(other->entry.key.account, command->account) == 0)
+            other->under_way = true;
+    }
+    deletion->entry.exists = command->request_id[0] != '\0';
+    deletion->position = overlay->feed->head;
+    memcpy(deletion->fingerprint, command->fingerprint, sizeof deletion->fingerprint);
+    return true;
+}
+
+const struct method_ops account_delete_ops = {batch_gather_deletion, delete_run};

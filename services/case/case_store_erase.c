@@ -1,0 +1,304 @@
+/* Writes of redaction and erasure. */
+
+#include "case/case_store_erase.h"
+
+#include "case/case_row.h"
+#include "case/case_store_rows.h"
+
+#include <string.h>
+
+/* --- reads ------------------------------------------------------------------------------------------------
+ */
+
+const struct pg_statement store_read_families = {
+    .name = "case_families",
+    .sql = "SELECT f.case_id, f.number, k.ord"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY"
+           " AS k(partition, account, case_id, number, ord),"
+           " LATERAL (SELECT CASE WHEN t.origin_case = 0 THEN t.case_id ELSE t.origin_case END AS case_id,"
+           " CASE WHEN t.origin_case = 0 THEN t.number ELSE t.origin_number END AS number FROM messages t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.case_id = k.case_id"
+           " AND t.number = k.number LIMIT 1) r,"
+           " LATERAL (SELECT r.case_id, r.number UNION ALL SELECT t.case_id, t.number FROM messages t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.origin_case <> 0"
+           " AND t.origin_case = r.case_id AND t.origin_number = r.number) f",
+};
+
+const struct pg_statement store_read_deletions = {
+    .name = "case_deletions",
+    .sql =
+        "SELECT d.fingerprint, d.position, EXISTS (SELECT 1 FROM erasures x WHERE x.partition = k.partition"
+        " AND x.account = k.account AND x.contact = ''), k.ord"
+        " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY"
+        " AS k(partition, account, request_id, ord)"
+        " LEFT JOIN LATERAL (SELECT * FROM account_deletions t WHERE t.partition = k.partition"
+        " AND t.account = k.account AND t.request_id = k.request_id AND k.request_id <> ''"
+        " AND t.time > now() - interval '24 hours' ORDER BY t.position DESC LIMIT 1) d ON true",
+};
+
+bool store_load_family(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)err;
+    struct family_entry *family = entry;
+    if (family->count == family->size) {
+        size_t size = family->size == 0 ? 4 : 2 * family->size;
+        struct family_member *grown = arena_calloc(overlay->memory, size, sizeof *grown);
+        if (grown == NULL) {
+            overlay->failed = true;
+            return true;
+        }
+        if (family->count > 0)
+            memcpy(grown, family->members, family->count * sizeof *grown);
+        family->members = grown;
+        family->size = size;
+    }
+    family->members[family->count++] = (struct family_member){.case_id = pg_get_int(result, row, 0),
+                                                              .number = (int32_t)pg_get_int(result, row, 1)};
+    family->entry.exists = true;
+    return true;
+}
+
+bool store_load_deletion(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
+{
+    (void)overlay, (void)err;
+    struct deletion_entry *deletion = entry;
+    size_t length = 0;
+    const void *fingerprint = pg_get_bytes(result, row, 0, &length);
+    deletion->entry.exists = fingerprint != NULL && length == sizeof deletion->fingerprint;
+    if (deletion->entry.exists)
+        memcpy(deletion->fingerprint, fingerprint, length);
+    deletion->position = pg_get_int(result, row, 1);
+    deletion->under_way = pg_get_bool(result, row, 2);
+    return true;
+}
+
+/* --- what a request does at once --------------------------------------------------------------------------
+ */
+
+static const struct pg_statement remove_contact_addresses = {
+    .name = "case_remove_contact_addresses",
+    .sql = "DELETE FROM contact_addresses d USING unnest($1::int2[], $2::text[], $3::text[])"
+           " AS u(partition, account, contact)"
+           " WHERE d.partition = u.partition AND d.account = u.account AND d.contact = u.contact",
+};
+
+static const struct pg_statement insert_erasures = {
+    .name = "case_insert_erasures",
+    .sql = "INSERT INTO erasures (partition, account, contact, position, actor_kind, actor_id, actor_via)"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int2[], $6::text[],"
+           " $7::text[])",
+};
+
+static const struct pg_statement remove_deleted_accounts = {
+    .name = "case_remove_deleted_accounts",
+    .sql = "DELETE FROM accounts a USING unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[])"
+           " AS u(partition, account, position, request_id, fingerprint)"
+           " WHERE a.partition = u.partition AND a.account = u.account",
+};
+
+static const struct pg_statement insert_deletions = {
+    .name = "case_insert_deletions",
+    .sql = "INSERT INTO account_deletions (partition, account, position, request_id, fingerprint, time)"
+           " SELECT u.*, now() FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[]) AS u",
+};
+
+static const struct pg_statement redact_messages = {
+    .name = "case_redact_messages",
+    .sql = "UPDATE messages m SET redacted = true, body = '', attachments = u.attachments::text[],"
+           " delivery = u.delivery, delivery_failure = u.failure"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::text[], $6::int2[], $7::text[])"
+           " AS u(partition, account, case_id, number, attachments, delivery, failure)"
+           " WHERE m.partition = u.partition AND m.account = u.account AND m.case_id = u.case_id"
+           " AND m.number = u.number",
+};
+
+static const struct pg_statement remove_redacted_outgoing = {
+    .name = "case_remove_redacted_outgoing",
+    .sql = "DELETE FROM outgoing o"
+           " USING unnest($1::int2[], $2::text[], $3::int8[], $4::int4[], $5::text[], $6::int2[], $7::text[])"
+           " AS u(partition, account, case_id, number, attachments, delivery, failure)"
+           " WHERE o.partition = u.partition AND o.account = u.account AND o.case_id = u.case_id"
+           " AND o.number = u.number",
+};
+
+static bool write_erased_addresses(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_TEXT);
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        if (erasure->contact[0] == '\0')
+            continue;
+        rows_begin_row(&rows, erasure->account);
+        rows_put_text(&rows, erasure->contact);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &remove_contact_addresses, batch, err);
+}
+
+static bool write_erasure_rows(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_INT8, PG_INT2, PG_TEXT, PG_TEXT);
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        rows_begin_row(&rows, erasure->account);
+        rows_put_text(&rows, erasure->contact);
+        rows_put_int(&rows, erasure->position);
+        rows_put_int(&rows, erasure->actor.kind);
+        rows_put_text(&rows, erasure->actor.id);
+        rows_put_text(&rows, erasure->actor.via);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &insert_erasures, batch, err);
+}
+
+static bool write_deletion_rows(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_TEXT, PG_BYTEA);
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        if (erasure->contact[0] != '\0')
+            continue;
+        rows_begin_row(&rows, erasure->account);
+        rows_put_int(&rows, erasure->position);
+        rows_put_text(&rows, erasure->request_id);
+        rows_put_bytes(&rows, erasure->fingerprint, CASE_FINGERPRINT_SIZE);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &remove_deleted_accounts, batch, err) &&
+           rows_write(&rows, &insert_deletions, batch, err);
+}
+
+/* Those that were stored before this batch, or copies that this batch has made: other new ones are written as
+ * they are now. */
+static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_TEXT, PG_INT2, PG_TEXT);
+    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
+        const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
+        const struct message_record *record = &message->record;
+        struct text_list attachments;
+        if (!message->redacted || message->entry.inserted != copies || (copies && !message->is_copy))
+            continue;
+        if (!rows_flat_attachments(overlay->memory, record, &attachments))
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                             "the batch needs too much memory");
+        rows_begin_row(&rows, record->account);
+        rows_put_int(&rows, record->case_id);
+        rows_put_int(&rows, record->number);
+        rows_put_list(&rows, &attachments);
+        rows_put_int(&rows, record->delivery);
+        rows_put_text(&rows, record->delivery_failure);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &redact_messages, batch, err) &&
+           rows_write(&rows, &remove_redacted_outgoing, batch, err);
+}
+
+/* --- a step of the work afterwards ------------------------------------------------------------------------
+ */
+
+/* Their keys, by way of an index each. */
+#define WIPED_MESSAGES                                                                                \
+    " (SELECT u.channel, m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[]," \
+    " $6::int4[], $7::bool[]) AS u(partition, account, channel, case_id, first, last, copies)"        \
+    " CROSS JOIN LATERAL (SELECT t.partition, t.account, t.case_id, t.number, t.external_id"          \
+    " FROM messages t WHERE t.partition = u.partition AND t.account = u.account"                      \
+    " AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"                              \
+    " UNION ALL SELECT t.partition, t.account, t.case_id, t.number, t.external_id FROM messages t"    \
+    " WHERE u.copies AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"  \
+    " AND t.origin_case = u.case_id OFFSET 0) m) w"
+
+#define DIGEST EXTERNAL_ID_ERASED("e.external_id")
+
+/* Runs before the messages lose theirs. */
+static const struct pg_statement wipe_external_ids = {
+    .name = "case_wipe_external_ids",
+    .sql = "UPDATE external_ids e SET external_id = " DIGEST " FROM" WIPED_MESSAGES
+           " WHERE w.external_id <> '' AND e.partition = w.partition AND e.account = w.account"
+           " AND e.channel = w.channel AND e.external_id = w.external_id",
+};
+
+static const struct pg_statement wipe_outgoing = {
+    .name = "case_wipe_outgoing",
+    .sql = "DELETE FROM outgoing o USING" WIPED_MESSAGES
+           " WHERE o.partition = w.partition AND o.account = w.account AND o.case_id = w.case_id"
+           " AND o.number = w.number",
+};
+
+/* Says what message_erase_texts does. */
+static const struct pg_statement wipe_messages = {
+    .name = "case_wipe_messages",
+    .sql = "UPDATE messages m SET redacted = true, body = '', attachments = '{}', third_party = '',"
+           " external_id = '',"
+           " author = CASE WHEN m.author ~ '^accounts/[a-z0-9._-]+/(agents|contacts)/[a-z0-9._-]+$'"
+           " THEN m.author ELSE '' END,"
+           " delivery_failure = CASE WHEN m.delivery = 1 THEN '" CASE_DELIVERY_REDACTED "' ELSE '' END,"
+           " delivery = CASE WHEN m.delivery = 1 THEN 3 ELSE m.delivery END"
+           " FROM" WIPED_MESSAGES " WHERE m.partition = w.partition AND m.account = w.account"
+           " AND m.case_id = w.case_id AND m.number = w.number",
+};
+
+/* Of imported conversations. */
+static const struct pg_statement wipe_case_external_ids = {
+    .name = "case_wipe_case_external_ids",
+    .sql = "UPDATE external_ids e SET external_id = " DIGEST
+           " FROM unnest($1::int2[], $2::text[], $3::int8[]) AS u(partition, account, id) JOIN cases c"
+           " ON c.partition = u.partition AND c.account = u.account AND c.id = u.id AND c.external_id <> ''"
+           " WHERE e.partition = u.partition AND e.account = u.account AND e.channel = ''"
+           " AND e.external_id = c.external_id",
+};
+
+static const struct pg_statement wipe_cases = {
+    .name = "case_wipe_cases",
+    .sql = "UPDATE cases c SET erased = true, subject = '', subject_key = '', external_id = '',"
+           " attributes = '{}' FROM unnest($1::int2[], $2::text[], $3::int8[]) AS u(partition, account, id)"
+           " WHERE c.partition = u.partition AND c.account = u.account AND c.id = u.id",
+};
+
+static bool write_wipes(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_INT8, PG_INT4, PG_INT4, PG_BOOL);
+    for (size_t i = 0; i < overlay->wipes.count; i++) {
+        const struct wipe *wipe = overlay->wipes.items[i];
+        rows_begin_row(&rows, wipe->account);
+        rows_put_text(&rows, wipe->channel);
+        rows_put_int(&rows, wipe->case_id);
+        rows_put_int(&rows, wipe->first);
+        rows_put_int(&rows, wipe->last);
+        rows_put_bool(&rows, wipe->copies);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &wipe_external_ids, batch, err) &&
+           rows_write(&rows, &wipe_outgoing, batch, err) && rows_write(&rows, &wipe_messages, batch, err);
+}
+
+static bool write_wiped_cases(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_INT8);
+    for (size_t i = 0; i < overlay->wiped_cases.count; i++) {
+        const struct case_entry *wiped = overlay->wiped_cases.items[i];
+        rows_begin_row(&rows, wiped->record.account);
+        rows_put_int(&rows, wiped->record.id);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &wipe_case_external_ids, batch, err) &&
+           rows_write(&rows, &wipe_cases, batch, err);
+}
+
+bool store_write_erased_first(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    return write_redacted_rows(overlay, false, batch, err) && write_erased_addresses(overlay, batch, err);
+}
+
+bool store_write_erasures(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    return write_redacted_rows(overlay, true, batch, err) && write_erasure_rows(overlay, batch, err) &&
+           write_deletion_rows(overlay, batch, err) && write_wipes(overlay, batch, err) &&
+           write_wiped_cases(overlay, batch, err);
+}

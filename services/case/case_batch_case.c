@@ -243,8 +243,11 @@ static bool run_message(struct overlay *overlay, struct case_command *command, s
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
     case_change_begin(&change, &entry->record);
-    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err) &&
-           batch_answer_both(overlay, command, entry->record.id, change.messages[0].number, err);
+    if (!case_rules_apply(&context, &act, &change, err) || !batch_apply(overlay, entry, &change, err) ||
+        !batch_answer_both(overlay, command, entry->record.id, change.messages[0].number, err))
+        return false;
+    command->answer.created = false; /* whatever the times say */
+    return true;
 }
 
 static bool add_run(struct overlay *overlay, struct case_command *command, error *err)

@@ -190,12 +190,11 @@ static ProtobufCMessage *answer_list(struct case_read *read,
         !rpc_page_open(read->memory, &request->base, NULL, &rpc_page_sizes_usual, &page, &read->err) ||
         !read_page(read, request, account, case_id, &page, &order))
         return NULL;
-    int rows = pg_rows(read->result);
-    if (rows == 0 && !case_is_there(read, account, case_id, request->parent))
-        return NULL;
     bool more;
-    size_t count = case_read_page_rows(read, &page, &more);
-    Casework__Cases__V1__ListMessagesResponse *response = page_of(read, rows ? count : 0);
+    size_t count = case_read_page_rows(read, &page, &more); /* before another result takes its place */
+    if (count == 0 && !case_is_there(read, account, case_id, request->parent))
+        return NULL;
+    Casework__Cases__V1__ListMessagesResponse *response = page_of(read, count);
     if (!response)
         return NULL;
     if (more || response->n_messages < count)

@@ -296,6 +296,20 @@ Test(case_read, the_customer_sees_no_notes_and_no_third_parties)
     cr_assert_eq(err.code, STATUS_NOT_FOUND);
 }
 
+Test(case_read, a_view_without_messages_is_one_empty_page)
+{
+    Casework__Cases__V1__ImportConversationsRequest *item = case_server_conversation(
+        &server, "acme", "hidden", "hidden", "tt", CASE_SERVER_START_US - CLOCK_HOUR);
+    case_server_import(&server, &item, 1);
+    Casework__Cases__V1__ListMessagesRequest request = CASEWORK__CASES__V1__LIST_MESSAGES_REQUEST__INIT;
+    request.parent = arena_printf(server.memory, "accounts/acme/cases/%d", CASE_COUNT + 1);
+    request.view = CASEWORK__CASES__V1__MESSAGE_VIEW__MESSAGE_VIEW_CUSTOMER;
+    Casework__Cases__V1__ListMessagesResponse *page =
+        case_server_call(&server, MESSAGES, "ListMessages", &request);
+    cr_assert_eq(page->n_messages, 0);
+    cr_assert_str_eq(page->next_page_token, "");
+}
+
 Test(case_read, a_batch_answers_every_name)
 {
     char *names[] = {(char *)(uintptr_t) "accounts/acme/cases/3",

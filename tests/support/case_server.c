@@ -58,7 +58,7 @@ static const char *log_file(char ret_path[64])
     return ret_path;
 }
 
-static void start_program(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
+void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
 {
     char address[32], program[256], listen[64], url[512], log[64];
     const char *bin = getenv("CASEWORK_BIN");
@@ -86,15 +86,15 @@ void case_server_start(struct case_server *server)
     *server = (struct case_server){.memory = arena_new(MEMORY_MAX)};
     server->pg = pg_server_start(false, NULL);
     pg_server_migrate(server->pg, "case");
-    start_program(server, &server->process, &server->channel);
+    case_server_start_replica(server, &server->process, &server->channel);
 }
 
 void case_server_start_other(struct case_server *server)
 {
-    start_program(server, &server->other, &server->other_channel);
+    case_server_start_replica(server, &server->other, &server->other_channel);
 }
 
-static void stop_program(process *program, rpc_channel *channel)
+void case_server_stop_replica(process *program, rpc_channel *channel)
 {
     int status = -1;
     if (!program)
@@ -111,8 +111,8 @@ static void stop_program(process *program, rpc_channel *channel)
 void case_server_stop(struct case_server *server)
 {
     char log[64];
-    stop_program(server->process, server->channel);
-    stop_program(server->other, server->other_channel);
+    case_server_stop_replica(server->process, server->channel);
+    case_server_stop_replica(server->other, server->other_channel);
     unlink(log_file(log)); /* of use only when the test has failed */
     embedded_pg_free(server->pg);
     arena_free(server->memory);

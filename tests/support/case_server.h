@@ -35,6 +35,10 @@ void case_server_stop(struct case_server *server);
 /* One more replica on the same database. */
 void case_server_start_other(struct case_server *server);
 
+/* And one that belongs to the caller: to be stopped before the server, or killed. */
+void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel);
+void case_server_stop_replica(process *program, rpc_channel *channel);
+
 /* False: the answer was an error. */
 bool case_server_try(struct case_server *server, const ProtobufCServiceDescriptor *service,
                      const char *method, const void *request, void *ret_response, error *ret_err)

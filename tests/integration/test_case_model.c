@@ -1,0 +1,222 @@
+/*
+ * The case service and the model of it, driven by the same generated commands over gRPC: one client after the
+ * other, and many at once over three replicas. CASEWORK_MODEL_COMMANDS says how many, CASEWORK_MODEL_SEED
+ * repeats one sequence.
+ */
+
+#include "base/clock.h"
+#include "tests/support/case_script.h"
+#include "tests/support/case_server.h"
+#include "tests/support/model_check.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SCRIPT_LENGTH = 300, SCRIPT_CASES = 40, USUALLY = 600, PATIENCE = 60, PAST = 16, WALKS = 40 };
+
+static struct case_server server;
+
+static void setup(void)
+{
+    case_server_start(&server);
+}
+
+static void teardown(void)
+{
+    case_server_stop(&server);
+}
+
+TestSuite(case_model_service, .init = setup, .fini = teardown, .timeout = 7200);
+
+/* One script on an account of its own. */
+struct bench {
+    arena *memory;
+    int64_t now;
+    unsigned scripts;
+    size_t commands, refusals, repeats;
+    char name[64];
+    struct account_model account;
+    struct model_contacts contacts;
+    struct model_story story;
+    struct script_case known[ACCOUNT_CASES_MAX];
+    struct model_etags etags;
+    struct model_command past[PAST];
+    size_t past_count;
+    int request_ids, external_ids;
+    char complaint[768];
+    bool failed;
+};
+
+static bool complain(struct bench *b, const char *what)
+{
+    if (*b->complaint == '\0') /* the first one is not lost if shortening takes long */
+        fprintf(stderr, "  %s\n", what);
+    snprintf(b->complaint, sizeof b->complaint, "%s", what);
+    return false;
+}
+
+static bool compare(struct bench *b, const struct model_command *command, const struct account_answer *answer,
+                    const struct model_reply *reply)
+{
+    char text[512];
+    if (reply->code != answer->of_case.code || strcmp(reply->reason, answer->of_case.reason) != 0) {
+        snprintf(text, sizeof text, "answered %s %s (%s), should be %s %s", status_code_name(reply->code),
+                 reply->reason, reply->text, status_code_name(answer->of_case.code), answer->of_case.reason);
+        return complain(b, text);
+    }
+    if (reply->code != STATUS_OK)
+        return true;
+    if (reply->position != answer->position) {
+        snprintf(text, sizeof text, "position is %lld, should be %lld", (long long)reply->position,
+                 (long long)answer->position);
+        return complain(b, text);
+    }
+    if (answer->number == 0)
+        return true;
+    const struct model_case *expected = account_model_case(&b->account, answer->number);
+    const char *difference = model_wire_differ(expected, &reply->seen, &b->contacts, false);
+    if (!difference && answer->of_case.message)
+        difference =
+            model_wire_differ_message(expected, answer->of_case.message, &reply->message, &b->contacts);
+    if (!difference && command->verb == MODEL_RECEIVE && reply->created != answer->created)
+        difference = "another case_created";
+    return difference ? complain(b, difference) : true;
+}
+
+static void learn(struct bench *b, const struct model_seen *seen)
+{
+    const struct model_facts *facts = &seen->facts;
+    model_etags_learn(&b->etags, seen);
+    b->known[seen->number - 1] = (struct script_case){seen->number, facts->version, facts->change_version,
+                                                      facts->activity_version, facts->message_count};
+}
+
+static bool run_step(struct bench *b, uint64_t step, bool tell)
+{
+    struct script_view view = {.now = b->now,
+                               .reopen_resolved = b->account.setting.reopen_resolved,
+                               .cases = b->known,
+                               .case_count = (size_t)b->account.case_count,
+                               .case_max = SCRIPT_CASES,
+                               .service = true,
+                               .request_ids = b->request_ids,
+                               .external_ids = b->external_ids,
+                               .past = b->past,
+                               .past_count = b->past_count < PAST ? b->past_count : PAST};
+    struct model_ways ways = {.channels = {server.channel}, .count = 1};
+    struct model_command command;
+    struct account_answer answer;
+    struct model_reply reply;
+    script_command(step, &view, &command);
+    b->request_ids = view.request_ids;
+    b->external_ids = view.external_ids;
+    const char *etag = model_etags_for(&b->etags, &command);
+    if (tell) {
+        fputs("    ", stderr);
+        model_command_print(&command, stderr);
+        fputc('\n', stderr);
+    }
+    account_model_apply(&b->account, &command, &answer);
+    model_wire_call(&ways, 0, b->name, &command, etag, b->memory, &reply);
+    b->commands++;
+    b->refusals += reply.code != STATUS_OK;
+    b->repeats += answer.repeated;
+    if (!compare(b, &command, &answer, &reply)) {
+        if (!b->failed) {
+            model_command_print(&command, stderr);
+            fputc('\n', stderr);
+        }
+        b->failed = true;
+        return false;
+    }
+    model_story_add(&b->story, &b->account, &command, &answer);
+    if (reply.code == STATUS_OK && reply.seen.number)
+        learn(b, &reply.seen);
+    if (reply.code == STATUS_OK && command.request_id && !answer.repeated)
+        b->past[b->past_count++ % PAST] = command;
+    arena_clear(b->memory);
+    return true;
+}
+
+static void begin(struct bench *b, int64_t *ret_position)
+{
+    arena_clear(b->memory);
+    snprintf(b->name, sizeof b->name, "accounts/script%u", b->scripts++);
+    *ret_position = model_wire_account(server.channel, b->name, b->memory);
+    account_model_init(&b->account, b->now, *ret_position);
+    memset(&b->contacts, 0, sizeof b->contacts);
+    memset(b->known, 0, sizeof b->known);
+    b->etags = (struct model_etags){0};
+    b->past_count = 0;
+    b->request_ids = b->external_ids = 0;
+}
+
+static void end(struct bench *b)
+{
+    account_model_release(&b->account);
+    model_story_release(&b->story);
+    model_etags_release(&b->etags);
+}
+
+/* After the last command. */
+static bool check_all(struct bench *b, int64_t position, uint64_t random)
+{
+    const struct model_ground ground = {server.channel, b->name, b->memory, &b->account, &b->contacts};
+    const char *difference = model_check_cases(&ground);
+    if (!difference)
+        difference = model_check_feed(&ground, position, &b->story);
+    if (!difference)
+        difference = model_check_lists(&ground, WALKS, &random);
+    return difference ? complain(b, difference) : true;
+}
+
+static void pass_time(struct bench *b, uint64_t step, bool tell)
+{
+    uint64_t random = step;
+    if (script_pick(&random, 12))
+        return;
+    int64_t duration =
+        (1 + (int64_t)script_pick(&random, script_pick(&random, 2) ? 3600 : 40 * 3600)) * CLOCK_SECOND;
+    case_server_advance(&server, duration);
+    arena_clear(server.memory);
+    b->now += duration;
+    b->account.setting.now = b->now;
+    if (tell)
+        fprintf(stderr, "    %lld s later\n", (long long)(duration / CLOCK_SECOND));
+}
+
+static size_t run_script(void *context, const uint64_t *steps, size_t length, bool tell)
+{
+    struct bench *b = context;
+    int64_t position;
+    size_t done = 0;
+    bool good = true;
+    begin(b, &position);
+    for (; done < length && good; done++) {
+        pass_time(b, steps[done], tell);
+        good = run_step(b, steps[done], tell);
+    }
+    good = good && check_all(b, position, length ? steps[0] : 0);
+    if (!good && tell)
+        fprintf(stderr, "  %s\n", b->complaint);
+    end(b);
+    return good ? 0 : done;
+}
+
+Test(case_model_service, service_and_model_agree)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    size_t commands = script_commands(USUALLY);
+    uint64_t seed = script_seed();
+    cr_assert_not_null(b);
+    b->memory = arena_new(256 << 20);
+    b->now = CASE_SERVER_START_US;
+    fprintf(stderr, "case_model_service: from CASEWORK_MODEL_SEED=%llu\n", (unsigned long long)seed);
+    for (; b->commands < commands; seed++)
+        cr_assert(script_try(seed, SCRIPT_LENGTH, run_script, b, PATIENCE), "%s", b->complaint);
+    cr_assert_gt(b->refusals * 50, b->commands, "refusals are tried too");
+    cr_assert_gt(b->repeats, 0, "repeated requests are tried too");
+    arena_free(b->memory);
+    free(b);
+}

@@ -1,0 +1,173 @@
+#ifndef CASEWORK_TESTS_SUPPORT_CASE_MODEL_H
+#define CASEWORK_TESTS_SUPPORT_CASE_MODEL_H
+
+/*
+ * A plain model of what may happen to a case, written from the behaviour (the transition table and the
+ * sentences around it), not from the service: the judge in the tests that drive rules and service with
+ * generated commands. Texts are numbers here (agent 2, label 5, subject 7); whoever drives something real
+ * translates them. No memory to give back: everything may be copied.
+ */
+
+#include "base/error.h"
+#include "case/case_event.h" /* the enums of the domain */
+#include "case/case_model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    MODEL_LIST_MAX = 8,
+    MODEL_MESSAGES_MAX = 160,
+    MODEL_ATTRIBUTES = 3,
+    MODEL_EVENTS_MAX = 8,
+    MODEL_AGENTS = 4, /* 1 to 4; 0: nobody */
+    MODEL_LABELS = 5, /* 1 to 5 */
+    MODEL_CLASSES = 6,
+    MODEL_SUBJECTS = 16, /* 0: the empty one */
+    MODEL_VALUES = 3,    /* of an attribute: 1 to 3; 0: it is not there */
+
+    MODEL_FIELD_SUBJECT = 1 << 0,
+    MODEL_FIELD_LABELS = 1 << 1,
+    MODEL_FIELD_PRIORITY = 1 << 2,
+    MODEL_FIELD_ATTRIBUTES = 1 << 3, /* the whole map */
+};
+
+/* Without duplicates, in the order in which they came. */
+struct model_list {
+    uint8_t count, items[MODEL_LIST_MAX];
+};
+
+struct model_actor {
+    enum actor_kind kind;
+    int agent; /* of ACTOR_KIND_AGENT */
+};
+
+/* What can be seen of a case. Times are microseconds, 0: none. */
+struct model_facts {
+    enum case_status status, status_before_delete;
+    int owner, contact, channel;
+    struct model_list involved, labels, classes;
+    uint8_t attributes[MODEL_ATTRIBUTES];
+    int priority, subject;
+    bool need_reply, all_closed;
+    int message_count;
+    int64_t version, change_version, activity_version;
+    int64_t change_time, activity_time;
+    int64_t create_time, update_time, status_time, open_time, resolve_time, close_time, delete_time;
+    int64_t first_reply_time, first_customer_time, waiting_since_time;
+    int64_t merged_into;
+};
+
+struct model_message {
+    enum message_kind kind;
+    enum message_state state;
+    enum delivery_state delivery;
+    bool automatic;
+    struct model_actor author;
+    int64_t send_time, create_time;
+    int body, external_id; /* 0: none */
+};
+
+struct model_case {
+    int64_t number;
+    struct model_facts facts;
+    struct model_list helped; /* agents who replied or got something forwarded, owners too */
+    int64_t last_send_time;
+    struct model_message messages[MODEL_MESSAGES_MAX]; /* number n is at n - 1 */
+};
+
+enum model_verb {
+    MODEL_CREATE,
+    MODEL_OPEN,
+    MODEL_MARK_PENDING,
+    MODEL_RESOLVE,
+    MODEL_REOPEN,
+    MODEL_CLOSE,
+    MODEL_DELETE,
+    MODEL_UNDELETE,
+    MODEL_ASSIGN,
+    MODEL_UPDATE,
+    MODEL_CLASSIFY,
+    MODEL_DECLASSIFY,
+    MODEL_ADD_MESSAGE,
+    MODEL_SET_STATE,
+    MODEL_SETTING, /* the account's reopen_resolved_on_customer_message */
+    MODEL_RECEIVE,
+    MODEL_VERBS,
+};
+
+extern const char *const model_verb_names[MODEL_VERBS];
+
+/* One command. What a verb does not need is not looked at. */
+struct model_command {
+    enum model_verb verb;
+    struct model_actor actor;
+    int64_t number; /* of the case */
+    int64_t expected_version;
+    int request_id;   /* 0: none */
+    uint64_t content; /* two commands with the same request id are the same when this is */
+
+    int owner, contact, channel, subject, priority;
+    unsigned fields; /* MODEL_FIELD_… */
+    struct model_list labels, classes;
+    uint8_t attributes[MODEL_ATTRIBUTES];
+
+    bool has_message; /* MODEL_CREATE */
+    enum message_kind kind;
+    bool automatic;
+    int64_t sent; /* 0: now */
+    int body, external_id;
+    enum after_send then;
+
+    int message; /* its number */
+    enum message_state state;
+
+    enum due_rule rule;
+    int64_t basis_version, due_time;
+
+    bool setting;
+};
+
+struct model_event {
+    enum event_kind kind;
+    enum case_status previous_status;
+    int message; /* its number; 0: none */
+    struct model_facts facts;
+};
+
+struct model_answer {
+    enum status_code code;
+    const char *reason;
+    int message; /* the number of the message that is answered; 0: none */
+    int event_count;
+    struct model_event events[MODEL_EVENTS_MAX];
+};
+
+struct model_setting {
+    int64_t now;
+    bool reopen_resolved;
+};
+
+/*
+ * Carries out one command on a case that exists (MODEL_CREATE: *c is made, with c->number set). A refusal
+ * leaves the case as it was. Of the answer's events only those up to event_count are filled in.
+ */
+void case_model_apply(const struct model_setting *setting, struct model_case *c,
+                      const struct model_command *command, struct model_answer *ret_answer);
+
+/* What is seen of a conversation by the customer. */
+bool case_model_visible(enum message_kind kind);
+
+bool model_list_has(const struct model_list *list, int item);
+void model_list_add(struct model_list *list, int item);
+void model_list_remove(struct model_list *list, int item);
+bool model_list_equal(const struct model_list *one, const struct model_list *two);
+
+/* The first difference, in words; NULL: none. Static, until the next call of this thread. */
+const char *model_facts_differ(const struct model_facts *expected, const struct model_facts *found);
+
+/* One line that says all of it; for reports of failures. */
+void model_command_print(const struct model_command *command, FILE *file);
+
+#endif

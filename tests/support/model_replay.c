@@ -1,0 +1,245 @@
+#include "tests/support/model_replay.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct replay {
+    const struct model_ground *ground;
+    struct model_record **by_position; /* what was carried out */
+    size_t count;
+    struct model_record **floating; /* what has yet to find its moment */
+    size_t floating_count;
+    struct model_deed *deeds; /* of positions after `start` */
+    int64_t start;
+    struct model_story *story;
+    struct model_replay_counts counts;
+};
+
+static _Thread_local char complaint[1024];
+
+static const char *complain(const struct model_record *record, const char *what)
+{
+    char copy[512];
+    FILE *file = fmemopen(complaint, sizeof complaint, "w");
+    snprintf(copy, sizeof copy, "%s", what);
+    if (!file)
+        return "no memory";
+    fprintf(file, "client %d: ", record->client);
+    model_command_print(&record->command, file);
+    fprintf(file, " at %" PRId64 " (%" PRId64 " to %" PRId64 "), answered %s %s: %s", record->reply.position,
+            record->low, record->high, status_code_name(record->reply.code), record->reply.reason, copy);
+    fclose(file);
+    return complaint;
+}
+
+/* --- moments -----------------------------------------------------------------------------------------------
+ */
+
+/* Whether what the record was told of its case is so now; NULL: yes. */
+static const char *differs_now(const struct replay *r, const struct model_record *record)
+{
+    const struct model_reply *reply = &record->reply;
+    struct account_model *account = r->ground->account;
+    if (reply->seen.number == 0)
+        return NULL;
+    if (reply->seen.number > account->case_count)
+        return "a case that is not there yet";
+    const struct model_case *expected = account_model_case(account, reply->seen.number);
+    const char *difference = model_wire_differ(expected, &reply->seen, r->ground->contacts, false);
+    if (difference || reply->message.number == 0)
+        return difference;
+    if (reply->message.number > expected->facts.message_count)
+        return "a message that is not there yet";
+    return model_wire_differ_message(expected, reply->message.number, &reply->message, r->ground->contacts);
+}
+
+static const char *refused_otherwise(const struct replay *r, const struct model_record *record)
+{
+    static _Thread_local char text[256];
+    struct account_answer answer;
+    if (record->command.number > r->ground->account->case_count)
+        return "no such case yet";
+    account_model_peek(r->ground->account, &record->command, &answer);
+    if (answer.of_case.code == record->reply.code && strcmp(answer.of_case.reason, record->reply.reason) == 0)
+        return NULL;
+    snprintf(text, sizeof text, "should be %s %s", status_code_name(answer.of_case.code),
+             answer.of_case.reason);
+    return text;
+}
+
+static const char *fits_not(const struct replay *r, const struct model_record *record)
+{
+    if (record->reply.code != STATUS_OK)
+        return refused_otherwise(r, record);
+    if (record->repeat) {
+        struct account_answer answer;
+        account_model_peek(r->ground->account, &record->command, &answer);
+        if (!answer.repeated || answer.position != record->reply.position)
+            return "a repeated request is answered otherwise";
+    }
+    return differs_now(r, record);
+}
+
+/* The account stands still until `next`: what fits now has found its moment. */
+static const char *settle(struct replay *r, int64_t next)
+{
+    int64_t now = r->ground->account->position;
+    size_t kept = 0;
+    const char *difference = NULL;
+    for (size_t i = 0; i < r->floating_count; i++) {
+        struct model_record *record = r->floating[i];
+        const char *why = NULL;
+        if (record->low >= next || (why = fits_not(r, record)) != NULL) {
+            if (record->high < next && record->low < next && !difference)
+                difference = complain(record, why);
+            r->floating[kept++] = record;
+            continue;
+        }
+        r->counts.later += record->reply.code == STATUS_OK && !record->repeat && record->reply.position < now;
+    }
+    r->floating_count = kept;
+    return difference;
+}
+
+/* --- what was carried out ----------------------------------------------------------------------------------
+ */
+
+/* Whether the feed has at the end of the answer what the answer would put there. */
+static bool did(const struct replay *r, const struct model_record *record,
+                const struct account_answer *answer)
+{
+    const struct model_actor *asked = &record->command.actor;
+    for (int i = 0; i < answer->of_case.event_count; i++) {
+        const struct model_deed *deed =
+            &r->deeds[answer->position - answer->of_case.event_count + 1 + i - r->start];
+        if (deed->kind != answer->of_case.events[i].kind || deed->number != answer->number ||
+            deed->actor.kind != asked->kind ||
+            (asked->kind == ACTOR_KIND_AGENT && deed->actor.agent != asked->agent))
+            return false;
+    }
+    return true;
+}
+
+/* Could this one have brought the account to its position? */
+static bool leads_there(const struct replay *r, const struct model_record *record)
+{
+    const struct model_reply *reply = &record->reply;
+    struct account_answer answer;
+    if (record->command.number > r->ground->account->case_count)
+        return false;
+    account_model_peek(r->ground->account, &record->command, &answer);
+    if (answer.of_case.code != STATUS_OK || answer.repeated || answer.position != reply->position ||
+        answer.number != reply->seen.number || !did(r, record, &answer))
+        return false;
+    bool writes = record->command.verb == MODEL_ADD_MESSAGE || record->command.verb == MODEL_RECEIVE;
+    return !writes || (answer.of_case.message == reply->message.number &&
+                       reply->message.message.body == record->command.body);
+}
+
+static const char *apply(struct replay *r, struct model_record *record)
+{
+    struct account_answer answer;
+    account_model_apply(r->ground->account, &record->command, &answer);
+    record->done = true;
+    if (answer.of_case.code != STATUS_OK)
+        return complain(record, answer.of_case.reason);
+    if (answer.position != record->reply.position)
+        return complain(record, "another position");
+    if (answer.number != record->reply.seen.number)
+        return complain(record, "another case");
+    if (record->command.verb == MODEL_RECEIVE && answer.created != record->reply.created)
+        return complain(record, answer.created ? "no case_created" : "case_created");
+    if (answer.of_case.message && answer.of_case.message != record->reply.message.number)
+        return complain(record, "another message");
+    model_story_add(r->story, r->ground->account, &record->command, &answer);
+    r->floating[r->floating_count++] = record;
+    return NULL;
+}
+
+/* All that was told the same position: at most one has led there, the others changed nothing. */
+static const char *apply_group(struct replay *r, size_t from, size_t to)
+{
+    const char *difference = NULL;
+    bool led = r->ground->account->position == r->by_position[from]->reply.position;
+    for (size_t i = from; i < 2 * to - from && !led; i++) {
+        /* Of two that could have, it was the one with an etag: it could not have come later. */
+        struct model_record *record = r->by_position[i < to ? i : i - (to - from)];
+        led = (record->command.expected_version != 0) == (i < to) && leads_there(r, record);
+        if (led)
+            difference = apply(r, record);
+    }
+    if (!led)
+        return complain(r->by_position[from], "nothing leads there");
+    for (size_t i = from; i < to && !difference; i++) {
+        if (!r->by_position[i]->done)
+            difference = apply(r, r->by_position[i]);
+    }
+    return difference;
+}
+
+static const char *run(struct replay *r)
+{
+    const char *difference = settle(r, r->count ? r->by_position[0]->reply.position : INT64_MAX);
+    for (size_t from = 0, to; from < r->count && !difference; from = to) {
+        for (to = from + 1; to < r->count; to++) {
+            if (r->by_position[to]->reply.position != r->by_position[from]->reply.position)
+                break;
+        }
+        difference = apply_group(r, from, to);
+        if (!difference)
+            difference = settle(r, to < r->count ? r->by_position[to]->reply.position : INT64_MAX);
+    }
+    if (!difference && r->floating_count)
+        difference = complain(r->floating[0], fits_not(r, r->floating[0]));
+    return difference;
+}
+
+static int by_position(const void *left, const void *right)
+{
+    const struct model_record *a = *(struct model_record *const *)left,
+                              *b = *(struct model_record *const *)right;
+    return (a->reply.position > b->reply.position) - (a->reply.position < b->reply.position);
+}
+
+/* Until what position each may have happened: that of what its client was told next. */
+static void set_ends(struct model_record *records, size_t count)
+{
+    int64_t end = INT64_MAX;
+    for (size_t i = count; i-- > 0;) {
+        if (i + 1 < count && records[i].client != records[i + 1].client)
+            end = INT64_MAX;
+        records[i].high = end;
+        if (records[i].reply.code == STATUS_OK && !records[i].repeat)
+            end = records[i].reply.position;
+    }
+}
+
+const char *model_replay(const struct model_ground *ground, struct model_record *records, size_t count,
+                         struct model_story *story, struct model_replay_counts *ret_counts)
+{
+    struct replay r = {.ground = ground, .story = story, .start = ground->account->position};
+    r.by_position = calloc(count + 1, sizeof(void *));
+    r.floating = calloc(count + 1, sizeof(void *));
+    if (!r.by_position || !r.floating)
+        abort();
+    set_ends(records, count);
+    for (size_t i = 0; i < count; i++) {
+        bool refused = records[i].reply.code != STATUS_OK;
+        r.counts.refused += refused;
+        r.counts.repeated += records[i].repeat;
+        if (refused || records[i].repeat)
+            r.floating[r.floating_count++] = &records[i];
+        else
+            r.by_position[r.count++] = &records[i];
+    }
+    qsort(r.by_position, r.count, sizeof(void *), by_position);
+    int64_t last = r.count ? r.by_position[r.count - 1]->reply.position : r.start;
+    r.deeds = model_feed_deeds(ground, r.start, last);
+    const char *difference = run(&r);
+    *ret_counts = r.counts;
+    free(r.by_position);
+    free(r.floating);
+    free(r.deeds);
+    return difference;
+}

@@ -81,10 +81,10 @@ static void create_case(struct act *act)
     Casework__Cases__V1__CreateCaseRequest request = CASEWORK__CASES__V1__CREATE_CASE_REQUEST__INIT;
     Casework__Cases__V1__Case new_case = CASEWORK__CASES__V1__CASE__INIT;
     Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
-    new_case.subject = (char *)(uintptr_t) "something new";
+    new_case.subject = (char *)(uintptr_t)CHURN_TEXT;
     new_case.channel = arena_printf(act->memory, "accounts/%s/channels/desk", act->c->options.account);
     message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
-    message.body = (char *)(uintptr_t) "hello";
+    message.body = (char *)(uintptr_t)CHURN_TEXT;
     request.parent = arena_printf(act->memory, "accounts/%s", act->c->options.account);
     request.case_ = &new_case;
     request.first_message = &message;
@@ -100,7 +100,7 @@ static void write_message(struct act *act)
     message.kind = kind == 0   ? CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER
                    : kind == 1 ? CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_AGENT
                                : CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_NOTE;
-    message.body = (char *)(uintptr_t) "a word";
+    message.body = (char *)(uintptr_t)CHURN_TEXT;
     request.parent = act->name;
     request.message = &message;
     if (kind == 0)
@@ -133,7 +133,7 @@ static void update(struct act *act)
     changed.name = act->name;
     changed.labels = labels;
     changed.n_labels = below(act->c, 3);
-    changed.subject = arena_printf(act->memory, "subject %llu", (unsigned long long)below(act->c, 1000));
+    changed.subject = arena_printf(act->memory, CHURN_TEXT " %llu", (unsigned long long)below(act->c, 1000));
     mask.paths = &path;
     mask.n_paths = 1;
     request.case_ = &changed;
@@ -154,11 +154,21 @@ static void classify(struct act *act)
     send(act, CASES, "AddClassifications", &request);
 }
 
+static void merge(struct act *act, int64_t first, int64_t last)
+{
+    Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    request.source = act->name;
+    request.target = arena_printf(act->memory, "accounts/%s/cases/%lld", act->c->options.account,
+                                  (long long)(first + (int64_t)below(act->c, (uint64_t)(last - first + 1))));
+    send(act, CASES, "MergeCases", &request);
+}
+
 /* The methods that take nothing but a name have requests of one form. */
 static void step(struct act *act)
 {
-    static const char *const methods[] = {"OpenCase",   "OpenCase",   "MarkCasePending", "ResolveCase",
-                                          "ReopenCase", "DeleteCase", "UndeleteCase",    "UndeleteCase"};
+    static const char *const methods[] = {"OpenCase",     "OpenCase",     "MarkCasePending",
+                                          "ResolveCase",  "ReopenCase",   "DeleteCase",
+                                          "UndeleteCase", "UndeleteCase", "UnmergeCases"};
     const char *method = methods[below(act->c, sizeof methods / sizeof methods[0])];
     const ProtobufCMethodDescriptor *descriptor =
         protobuf_c_service_descriptor_get_method_by_name(CASES, method);
@@ -192,6 +202,8 @@ static void act_once(churn *c, arena *memory)
         update(&act);
     else if (what < 70)
         classify(&act);
+    else if (what < 72)
+        merge(&act, first, last);
     else
         step(&act);
 }

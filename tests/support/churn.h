@@ -3,7 +3,7 @@
 
 /*
  * Somebody who changes an account's cases at random: new ones, messages, statuses, owners, labels, deletions,
- * as agents and as the platform, many at once. What the rules refuse is refused.
+ * merges, as agents and as the platform, many at once. What the rules refuse is refused.
  */
 
 #include "rpc/client.h"
@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 enum { CHURN_CHANNELS_MAX = 2 };
+
+/* In every subject and every message. */
+#define CHURN_TEXT "what nobody else may read"
 
 struct churn_options {
     rpc_channel *channels[CHURN_CHANNELS_MAX]; /* replicas, in turn; the second may be NULL */

@@ -78,6 +78,15 @@ Test(case_watch, what_else_folders_ask_for)
     cr_assert_not(in_folder(FOLDER_RECENT, &facts), "never opened");
 }
 
+Test(case_watch, a_merged_case_is_in_no_folder)
+{
+    case_facts facts = facts_of(CASE_STATUS_OPEN, ANNA);
+    cr_assert(in_folder(FOLDER_ALL, &facts));
+    facts.merged_into = text("accounts/acme/cases/9");
+    for (int folder = FOLDER_ALL; folder < FOLDER_COUNT; folder++)
+        cr_assert_not(in_folder((enum case_folder)folder, &facts), "folder %d", folder);
+}
+
 Test(case_watch, recent_is_cut_by_time_and_number)
 {
     static const struct {

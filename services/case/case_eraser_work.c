@@ -193,6 +193,7 @@ static const struct pg_statement purges[] = {
     PURGE(request_ids, "", 2000),
     PURGE(outgoing, "", 2000),
     PURGE(case_merges, "", 2000),
+    PURGE(case_counts, "", 2000),
     PURGE(batch_results, "", 1000),
     PURGE(timer_steps, "", 2000),
     PURGE(tabs, "", 2000),

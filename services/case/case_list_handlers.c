@@ -21,28 +21,32 @@ static const struct pg_statement business_time = {
 };
 
 /*
- * All folders at one moment, in the order of the contract; $3: whose. The counts by status come from an index
- * alone.
+ * All folders at one moment, in the order of the contract, from counts that are kept (db/case/); $3: whose.
+ * The hour in which the 24 hours of Recent begin is counted out.
  */
 static const struct pg_statement case_count = {
     .name = "case_count",
     .sql =
-        "WITH n AS MATERIALIZED (SELECT status, count(*) AS cases FROM cases WHERE partition = $1::int2"
-        " AND account = $2::text GROUP BY status)"
-        " SELECT (SELECT sum(cases) FROM n WHERE status <= 5)::int8, (SELECT cases FROM n WHERE status = 1),"
-        " (SELECT cases FROM n WHERE status = 2), (SELECT cases FROM n WHERE status = 3),"
-        " (SELECT cases FROM n WHERE status = 4), (SELECT cases FROM n WHERE status = 5),"
-        " (SELECT cases FROM n WHERE status = 6),"
-        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND owner = $3::text AND status "
-        "<= 3),"
-        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND owner = '' AND status <= 3),"
-        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND status <> 6 AND status <= 5 "
-        "AND open_time >="
-        " (SELECT coalesce(manual_time, clock_timestamp()) - interval '24 hours' FROM suite)),"
-        " (SELECT count(*) FROM cases WHERE partition = $1 AND account = $2 AND need_reply AND status <= 4),"
-        " (SELECT count(*) FROM involved_cases i JOIN cases c ON c.partition = i.partition"
-        " AND c.account = i.account AND c.id = i.case_id WHERE i.partition = $1 AND i.account = $2"
-        " AND i.agent = $3 AND c.status <= 4 AND c.involved @> ARRAY[$3])",
+        "WITH n AS MATERIALIZED (SELECT kind, agent, slot, cases FROM case_counts WHERE partition = $1::int2"
+        " AND account = $2::text AND kind <= 4 AND agent IN ('', $3::text)),"
+        " since AS MATERIALIZED (SELECT time, floor(extract(epoch FROM time) / 3600)::int8 AS hour FROM "
+        "(SELECT"
+        " coalesce(manual_time, clock_timestamp()) - interval '24 hours' AS time FROM suite) t)"
+        " SELECT (SELECT sum(cases) FROM n WHERE kind = 1 AND slot <= 5)::int8,"
+        " (SELECT cases FROM n WHERE kind = 1 AND slot = 1), (SELECT cases FROM n WHERE kind = 1 AND slot = "
+        "2),"
+        " (SELECT cases FROM n WHERE kind = 1 AND slot = 3), (SELECT cases FROM n WHERE kind = 1 AND slot = "
+        "4),"
+        " (SELECT cases FROM n WHERE kind = 1 AND slot = 5), (SELECT cases FROM n WHERE kind = 1 AND slot = "
+        "6),"
+        " (SELECT cases FROM n WHERE kind = 2 AND agent = $3), (SELECT cases FROM n WHERE kind = 2 AND agent "
+        "= ''),"
+        " (SELECT coalesce((SELECT sum(cases) FROM case_counts WHERE partition = $1 AND account = $2"
+        " AND kind = 5 AND agent = '' AND slot > since.hour), 0) + (SELECT count(*) FROM cases WHERE "
+        "partition = $1"
+        " AND account = $2 AND status <> 6 AND status <= 5 AND open_time >= since.time"
+        " AND open_time < to_timestamp((since.hour + 1) * 3600)) FROM since)::int8,"
+        " (SELECT cases FROM n WHERE kind = 3), (SELECT cases FROM n WHERE kind = 4 AND agent = $3)",
 };
 
 /* Whose folders: the agent named, else the caller's. "" when there is none. */

@@ -106,6 +106,7 @@ struct address_entry {
 struct case_entry {
     struct entry entry; /* key: account, n = id */
     struct case_record record;
+    struct case_record stored;      /* as it was before this batch; unless inserted */
     bool wide;                      /* see struct case_change */
     int32_t last_stored;            /* number of the last message before this batch */
     int32_t first_stored_open;      /* first_open_message before this batch */

@@ -331,6 +331,7 @@ static bool load_case(struct overlay *overlay, void *entry, const pg_result *res
     found->record.channel_address = pg_get_text(result, row, CASE_COLUMN_COUNT + 1);
     found->last_stored = case_last_number(&found->record);
     found->first_stored_open = found->record.first_open_message;
+    found->stored = found->record;
     found->entry.exists = true;
     return true;
 }

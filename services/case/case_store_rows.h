@@ -56,6 +56,8 @@ bool store_write_directory(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
 bool store_write_cases(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
+bool store_write_counts(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
 bool store_write_outgoing(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
 

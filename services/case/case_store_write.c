@@ -267,7 +267,7 @@ bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
 {
     bool written = store_write_erased_first(overlay, batch, err) &&
                    store_write_directory(overlay, batch, err) && store_write_cases(overlay, batch, err) &&
-                   write_message_states(overlay, batch, err) &&
+                   store_write_counts(overlay, batch, err) && write_message_states(overlay, batch, err) &&
                    store_write_left_copies(overlay, batch, err) && write_message_rows(overlay, batch, err) &&
                    store_write_merges(overlay, batch, err) && store_write_outgoing(overlay, batch, err) &&
                    write_external_rows(overlay, batch, err) && write_request_rows(overlay, batch, err) &&

@@ -84,8 +84,6 @@ bool watch_filter_matches(const struct watch_filter *filter, const struct watch_
 {
     if (filter->case_id)
         return filter->case_id == case_id;
-    if (*facts->merged_into) /* it is in no list */
-        return false;
     if (!in_folder(filter, cut, case_id, facts) || !is_any_or(filter->owner, facts->owner) ||
         !is_any_or(filter->contact, facts->contact) || !is_any_or(filter->channel, facts->channel))
         return false;

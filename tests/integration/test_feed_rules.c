@@ -71,7 +71,7 @@ struct reader {
     int64_t at[FEED_PARTITIONS];
     int64_t versions[ACCOUNTS][CASES_MAX];
     int64_t events, snapshot_cases, connections;
-    char failure[256];
+    char failure[1024];
 };
 
 static _Atomic bool all_done;

@@ -1,6 +1,7 @@
 /* One change for many cases: one command, so one transaction. Each case is done or refused for itself. */
 
 #include "case/case_batch_run.h"
+#include "case/case_overlay_session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +9,14 @@
 
 static void many_gather(struct overlay *overlay, const struct case_command *command)
 {
-    for (size_t i = 0; i < command->many.count; i++) {
-        if (command->many.targets[i].case_id != 0)
-            overlay_case(overlay, command->account, command->many.targets[i].case_id);
-    }
     const struct case_act *act = &command->many.act;
+    for (size_t i = 0; i < command->many.count; i++) {
+        if (command->many.targets[i].case_id == 0)
+            continue;
+        overlay_case(overlay, command->account, command->many.targets[i].case_id);
+        if (act->kind == CASE_ACT_UNDELETE)
+            overlay_case_tabs(overlay, command->account, command->many.targets[i].case_id);
+    }
     if (act->kind == CASE_ACT_ASSIGN && act->owner[0] != '\0')
         overlay_agent(overlay, command->account, act->owner);
     if (command->request_id[0] != '\0')
@@ -46,7 +50,9 @@ static bool change_one(struct overlay *overlay, struct case_command *command, st
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
     case_change_begin(&change, &entry->record);
-    if (case_rules_apply(&context, &command->many.act, &change, refusal))
+    const struct case_act *act = &command->many.act;
+    if (case_rules_apply(&context, act, &change, refusal) &&
+        (act->kind != CASE_ACT_UNDELETE || batch_settle_lock(overlay, &context, entry, &change, refusal)))
         return batch_apply(overlay, entry, &change, err) && snapshot(overlay, target, entry, err);
     if (refusal->code != STATUS_RESOURCE_EXHAUSTED)
         return true;

@@ -1,6 +1,7 @@
 /* Merging cases, and undoing it, on the overlay. */
 
 #include "case/case_batch_run.h"
+#include "case/case_overlay_session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,7 @@ const struct method_ops case_merge_ops = {merge_gather, merge_run};
 static void unmerge_gather(struct overlay *overlay, const struct case_command *command)
 {
     overlay_case(overlay, command->account, command->merge.source);
+    overlay_case_tabs(overlay, command->account, command->merge.source);
     overlay_conversation(overlay, command->account, command->merge.source);
 }
 
@@ -226,6 +228,7 @@ static bool undo(struct overlay *overlay, struct case_command *command, struct c
         !standing(overlay, target, &merges, &merge_count, err) ||
         !case_rules_unmerge(&context, &source->record, command->merge.expected_source, &target->record,
                             &of_source, &of_target, merges, merge_count, &change, err) ||
+        !batch_settle_lock(overlay, &context, source, &change.source, err) ||
         !batch_apply(overlay, target, &change.target, err) ||
         !batch_apply(overlay, source, &change.source, err) ||
         !remove_copies(overlay, target, source->record.id, err))

@@ -156,6 +156,21 @@ bool session_lease_holds(struct session *session);
 char *session_case_name(const struct session *session, int64_t case_id, char name[NAME_SIZE]);
 char *session_agent_name(const struct session *session, const char *agent, char name[NAME_SIZE]);
 
+/* --- answers (case_session_tell.c); with the lock held
+ * ------------------------------------------------------
+ */
+
+void session_token_binding(const struct session *session, char binding[NAME_SIZE]);
+void session_tell_welcome(struct session *session, bool resumed, arena *memory);
+
+/* The tab as the lane has opened it: from its place in the feed on it is told what is new. */
+void session_take_tab(struct session *session, const struct tab_answer *answer, int64_t position,
+                      arena *memory);
+void session_tell_closed(struct session *session, int64_t case_id);
+
+/* `case_name` where there is no case_id. */
+void session_tell_refused(struct session *session, int64_t case_id, const char *case_name, const error *err);
+
 /* --- what is told of locks (case_session_news.c); with the lock held ---------------------------------------
  */
 
@@ -174,6 +189,9 @@ void session_detach(struct session *session);
 
 /* Ends a session whose time is over, wherever it was served. Without the lock. */
 void hub_expire(struct case_sessions *hub, const char *account, const char *id);
+
+/* With the lock held: a session that is this host's by the books, and that nobody knows here, is let go. */
+void hub_detach_orphan(struct case_sessions *hub, const char *account, const char *id, int64_t stream);
 
 /* --- presence (case_session_presence.c); with the lock held
  * --------------------------------------------------

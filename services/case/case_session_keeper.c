@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define TIMEOUT_US (2 * CLOCK_SECOND)
-#define PURGE_EVERY_US CLOCK_MINUTE
+#define LOOK_AROUND_EVERY_US CLOCK_MINUTE
 
 /*
  * Who has just come back, or was stopped, knows nothing of others: they get this long to say that they are
@@ -55,6 +55,16 @@ static const struct pg_statement purge_hosts = {
            " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.partition = h.partition AND s.host = h.host)",
 };
 
+/*
+ * Sessions that are this replica's by the books, and have been for longer than any command takes: one whose
+ * attaching had an unknown outcome may be among them that nobody knows here.
+ */
+static const struct pg_statement own_by_the_books = {
+    .name = "session_own",
+    .sql = "SELECT partition, account, session, stream FROM sessions WHERE partition = ANY ($1::int2[])"
+           " AND host = $2::text AND expire_time < clock_timestamp() - interval '2 minutes'",
+};
+
 /* $1 to $3: sessions that this replica believes to have in one partition. */
 static const struct pg_statement still_there = {
     .name = "session_still_there",
@@ -69,7 +79,7 @@ struct keeper {
     pg_conn *conn;
     arena *memory;
     bool failing;
-    int64_t last_us, steady_since_us, purged_us;
+    int64_t last_us, steady_since_us, looked_us;
 };
 
 static bool connect(struct keeper *k, error *err)
@@ -184,6 +194,43 @@ static bool partitions_served(struct case_sessions *hub, pg_array *partitions)
     return any;
 }
 
+static bool find_orphans(struct keeper *k, const pg_params *served, error *err)
+{
+    struct case_sessions *hub = k->hub;
+    pg_result *books;
+    if (!pg_query(k->conn, &own_by_the_books, served, clock_monotonic_us() + TIMEOUT_US, &books, err))
+        return false;
+    pthread_mutex_lock(&hub->lock);
+    for (int row = 0; row < pg_rows(books); row++) {
+        const char *account = pg_get_text(books, row, 1), *id = pg_get_text(books, row, 2);
+        if (!hub_find_session(hub, (int)pg_get_int(books, row, 0), account, id))
+            hub_detach_orphan(hub, account, id, pg_get_int(books, row, 3));
+    }
+    pthread_mutex_unlock(&hub->lock);
+    pg_result_free(books);
+    return true;
+}
+
+/* Now and then, what should not be needed: the books are compared with what is served here, both ways. */
+static bool look_around(struct keeper *k, error *err)
+{
+    struct case_sessions *hub = k->hub;
+    pg_params served;
+    pg_params_init(&served, k->memory);
+    bool any = partitions_served(hub, pg_add_array(&served, PG_INT2));
+    pg_add_text(&served, hub->host);
+    if (any && !find_orphans(k, &served, err))
+        return false;
+    for (int p = 0; p < FEED_PARTITIONS; p++) {
+        pthread_mutex_lock(&hub->lock);
+        bool serves = hub->partitions[p].session_count > 0;
+        pthread_mutex_unlock(&hub->lock);
+        if (serves && !look_for_losses(k, p, err))
+            return false;
+    }
+    return pg_query(k->conn, &purge_hosts, NULL, clock_monotonic_us() + TIMEOUT_US, NULL, err);
+}
+
 static bool send_round(struct keeper *k, bool look, bool takes, pg_result **results, size_t *ret_count,
                        bool *ret_beats, error *err)
 {
@@ -219,11 +266,10 @@ static bool run_round(struct keeper *k, error *err)
     }
     for (size_t i = 0; i < count; i++)
         pg_result_free(results[i]);
-    if (good && now - k->purged_us >= PURGE_EVERY_US) {
-        k->purged_us = now;
-        return pg_query(k->conn, &purge_hosts, NULL, now + TIMEOUT_US, NULL, err);
-    }
-    return good;
+    if (!good || now - k->looked_us < LOOK_AROUND_EVERY_US)
+        return good;
+    k->looked_us = now;
+    return look_around(k, err);
 }
 
 /* Those that could not be handed in when their streams ended. */

@@ -26,6 +26,8 @@ struct session_command {
     char id[SESSION_ID_SIZE], fresh[SESSION_ID_SIZE];
 };
 
+enum { VIEWING = CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_VIEWING };
+
 typedef void finished(struct pg_command *lane);
 
 static struct session_command *new_command(struct case_sessions *hub, enum case_method method,
@@ -125,6 +127,22 @@ void session_detach(struct session *session)
         remember_detach(session);
 }
 
+static void orphan_done(struct pg_command *lane)
+{
+    free_command((struct session_command *)lane); /* if it was not done, the next look finds it again */
+}
+
+void hub_detach_orphan(struct case_sessions *hub, const char *account, const char *id, int64_t stream)
+{
+    error err;
+    struct session_command *c = new_command(hub, CASE_METHOD_DETACH_SESSION, account, id, orphan_done);
+    if (!c)
+        return;
+    c->command.session.stream = stream;
+    if (!submit(c, &err))
+        log_warn("a session cannot be let go", LOG_TEXT("error", err.message));
+}
+
 /* With the lock held: the stream is over, and no command is under way. */
 static void leave(struct session *session)
 {
@@ -166,124 +184,6 @@ void hub_expire(struct case_sessions *hub, const char *account, const char *id)
         atomic_fetch_sub(&hub->expiring, 1); /* the next look finds it again */
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------
- */
-
-static void tell_welcome(struct session *session, bool resumed, arena *memory)
-{
-    char binding[ACCOUNT_ID_SIZE + AGENT_ID_SIZE + 16];
-    Casework__Cases__V1__AttachResponse__Welcome welcome =
-        CASEWORK__CASES__V1__ATTACH_RESPONSE__WELCOME__INIT;
-    attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
-    snprintf(binding, sizeof binding, "session %s %s", session->account, session->agent);
-    char *token = wire_token_seal(memory, session->id, strlen(session->id), binding);
-    welcome.session = session->id;
-    welcome.resume_token = token ? token : (char *)(uintptr_t) "";
-    welcome.resumed = resumed;
-    response.response_case = CASEWORK__CASES__V1__ATTACH_RESPONSE__RESPONSE_WELCOME;
-    response.welcome = &welcome;
-    session_tell(session, &response);
-}
-
-/* All that are known to have the case open but the session itself. */
-static bool list_viewers(const struct session *session, const struct watched_case *watched, arena *memory,
-                         Casework__Cases__V1__AttachResponse__TabOpened *opened)
-{
-    opened->viewers = arena_calloc(memory, watched->viewer_count + 1, sizeof(void *));
-    for (size_t i = 0; opened->viewers && i < watched->viewer_count; i++) {
-        struct viewer *viewer = &watched->viewers[i];
-        if (strcmp(viewer->session, session->id) == 0)
-            continue;
-        Casework__Cases__V1__Viewer *told = arena_alloc(memory, sizeof *told);
-        char *agent = arena_alloc(memory, NAME_SIZE);
-        if (!told || !agent)
-            return false;
-        casework__cases__v1__viewer__init(told);
-        told->agent = session_agent_name(session, viewer->agent, agent);
-        told->kind = (Casework__Cases__V1__ActivityKind)viewer->kind;
-        told->session = viewer->session;
-        opened->viewers[opened->n_viewers++] = told;
-    }
-    return opened->viewers != NULL;
-}
-
-static void tell_opened(struct session_tab *tab, const struct case_record *record, arena *memory)
-{
-    struct session *session = tab->session;
-    char name[NAME_SIZE], holder[NAME_SIZE];
-    Casework__Cases__V1__Lock lock = CASEWORK__CASES__V1__LOCK__INIT;
-    Casework__Cases__V1__AttachResponse__TabOpened opened =
-        CASEWORK__CASES__V1__ATTACH_RESPONSE__TAB_OPENED__INIT;
-    attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
-    opened.case_ = session_case_name(session, record->id, name);
-    opened.need_reply = record->need_reply;
-    opened.position = tab->told_to;
-    if (record->lock_session[0]) {
-        lock.agent = session_agent_name(session, record->lock_agent, holder);
-        lock.token = record->lock_token;
-        lock.acquire_time = wire_timestamp(memory, record->lock_time);
-        opened.lock = &lock;
-    }
-    response.response_case = CASEWORK__CASES__V1__ATTACH_RESPONSE__RESPONSE_TAB_OPENED;
-    response.tab_opened = &opened;
-    if (!list_viewers(session, tab->of, memory, &opened)) {
-        session_fail(session, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
-        return;
-    }
-    bool holds = strcmp(record->lock_session, session->id) == 0;
-    tab->holds = 0;
-    if (holds && !session_lease_holds(session))
-        return;
-    session_tell(session, &response);
-    if (holds)
-        session_tell_granted(tab, record->lock_token);
-}
-
-enum { VIEWING = CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_VIEWING };
-
-/* The tab as the lane has opened it: from its place in the feed on it is told what is new. */
-static void take_tab(struct session *session, const struct tab_answer *answer, int64_t position,
-                     arena *memory)
-{
-    struct case_sessions *hub = session->hub;
-    bool is_known = hub_find_case(hub, session->partition, session->account, answer->record->id) != NULL;
-    bool is_new = !is_known || !hub_find_tab(session, answer->record->id);
-    struct session_tab *tab = hub_open_tab(session, answer->record->id, position);
-    if (!tab) {
-        session_fail(session, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
-        return;
-    }
-    for (size_t i = 0; i < answer->viewer_count; i++) {
-        const struct case_tab *viewer = &answer->viewers[i];
-        bool is_told = strcmp(viewer->session, session->id) == 0;
-        for (size_t k = 0; k < tab->of->viewer_count && !is_told; k++)
-            is_told = strcmp(tab->of->viewers[k].session, viewer->session) == 0;
-        if (!is_told)
-            hub_presence(tab->of, viewer->session, viewer->agent, VIEWING, false);
-    }
-    if (is_new)
-        hub_tell_presence(hub, session->partition, session->account, tab->of->id, session->id, session->agent,
-                          VIEWING);
-    if (!is_known)
-        hub_ask_presence(hub, tab->of);
-    tell_opened(tab, answer->record, memory);
-}
-
-static void tell_refused(struct session *session, int64_t case_id, const char *case_name, const error *err)
-{
-    char name[NAME_SIZE];
-    Casework__Cases__V1__AttachResponse__Refused refused =
-        CASEWORK__CASES__V1__ATTACH_RESPONSE__REFUSED__INIT;
-    attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
-    refused.case_ = case_id ? session_case_name(session, case_id, name) : (char *)(uintptr_t)case_name;
-    refused.code = (int32_t)err->code;
-    refused.reason = (char *)(uintptr_t)err->reason;
-    refused.message = (char *)(uintptr_t)err->message;
-    response.response_case = CASEWORK__CASES__V1__ATTACH_RESPONSE__RESPONSE_REFUSED;
-    response.refused = &refused;
-    session_tell(session, &response);
-}
-
 /* --- hello ------------------------------------------------------------------------------------------------
  */
 
@@ -317,9 +217,9 @@ static void take_session(struct session *session, const struct case_answer *answ
     if (!push_aside(session))
         return;
     hub_register(session);
-    tell_welcome(session, own->resumed, memory);
+    session_tell_welcome(session, own->resumed, memory);
     for (size_t i = 0; i < own->tab_count; i++)
-        take_tab(session, &own->tabs[i], answer->position, memory);
+        session_take_tab(session, &own->tabs[i], answer->position, memory);
 }
 
 static void end_command(struct session_command *c, arena *memory)
@@ -395,13 +295,13 @@ static bool who_is_it(rpc_call *call, const char *named, struct session *session
 static bool read_token(rpc_call *call, const struct session *session, const char *token,
                        char id[SESSION_ID_SIZE], error *err)
 {
-    char binding[ACCOUNT_ID_SIZE + AGENT_ID_SIZE + 16];
+    char binding[NAME_SIZE];
     void *payload;
     size_t length;
     id[0] = '\0';
     if (!token[0])
         return true;
-    snprintf(binding, sizeof binding, "session %s %s", session->account, session->agent);
+    session_token_binding(session, binding);
     if (!wire_token_open(rpc_call_arena(call), token, binding, &payload, &length) ||
         length >= SESSION_ID_SIZE) {
         error_bad_field(err, "hello.resume_token", "is not a token that this agent was given");
@@ -463,7 +363,7 @@ static void refused(struct session_command *c)
         session_fail(c->session, STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN",
                      "what became of the request is not known; who resumes the session hears it");
     } else {
-        tell_refused(c->session, c->command.session.case_id, "", err);
+        session_tell_refused(c->session, c->command.session.case_id, "", err);
     }
 }
 
@@ -475,22 +375,10 @@ static void open_done(struct pg_command *lane)
     if (lane->outcome.code != STATUS_OK)
         refused(c);
     else if (c->session->registered && memory)
-        take_tab(c->session, &answer->session->tabs[0], answer->position, memory);
+        session_take_tab(c->session, &answer->session->tabs[0], answer->position, memory);
     if (c->session->over)
         leave(c->session);
     end_command(c, memory);
-}
-
-static void tell_closed(struct session *session, int64_t case_id)
-{
-    char name[NAME_SIZE];
-    Casework__Cases__V1__AttachResponse__TabClosed closed =
-        CASEWORK__CASES__V1__ATTACH_RESPONSE__TAB_CLOSED__INIT;
-    attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
-    closed.case_ = session_case_name(session, case_id, name);
-    response.response_case = CASEWORK__CASES__V1__ATTACH_RESPONSE__RESPONSE_TAB_CLOSED;
-    response.tab_closed = &closed;
-    session_tell(session, &response);
 }
 
 static void close_done(struct pg_command *lane)
@@ -507,7 +395,7 @@ static void close_done(struct pg_command *lane)
             hub_close_tab(tab);
         hub_tell_presence(session->hub, session->partition, session->account, case_id, session->id,
                           session->agent, 0);
-        tell_closed(session, case_id);
+        session_tell_closed(session, case_id);
     }
     if (session->over)
         leave(session);
@@ -614,7 +502,7 @@ static void on_request(struct case_sessions *hub, rpc_call *call, struct session
     }
     pthread_mutex_lock(&hub->lock);
     if (!obey(memory, session, request, &name, &coming, &err))
-        tell_refused(session, 0, name, &err);
+        session_tell_refused(session, 0, name, &err);
     pthread_mutex_unlock(&hub->lock);
     arena_free(memory);
     if (!coming)

@@ -7,46 +7,41 @@
 /* A session is gone by the database's real clock, looked at behind the lock of the partition. */
 const struct pg_statement case_store_read_sessions = {
     .name = "case_sessions",
-    .sql = "SELECT s.agent, s.host, s.stream, a.session_grace,"
-           " CASE WHEN s.host = '' THEN s.expire_time"
-           " ELSE coalesce((SELECT h.seen_time FROM session_hosts h WHERE h.partition = s.partition"
-           " AND h.host = s.host), '-infinity') + " SESSION_HOST_LEASE_SQL
-           " + a.session_grace * interval '1 microsecond' END <= clock_timestamp(),"
-           " (SELECT count(*) FROM tabs t WHERE t.partition = s.partition AND t.account = s.account"
-           " AND t.session = s.session), k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
-           "session, ord),"
-           " LATERAL (SELECT * FROM sessions t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.session = k.session LIMIT 1) s,"
-           " LATERAL (SELECT t.session_grace FROM accounts t WHERE t.partition = s.partition"
-           " AND t.account = s.account LIMIT 1) a",
+    .sql = "SELECT s.agent, s.host, s.stream, a.session_grace, CASE WHEN s.host = '' THEN"
+           " s.expire_time ELSE coalesce((SELECT h.seen_time FROM session_hosts h WHERE h.partition"
+           " = s.partition AND h.host = s.host), '-infinity') + " SESSION_HOST_LEASE_SQL
+           " + a.session_grace * interval '1 microsecond' END <= clock_timestamp(), (SELECT count(*)"
+           " FROM tabs t WHERE t.partition = s.partition AND t.account = s.account AND t.session ="
+           " s.session), k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account,"
+           " session, ord), LATERAL (SELECT * FROM sessions t WHERE t.partition = k.partition AND"
+           " t.account = k.account AND t.session = k.session LIMIT 1) s, LATERAL (SELECT"
+           " t.session_grace FROM accounts t WHERE t.partition = s.partition AND t.account ="
+           " s.account LIMIT 1) a",
 };
 
 const struct pg_statement case_store_read_session_tabs = {
     .name = "case_session_tabs",
-    .sql = "SELECT s.case_id, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, "
-           "session, ord),"
-           " LATERAL (SELECT t.case_id FROM tabs t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.session = k.session ORDER BY t.number) s",
+    .sql = "SELECT s.case_id, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account,"
+           " session, ord), LATERAL (SELECT t.case_id FROM tabs t WHERE t.partition = k.partition"
+           " AND t.account = k.account AND t.session = k.session ORDER BY t.number) s",
 };
 
 const struct pg_statement case_store_read_agent_sessions = {
     .name = "case_agent_sessions",
-    .sql = "SELECT s.session, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY AS k(partition, account, agent, "
-           "ord),"
-           " LATERAL (SELECT t.session FROM sessions t WHERE t.partition = k.partition"
-           " AND t.account = k.account AND t.agent = k.agent) s",
+    .sql = "SELECT s.session, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account, agent,"
+           " ord), LATERAL (SELECT t.session FROM sessions t WHERE t.partition = k.partition AND"
+           " t.account = k.account AND t.agent = k.agent) s",
 };
 
 const struct pg_statement case_store_read_case_tabs = {
     .name = "case_case_tabs",
-    .sql = "SELECT s.session, s.agent, s.wait, s.open_time, k.ord"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[]) WITH ORDINALITY AS k(partition, account, "
-           "case_id, ord),"
-           " LATERAL (SELECT * FROM tabs t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.case_id = k.case_id) s",
+    .sql = "SELECT s.session, s.agent, s.wait, s.open_time, k.ord FROM (SELECT unnest($1::int2[]),"
+           " unnest($2::text[]), unnest($3::int8[]), generate_subscripts($1::int2[], 1)) AS"
+           " k(partition, account, case_id, ord), LATERAL (SELECT * FROM tabs t WHERE t.partition ="
+           " k.partition AND t.account = k.account AND t.case_id = k.case_id) s",
 };
 
 bool case_store_load_session(struct overlay *overlay, void *entry, const pg_result *result, int row,
@@ -102,52 +97,53 @@ bool case_store_load_case_tab(struct overlay *overlay, void *entry, const pg_res
 
 static const struct pg_statement write_hosts = {
     .name = "case_write_hosts",
-    .sql = "INSERT INTO session_hosts (partition, host, seen_time)"
-           " SELECT d.partition, d.host, clock_timestamp() FROM (SELECT DISTINCT u.partition, u.host"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) AS u(partition, account, host)) d"
-           " ON CONFLICT (partition, host) DO UPDATE SET seen_time = excluded.seen_time",
+    .sql = "INSERT INTO session_hosts (partition, host, seen_time) SELECT d.partition, d.host,"
+           " clock_timestamp() FROM (SELECT DISTINCT u.partition, u.host FROM (SELECT"
+           " unnest($1::int2[]), unnest($2::text[]), unnest($3::text[])) AS u(partition, account,"
+           " host)) d ON CONFLICT (partition, host) DO UPDATE SET seen_time = excluded.seen_time",
 };
 
 static const struct pg_statement write_losses = {
     .name = "case_write_losses",
     .sql = "UPDATE session_hosts h SET losses = losses + 1 FROM (SELECT DISTINCT u.partition, u.host"
-           " FROM unnest($1::int2[], $2::text[], $3::text[]) AS u(partition, account, host)) u"
-           " WHERE h.partition = u.partition AND h.host = u.host",
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[])) AS"
+           " u(partition, account, host)) u WHERE h.partition = u.partition AND h.host = u.host",
 };
 
 static const struct pg_statement write_sessions = {
     .name = "case_write_sessions",
     .sql = "INSERT INTO sessions (partition, account, session, agent, host, stream, expire_time)"
-           " SELECT partition, account, session, agent, host, stream,"
-           " clock_timestamp() + grace * interval '1 microsecond'"
-           " FROM unnest($1::int2[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[])"
-           " AS u(partition, account, session, agent, host, stream, grace)"
-           " ON CONFLICT (partition, account, session) DO UPDATE SET host = excluded.host,"
-           " stream = excluded.stream, expire_time = excluded.expire_time",
+           " SELECT partition, account, session, agent, host, stream, clock_timestamp() + grace *"
+           " interval '1 microsecond' FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::int8[]),"
+           " unnest($7::int8[])) AS u(partition, account, session, agent, host, stream, grace) ON"
+           " CONFLICT (partition, account, session) DO UPDATE SET host = excluded.host, stream ="
+           " excluded.stream, expire_time = excluded.expire_time",
 };
 
 static const struct pg_statement delete_sessions = {
     .name = "case_delete_sessions",
-    .sql = "DELETE FROM sessions s USING unnest($1::int2[], $2::text[], $3::text[])"
-           " AS u(partition, account, session)"
-           " WHERE s.partition = u.partition AND s.account = u.account AND s.session = u.session",
+    .sql = "DELETE FROM sessions s USING (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::text[])) AS u(partition, account, session) WHERE s.partition = u.partition"
+           " AND s.account = u.account AND s.session = u.session",
 };
 
 static const struct pg_statement write_tabs = {
     .name = "case_write_tabs",
-    .sql = "INSERT INTO tabs (partition, account, case_id, session, agent, wait, open_time)"
-           " SELECT partition, account, case_id, session, agent, wait, open_time"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[],"
-           " $7::timestamptz[]) AS u(partition, account, case_id, session, agent, wait, open_time)"
-           " ON CONFLICT (partition, account, case_id, session) DO UPDATE SET wait = excluded.wait,"
-           " open_time = excluded.open_time",
+    .sql = "INSERT INTO tabs (partition, account, case_id, session, agent, wait, open_time) SELECT"
+           " partition, account, case_id, session, agent, wait, open_time FROM (SELECT"
+           " unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::text[]),"
+           " unnest($5::text[]), unnest($6::int8[]), unnest($7::timestamptz[])) AS u(partition,"
+           " account, case_id, session, agent, wait, open_time) ON CONFLICT (partition, account,"
+           " case_id, session) DO UPDATE SET wait = excluded.wait, open_time = excluded.open_time",
 };
 
 static const struct pg_statement delete_tabs = {
     .name = "case_delete_tabs",
-    .sql = "DELETE FROM tabs t USING unnest($1::int2[], $2::text[], $3::int8[], $4::text[])"
-           " AS u(partition, account, case_id, session) WHERE t.partition = u.partition"
-           " AND t.account = u.account AND t.case_id = u.case_id AND t.session = u.session",
+    .sql = "DELETE FROM tabs t USING (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::int8[]), unnest($4::text[])) AS u(partition, account, case_id, session)"
+           " WHERE t.partition = u.partition AND t.account = u.account AND t.case_id = u.case_id AND"
+           " t.session = u.session",
 };
 
 static bool is_touched(const struct session_entry *session)

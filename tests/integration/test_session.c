@@ -171,3 +171,386 @@ Test(session, activity_is_told_to_the_others_and_dies_with_the_tab)
     seen = session_client_await(&bert, SESSION_NEWS(ACTIVITY), name, SOON);
     cr_assert_eq(seen->activity->kind, CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_UNSPECIFIED);
 }
+
+static void expect_refused(struct session_client *c, const char *name, enum status_code code,
+                           const char *reason)
+{
+    session_news *news = session_client_await(c, SESSION_NEWS(REFUSED), name, SOON);
+    cr_assert(news, "%s is refused", name);
+    cr_assert_eq(news->refused->code, (int)code, "%s: %d %s", name, news->refused->code,
+                 news->refused->message);
+    cr_assert_str_eq(news->refused->reason, reason);
+}
+
+Test(session, what_cannot_be_opened_is_refused_and_the_session_goes_on)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    case_replicas_account(&r, "other", GRACE, "anna");
+    const char *foreign = case_replicas_case(&r, "other");
+    attach(&anna, 0, "anna");
+    cr_assert(session_client_open(&anna, "accounts/acme/cases/999"));
+    expect_refused(&anna, "accounts/acme/cases/999", STATUS_NOT_FOUND, "NOT_FOUND");
+    cr_assert(session_client_open(&anna, foreign));
+    expect_refused(&anna, foreign, STATUS_NOT_FOUND, "NOT_FOUND");
+    cr_assert(session_client_open(&anna, "accounts/acme/cases/x"));
+    expect_refused(&anna, "accounts/acme/cases/x", STATUS_INVALID_ARGUMENT, "NOT_A_NUMBER");
+    cr_assert(session_client_activity(&anna, name, CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_TYPING));
+    expect_refused(&anna, name, STATUS_FAILED_PRECONDITION, "NO_TAB");
+    cr_assert(session_client_close(&anna, name));
+    cr_assert(session_client_await(&anna, SESSION_NEWS(TAB_CLOSED), name, SOON), "not open: all the same");
+    open_tab(&anna, name);
+    await_grant(&anna, name);
+    cr_assert_str_eq(open_tab(&anna, name)->lock->agent, ANNA, "open already: as if it were new");
+    await_grant(&anna, name);
+}
+
+static void expect_no_session(const char *account, const char *agent, const char *token,
+                              enum status_code code, const char *reason)
+{
+    struct session_client c;
+    error err = {0};
+    cr_assert_not(session_client_try(&c, r.channels[0], account, agent, token, &err));
+    cr_assert_eq(err.code, code, "%s: %s", agent, err.message);
+    cr_assert_str_eq(err.reason, reason);
+}
+
+Test(session, who_may_attach)
+{
+    expect_no_session("acme", "nobody", NULL, STATUS_PERMISSION_DENIED, "AGENT_UNKNOWN");
+    expect_no_session("nowhere", "anna", NULL, STATUS_NOT_FOUND, "NOT_FOUND");
+    attach(&anna, 0, "anna");
+    for (char *c = anna.token; *c; c++) {
+        char former = *c;
+        *c = former == 'A' ? 'B' : 'A';
+        expect_no_session("acme", "anna", anna.token, STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
+        *c = former;
+    }
+    expect_no_session("acme", "bert", anna.token, STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
+    struct session_client second;
+    session_client_attach(&second, r.channels[0], "acme", "anna", anna.token);
+    cr_assert(second.resumed);
+    cr_assert_str_eq(second.session, anna.session);
+    session_client_break(&second);
+}
+
+Test(session, a_hello_must_come_first_and_once)
+{
+    const struct rpc_client_options options = {.timeout_us = SOON, .agent = "anna"};
+    Casework__Cases__V1__AttachRequest__LogOut log_out = CASEWORK__CASES__V1__ATTACH_REQUEST__LOG_OUT__INIT;
+    Casework__Cases__V1__AttachRequest request = CASEWORK__CASES__V1__ATTACH_REQUEST__INIT;
+    ProtobufCMessage *message;
+    rpc_stream *stream;
+    error err;
+    request.request_case = CASEWORK__CASES__V1__ATTACH_REQUEST__REQUEST_LOG_OUT;
+    request.log_out = &log_out;
+    cr_assert(rpc_stream_open(r.channels[0], SESSIONS, "Attach", &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    cr_assert_eq(rpc_stream_read(stream, SOON, r.memory, &message, &err), RPC_READ_FAILED);
+    cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
+    rpc_stream_free(stream);
+    Casework__Cases__V1__AttachRequest__Hello hello = CASEWORK__CASES__V1__ATTACH_REQUEST__HELLO__INIT;
+    hello.agent = (char *)(uintptr_t)ANNA;
+    attach(&anna, 0, "anna");
+    request.request_case = CASEWORK__CASES__V1__ATTACH_REQUEST__REQUEST_HELLO;
+    request.hello = &hello;
+    cr_assert(rpc_stream_write(anna.stream, &request.base));
+    cr_assert(session_client_await_end(&anna, SOON));
+    cr_assert_eq(anna.end.code, STATUS_INVALID_ARGUMENT);
+}
+
+static bool break_lock(const char *name, int64_t token, const char *agent, error *ret_err)
+{
+    Casework__Cases__V1__BreakCaseLockRequest request = CASEWORK__CASES__V1__BREAK_CASE_LOCK_REQUEST__INIT;
+    void *response;
+    request.name = (char *)(uintptr_t)name;
+    request.token = token;
+    return case_replicas_try(&r, 0, CASES, "BreakCaseLock", &request, agent, NULL, &response, ret_err);
+}
+
+Test(session, an_admin_breaks_a_lock_and_the_former_holder_waits_last)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    error err = {0};
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    cr_assert_not(break_lock(name, 0, "bert", &err));
+    cr_assert_eq(err.code, STATUS_PERMISSION_DENIED);
+    cr_assert_not(break_lock(name, token + 1, "boss", &err));
+    cr_assert_str_eq(err.reason, "LOCK_CHANGED");
+    cr_assert(break_lock(name, token, "boss", &err), "%s", err.message);
+    session_news *lost = session_client_await(&anna, SESSION_NEWS(LOCK_LOST), name, SOON);
+    cr_assert_eq(lost->lock_lost->reason, CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_BROKEN);
+    cr_assert_null(get(name)->lock, "nobody else waits");
+    expect_write(0, name, "boss", NULL);
+    open_tab(&bert, name);
+    cr_assert_eq(await_grant(&bert, name), token + 1);
+    session_news *held = session_client_await(&anna, SESSION_NEWS(LOCK_HELD), name, SOON);
+    cr_assert_str_eq(held->lock_held->agent, BERT);
+    cr_assert(break_lock(name, 0, "boss", &err));
+    cr_assert_eq(await_grant(&anna, name), token + 2);
+    cr_assert(session_client_await(&bert, SESSION_NEWS(LOCK_LOST), name, SOON));
+}
+
+static void step(const char *method, const char *name, const ProtobufCMessageDescriptor *type,
+                 const char *agent)
+{
+    ProtobufCMessage *request = arena_calloc(r.memory, 1, type->sizeof_message);
+    protobuf_c_message_init(type, request);
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(type, "name");
+    memcpy((char *)request + field->offset, &name, sizeof name);
+    case_replicas_call(&r, 0, CASES, method, request, agent);
+}
+
+Test(session, a_deleted_case_has_no_lock_until_it_comes_back)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    await_grant(&anna, name);
+    step("DeleteCase", name, &casework__cases__v1__delete_case_request__descriptor, "anna");
+    session_news *lost = session_client_await(&anna, SESSION_NEWS(LOCK_LOST), name, SOON);
+    cr_assert_eq(lost->lock_lost->reason, CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_CASE_GONE);
+    cr_assert_null(open_tab(&bert, name)->lock, "readable only");
+    step("UndeleteCase", name, &casework__cases__v1__undelete_case_request__descriptor, "bert");
+    cr_assert_gt(await_grant(&anna, name), 1);
+    session_news *held = session_client_await(&bert, SESSION_NEWS(LOCK_HELD), name, SOON);
+    cr_assert_str_eq(held->lock_held->agent, ANNA);
+}
+
+static Casework__Cases__V1__ListTabsResponse *list_tabs(unsigned replica, int32_t size, char *token)
+{
+    Casework__Cases__V1__ListTabsRequest request = CASEWORK__CASES__V1__LIST_TABS_REQUEST__INIT;
+    request.parent = (char *)(uintptr_t)ANNA;
+    request.page_size = size;
+    request.page_token = token;
+    return case_replicas_call(&r, replica, SESSIONS, "ListTabs", &request, "anna");
+}
+
+Test(session, tabs_are_listed_in_the_order_of_their_opening)
+{
+    const char *names[5];
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    for (int i = 0; i < 5; i++)
+        names[i] = case_replicas_case(&r, "acme");
+    open_tab(&bert, names[3]);
+    for (int i = 4; i >= 0; i--)
+        open_tab(&anna, names[i]);
+    Casework__Cases__V1__ListTabsResponse *page = list_tabs(0, 3, (char *)(uintptr_t) "");
+    cr_assert_eq(page->n_tabs, 3);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_str_eq(page->tabs[i]->case_, names[4 - i]);
+        cr_assert_eq(page->tabs[i]->holds_lock, 4 - i != 3);
+        cr_assert(page->tabs[i]->need_reply);
+        cr_assert_str_eq(page->tabs[i]->session, anna.session);
+    }
+    page = list_tabs(0, 3, page->next_page_token);
+    cr_assert_eq(page->n_tabs, 2);
+    cr_assert_str_eq(page->next_page_token, "");
+    Casework__Cases__V1__ListTabsRequest request = CASEWORK__CASES__V1__LIST_TABS_REQUEST__INIT;
+    request.parent = (char *)(uintptr_t)ANNA;
+    void *response;
+    error err;
+    cr_assert_not(case_replicas_try(&r, 0, SESSIONS, "ListTabs", &request, "bert", NULL, &response, &err));
+    cr_assert_eq(err.code, STATUS_PERMISSION_DENIED);
+}
+
+Test(session, an_agent_who_is_disabled_loses_sessions_and_locks)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    await_grant(&anna, name);
+    open_tab(&bert, name);
+    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
+    Casework__Cases__V1__UpdateAgentRequest update = CASEWORK__CASES__V1__UPDATE_AGENT_REQUEST__INIT;
+    agent.name = (char *)(uintptr_t)ANNA;
+    agent.disabled = true;
+    update.agent = &agent;
+    case_replicas_call(&r, 0, &casework__cases__v1__agent_service__descriptor, "UpdateAgent", &update, NULL);
+    await_grant(&bert, name);
+    cr_assert(session_client_await_end(&anna, SOON));
+    cr_assert_eq(anna.end.code, STATUS_ABORTED);
+    cr_assert_str_eq(anna.end.reason, "SESSION_OVER");
+    expect_no_session("acme", "anna", NULL, STATUS_PERMISSION_DENIED, "AGENT_DISABLED");
+    expect_no_session("acme", "anna", anna.token, STATUS_PERMISSION_DENIED, "AGENT_DISABLED");
+}
+
+Test(session, a_broken_stream_keeps_the_lock_for_the_grace_time_and_no_longer)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    open_tab(&bert, name);
+    char resume[sizeof anna.token];
+    memcpy(resume, anna.token, sizeof resume);
+    session_client_break(&anna);
+    expect_locked(0, name, "bert", NULL, ANNA);
+    session_client_attach(&anna, r.channels[0], "acme", "anna", resume);
+    cr_assert(anna.resumed);
+    session_news *opened = session_client_await(&anna, SESSION_NEWS(TAB_OPENED), name, SOON);
+    cr_assert_str_eq(opened->tab_opened->lock->agent, ANNA);
+    cr_assert_eq(opened->tab_opened->n_viewers, 1);
+    cr_assert_eq(await_grant(&anna, name), token, "the same grant");
+    int64_t broken = clock_monotonic_us();
+    session_client_break(&anna);
+    cr_assert_gt(await_grant(&bert, name), token);
+    int64_t waited = clock_monotonic_us() - broken;
+    cr_assert_geq(waited, GRACE - CLOCK_SECOND / 10, "%lld us", (long long)waited);
+    cr_assert_lt(waited, GRACE + 2 * CLOCK_SECOND, "%lld us", (long long)waited);
+    session_client_attach(&anna, r.channels[0], "acme", "anna", resume);
+    cr_assert_not(anna.resumed, "its time was over: a new session");
+}
+
+/* --- replicas ---------------------------------------------------------------------------------------------
+ */
+
+Test(session_two, agents_on_different_replicas_see_each_other)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 0, "anna");
+    attach(&bert, 1, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    cr_assert(session_client_activity(&anna, name, CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_TYPING));
+    cr_assert(session_client_open(&anna, name));
+    cr_assert(session_client_await(&anna, SESSION_NEWS(TAB_OPENED), name, SOON));
+    Casework__Cases__V1__AttachResponse__TabOpened *opened = open_tab(&bert, name);
+    cr_assert_str_eq(opened->lock->agent, ANNA);
+    cr_assert_eq(opened->n_viewers, 1);
+    session_news *seen = session_client_await(&bert, SESSION_NEWS(ACTIVITY), name, SOON);
+    cr_assert(seen, "what she is doing is asked for");
+    cr_assert_eq(seen->activity->kind, CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_TYPING);
+    seen = session_client_await(&anna, SESSION_NEWS(ACTIVITY), name, SOON);
+    cr_assert_str_eq(seen->activity->agent, BERT);
+    expect_locked(1, name, "bert", NULL, ANNA);
+    expect_write(1, name, "anna", anna.session);
+    int64_t written = clock_monotonic_us();
+    session_news *changed = session_client_await(&bert, SESSION_NEWS(CASE_CHANGED), name, SOON);
+    cr_assert(changed);
+    cr_assert_lt(clock_monotonic_us() - written, CLOCK_SECOND / 2,
+                 "by a hint, not by the look of each second");
+    cr_assert(session_client_log_out(&anna));
+    bool granted = false, left = false, ended = false; /* they come by different ways */
+    for (int64_t until = clock_monotonic_us() + SOON; clock_monotonic_us() < until && !(granted && left);) {
+        const session_news *news = session_client_next(&bert, CLOCK_SECOND, &ended);
+        cr_assert_not(ended);
+        granted = granted || (news && news->response_case == SESSION_NEWS(LOCK_GRANTED) &&
+                              news->lock_granted->token == token + 1);
+        left =
+            left || (news && news->response_case == SESSION_NEWS(ACTIVITY) &&
+                     news->activity->kind == CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_UNSPECIFIED);
+    }
+    cr_assert(granted && left);
+}
+
+Test(session_two, a_session_goes_on_at_another_replica_and_the_older_stream_ends)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 0, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    open_tab(&bert, name);
+    session_client_attach(&cleo, r.channels[1], "acme", "anna", anna.token);
+    cr_assert(cleo.resumed);
+    cr_assert_str_eq(cleo.session, anna.session);
+    cr_assert_eq(await_grant(&cleo, name), token);
+    cr_assert(session_client_await_end(&anna, SOON));
+    cr_assert_eq(anna.end.code, STATUS_ABORTED);
+    cr_assert_str_eq(anna.end.reason, "SESSION_RESUMED");
+    session_client_break(&anna);
+    expect_locked(0, name, "bert", NULL, ANNA);
+    cr_assert(session_client_close(&cleo, name));
+    cr_assert_eq(await_grant(&bert, name), token + 1);
+}
+
+Test(session_two, a_replica_that_stops_well_sends_its_sessions_elsewhere)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 1, "anna");
+    attach(&bert, 0, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    open_tab(&bert, name);
+    case_replicas_signal(&r, 1, SIGTERM);
+    cr_assert(session_client_await_end(&anna, SOON));
+    cr_assert_eq(anna.end.code, STATUS_UNAVAILABLE);
+    session_client_attach(&cleo, r.channels[0], "acme", "anna", anna.token);
+    cr_assert(cleo.resumed);
+    cr_assert_eq(await_grant(&cleo, name), token);
+    expect_locked(0, name, "bert", NULL, ANNA);
+}
+
+Test(session_three, a_killed_replica_loses_its_locks_after_the_grace_time)
+{
+    const char *name = case_replicas_case(&r, "acme"), *other = case_replicas_case(&r, "acme");
+    attach(&anna, 2, "anna");
+    attach(&bert, 1, "bert");
+    open_tab(&anna, name);
+    open_tab(&anna, other);
+    int64_t token = await_grant(&anna, other);
+    open_tab(&bert, name);
+    open_tab(&bert, other);
+    int64_t killed = clock_monotonic_us();
+    case_replicas_signal(&r, 2, SIGKILL);
+    expect_locked(0, name, "bert", bert.session, ANNA);
+    cr_assert_eq(await_grant(&bert, other), token + 1);
+    int64_t waited = clock_monotonic_us() - killed;
+    cr_assert_geq(waited, GRACE, "%lld us", (long long)waited);
+    cr_assert_lt(waited, GRACE + 4 * CLOCK_SECOND, "%lld us", (long long)waited);
+    expect_write(1, name, "bert", bert.session);
+    expect_locked(0, name, "anna", anna.session, BERT);
+    session_client_attach(&cleo, r.channels[0], "acme", "anna", anna.token);
+    cr_assert_not(cleo.resumed);
+}
+
+Test(session_three, a_killed_replicas_session_goes_on_elsewhere_within_the_grace_time)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 2, "anna");
+    attach(&bert, 1, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    open_tab(&bert, name);
+    case_replicas_signal(&r, 2, SIGKILL);
+    session_client_attach(&cleo, r.channels[0], "acme", "anna", anna.token);
+    cr_assert(cleo.resumed);
+    cr_assert_eq(await_grant(&cleo, name), token);
+    cr_assert_null(session_client_await(&bert, SESSION_NEWS(LOCK_GRANTED), name, 2 * GRACE + CLOCK_SECOND));
+    expect_write(1, name, "anna", anna.session);
+}
+
+/* The holder's replica stands still, loses its lease, and goes on: it must not tell anybody that they hold
+ * the case, nor let the former holder write. */
+Test(session_three, a_stopped_replica_that_goes_on_has_lost_its_locks)
+{
+    const char *name = case_replicas_case(&r, "acme");
+    attach(&anna, 2, "anna");
+    attach(&bert, 1, "bert");
+    open_tab(&anna, name);
+    int64_t token = await_grant(&anna, name);
+    open_tab(&bert, name);
+    case_replicas_signal(&r, 2, SIGSTOP);
+    cr_assert_eq(await_grant(&bert, name), token + 1);
+    cr_assert(session_client_open(&anna, name), "asked while it stands still");
+    case_replicas_signal(&r, 2, SIGCONT);
+    expect_locked(2, name, "anna", anna.session, BERT);
+    bool ended = false, lost = false;
+    for (int64_t until = clock_monotonic_us() + SOON; !ended && clock_monotonic_us() < until;) {
+        const session_news *news = session_client_next(&anna, CLOCK_SECOND, &ended);
+        cr_assert(!news || news->response_case != SESSION_NEWS(LOCK_GRANTED),
+                  "a former holder is told it holds");
+        lost = lost || (news && news->response_case == SESSION_NEWS(LOCK_LOST));
+    }
+    cr_assert(ended);
+    cr_assert(lost || anna.end.code == STATUS_UNAVAILABLE || anna.end.code == STATUS_ABORTED);
+    expect_write(0, name, "bert", bert.session);
+    cr_assert_str_eq(get(name)->lock->agent, BERT);
+}

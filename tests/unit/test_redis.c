@@ -2,10 +2,12 @@
 
 #include "base/clock.h"
 #include "redis/client.h"
+#include "redis/subscriber.h"
 #include "redis/url.h"
 #include "tests/support/redis_server.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -235,4 +237,73 @@ Test(redis, a_full_server_is_unavailable)
     redis_batch_free(batch);
     redis_client_free(client);
     embedded_redis_free(redis);
+}
+
+/* --- hearing ----------------------------------------------------------------------------------------------
+ */
+
+struct heard {
+    pthread_mutex_t lock;
+    char texts[8][32];
+    int count;
+};
+
+static void hear(void *context, const void *data, size_t length)
+{
+    struct heard *heard = context;
+    pthread_mutex_lock(&heard->lock);
+    if (heard->count < 8)
+        snprintf(heard->texts[heard->count++], sizeof heard->texts[0], "%.*s", (int)length,
+                 (const char *)data);
+    pthread_mutex_unlock(&heard->lock);
+}
+
+static int heard_count(struct heard *heard)
+{
+    pthread_mutex_lock(&heard->lock);
+    int count = heard->count;
+    pthread_mutex_unlock(&heard->lock);
+    return count;
+}
+
+/* Publishes until somebody has heard it: nobody may be listening yet. */
+static void publish_until_heard(redis_client *client, struct heard *heard, const char *text)
+{
+    int before = heard_count(heard);
+    redis_batch *batch = redis_batch_new();
+    for (int64_t until = clock_monotonic_us() + 10 * CLOCK_SECOND;
+         heard_count(heard) == before && clock_monotonic_us() < until;) {
+        error err;
+        redis_batch_clear(batch);
+        redis_batch_command(batch, "PUBLISH");
+        redis_batch_text(batch, "news");
+        redis_batch_text(batch, text);
+        if (redis_client_run(client, batch, &err) && redis_reply_number(redis_batch_reply(batch, 0)) > 0)
+            usleep(20 * 1000);
+        usleep(5 * 1000);
+    }
+    cr_assert_gt(heard_count(heard), before);
+    redis_batch_free(batch);
+}
+
+Test(redis_subscriber, hears_what_is_published_and_again_after_the_server_was_away, .timeout = 30)
+{
+    embedded_redis *server = redis_server_start(false, NULL);
+    const struct redis_options options = {.url = embedded_redis_url(server)};
+    struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    redis_subscriber *subscriber;
+    redis_client *client;
+    error err;
+    cr_assert(redis_subscriber_new(&options, "news", hear, &heard, &subscriber, &err), "%s", err.message);
+    cr_assert(redis_client_new(&options, &client, &err));
+    publish_until_heard(client, &heard, "first");
+    cr_assert_str_eq(heard.texts[0], "first");
+    embedded_redis_stop(server, true);
+    cr_assert(embedded_redis_restart(server, &err), "%s", err.message);
+    int before = heard_count(&heard);
+    publish_until_heard(client, &heard, "second");
+    cr_assert_str_eq(heard.texts[before], "second");
+    redis_subscriber_free(subscriber);
+    redis_client_free(client);
+    embedded_redis_free(server);
 }

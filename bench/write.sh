@@ -41,7 +41,7 @@ wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
 
 # --- PostgreSQL, the same for both ---
 
-"$bench/private_pg" shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
+"$bench/private_pg" shared_buffers=2GB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
 pids+=($!)
 wait_for 30 test -s "$work/url"
 url=$(cat "$work/url")

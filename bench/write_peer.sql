@@ -27,6 +27,8 @@ BEGIN
     VALUES (a.partition, a.account, p_request, repeat('f', 16)::bytea, 11, '', p_case, v_number, 0, t);
     UPDATE partitions SET head = head + 1, last_time = greatest(t, last_time) WHERE partition = a.partition
     RETURNING head INTO v_position;
+    INSERT INTO outgoing (partition, account, channel, position, case_id, number)
+    VALUES (a.partition, a.account, '1', v_position, p_case, v_number);
     INSERT INTO events (partition, position, account, case_id, kind, time, data)
     VALUES (a.partition, v_position, a.account, p_case, 10, t, repeat('e', 200)::bytea);
     RETURN v_position;

@@ -25,6 +25,9 @@ static const struct pg_statement get_fate = {
 /* When no partition of a batch could be had: until the next try. */
 #define LEFT_OUT_PAUSE (CLOCK_SECOND / 1000)
 
+/* For how long what waits may become more while another lane is at work. */
+#define GATHER_TIME (CLOCK_SECOND / 1000)
+
 /* One partition: its commands, first come first served. At most one lane works for it at a time. */
 struct waiting {
     struct pg_command *first, **last;
@@ -43,6 +46,7 @@ struct lane {
     struct pg_command **commands; /* of the batch being run */
     unsigned *taken;              /* its partitions */
     unsigned taken_count;
+    size_t taken_commands;
     bool waits; /* for the one there is */
 };
 
@@ -58,7 +62,11 @@ struct pg_lanes {
     struct waiting *waiting; /* by partition */
     unsigned *ready;         /* ring of partitions with commands and without a lane, longest waiting first */
     unsigned ready_first, ready_count;
-    unsigned waiters; /* lanes whose batch waits for a partition */
+    size_t ready_commands;  /* in those partitions */
+    int64_t ready_since;    /* monotonic: since when there have been any */
+    size_t running;         /* commands in batches */
+    unsigned running_lanes; /* batches */
+    unsigned waiters;       /* lanes whose batch waits for a partition */
     bool stopping;
     int64_t stop_at; /* monotonic */
 
@@ -348,11 +356,25 @@ static void run_alone(struct lane *lane, struct pg_command **commands, size_t co
 
 /* --- the queue --- */
 
+/*
+ * A lane that is free leaves what is ready alone for a moment, until it is as much as another lane is at work
+ * on. What a batch costs is mostly fixed: two batches of the same size serve callers who wait for their
+ * answers better than a large one with many small ones beside it.
+ */
+static bool is_enough(const pg_lanes *lanes)
+{
+    return lanes->running_lanes == 0 || lanes->stopping ||
+           lanes->ready_commands * lanes->running_lanes >= lanes->running ||
+           lanes->ready_commands >= lanes->options.batch_max;
+}
+
 static void add_ready(pg_lanes *lanes, unsigned partition)
 {
     unsigned size = lanes->options.partitions;
+    if (lanes->ready_count == 0)
+        lanes->ready_since = clock_monotonic_us();
     lanes->ready[(lanes->ready_first + lanes->ready_count++) % size] = partition;
-    pthread_cond_signal(&lanes->wake);
+    lanes->ready_commands += lanes->waiting[partition].count;
 }
 
 static void take_commands(struct lane *lane, struct waiting *w, size_t *count)
@@ -386,11 +408,16 @@ static size_t take_batch(pg_lanes *lanes, struct lane *lane)
         struct waiting *w = &lanes->waiting[partition];
         lanes->ready_first = (lanes->ready_first + 1) % options->partitions;
         lanes->ready_count--;
+        lanes->ready_commands -= w->count;
         w->left_out = false;
         take_commands(lane, w, &count);
         lane->taken[lane->taken_count++] = partition;
     } while (!lane->waits && lanes->ready_count > 0 && !is_to_wait(lanes) && count < options->batch_max &&
              lane->taken_count < options->spread_max);
+    lane->taken_commands = count;
+    lanes->running += count;
+    lanes->running_lanes++;
+    lanes->ready_since = clock_monotonic_us();
     return count;
 }
 
@@ -398,6 +425,8 @@ static size_t take_batch(pg_lanes *lanes, struct lane *lane)
 static void give_back(pg_lanes *lanes, struct lane *lane)
 {
     pthread_mutex_lock(&lanes->lock);
+    lanes->running -= lane->taken_commands;
+    lanes->running_lanes--;
     for (unsigned i = 0; i < lane->taken_count; i++) {
         struct waiting *w = &lanes->waiting[lane->taken[i]];
         w->busy = false;
@@ -423,9 +452,21 @@ static size_t wait_for_batch(struct lane *lane, bool *ret_too_late)
 {
     pg_lanes *lanes = lane->lanes;
     pthread_mutex_lock(&lanes->lock);
-    while (lanes->ready_count == 0 && !(lanes->stopping && is_idle(lanes)))
-        pthread_cond_wait(&lanes->wake, &lanes->lock);
+    for (;;) {
+        int64_t until = lanes->ready_since + GATHER_TIME;
+        if (lanes->ready_count == 0 && lanes->stopping && is_idle(lanes))
+            break;
+        if (lanes->ready_count > 0 && (is_enough(lanes) || clock_monotonic_us() >= until))
+            break;
+        const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
+        if (lanes->ready_count == 0)
+            pthread_cond_wait(&lanes->wake, &lanes->lock);
+        else
+            pthread_cond_timedwait(&lanes->wake, &lanes->lock, &time);
+    }
     size_t count = lanes->ready_count ? take_batch(lanes, lane) : 0;
+    if (lanes->ready_count)
+        pthread_cond_signal(&lanes->wake);
     *ret_too_late = lanes->stopping && clock_monotonic_us() > lanes->stop_at;
     pthread_mutex_unlock(&lanes->lock);
     return count;
@@ -461,6 +502,18 @@ static bool refuse(enum status_code code, const char *reason, const char *messag
     return error_set(err, code, reason, "%s", message);
 }
 
+/* One command more, perhaps its partition's first. Lanes are woken to look at the clock, and when it is time.
+ */
+static void add_to_ready(pg_lanes *lanes, unsigned partition, bool is_first)
+{
+    if (is_first)
+        add_ready(lanes, partition);
+    else
+        lanes->ready_commands++;
+    if (lanes->ready_commands == 1 || is_enough(lanes))
+        pthread_cond_signal(&lanes->wake);
+}
+
 bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
 {
     if (command->partition >= lanes->options.partitions)
@@ -476,8 +529,8 @@ bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
         *w->last = command;
         w->last = &command->next;
         w->count++;
-        if (was_empty && !w->busy)
-            add_ready(lanes, command->partition);
+        if (!w->busy)
+            add_to_ready(lanes, command->partition, was_empty);
     }
     pthread_mutex_unlock(&lanes->lock);
     if (stopping)
@@ -494,7 +547,7 @@ static void set_defaults(struct pg_lane_options *o)
     if (!o->partitions)
         o->partitions = 64;
     if (!o->lanes)
-        o->lanes = 4;
+        o->lanes = 2;
     if (o->lanes > o->partitions)
         o->lanes = o->partitions;
     if (!o->batch_max)
@@ -585,7 +638,11 @@ bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_op
     lanes->context = context;
     set_up_metrics(lanes);
     pthread_mutex_init(&lanes->lock, NULL);
-    pthread_cond_init(&lanes->wake, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&lanes->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (!start_all(lanes)) {
         pg_lanes_free(lanes);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "cannot start the writing threads");

@@ -148,7 +148,7 @@ struct pg_lane_options {
     struct pg_options
         connection;          /* statement_timeout_us bounds each statement, and the wait for the partition */
     unsigned partitions;     /* 0: 64 */
-    unsigned lanes;          /* 0: 4 */
+    unsigned lanes;          /* 0: 2 */
     unsigned batch_max;      /* commands a batch, 0: 256 */
     unsigned spread_max;     /* partitions a batch, 0: all */
     unsigned queue_max;      /* queued commands a partition, 0: 4096 */

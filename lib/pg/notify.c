@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define RETRY_PAUSE (500 * CLOCK_SECOND / 1000)
 
 /* Not more often than this: under load one NOTIFY stands for many commits. */
-#define NOTIFY_PAUSE (2 * CLOCK_SECOND / 1000)
+#define NOTIFY_PAUSE (5 * CLOCK_SECOND / 1000)
 
 enum { CHANNEL_SIZE = 41 };
 
@@ -44,6 +45,7 @@ static void *with_memory(void *memory, error *err)
 struct pg_notifier {
     struct pg_options options;
     char channel[CHANNEL_SIZE];
+    uint64_t id; /* random: tells its notifications from others' */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -54,7 +56,7 @@ struct pg_notifier {
 
 static bool send_due(pg_notifier *n, arena *memory, uint64_t due, error *err)
 {
-    char payload[20];
+    char payload[40];
     pg_params p;
     if (!pg_conn_usable(n->conn)) {
         pg_conn_close(n->conn);
@@ -62,7 +64,7 @@ static bool send_due(pg_notifier *n, arena *memory, uint64_t due, error *err)
         if (!pg_conn_open(&n->options, &n->conn, err))
             return false;
     }
-    snprintf(payload, sizeof payload, "%016llx", (unsigned long long)due);
+    snprintf(payload, sizeof payload, "%016llx %016llx", (unsigned long long)due, (unsigned long long)n->id);
     arena_clear(memory);
     pg_params_init(&p, memory);
     pg_add_text(&p, n->channel);
@@ -118,6 +120,8 @@ bool pg_notifier_new(const struct pg_options *options, const char *channel, pg_n
         return false;
     n->options = *options;
     snprintf(n->channel, sizeof n->channel, "%s", channel);
+    if (getrandom(&n->id, sizeof n->id, 0) != (ssize_t)sizeof n->id)
+        n->id = (uint64_t)clock_real_us() << 16 ^ (uint64_t)getpid();
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -163,6 +167,7 @@ void pg_notifier_wake(pg_notifier *n, uint64_t partitions)
 struct pg_listener {
     struct pg_options options;
     char channel[CHANNEL_SIZE];
+    const pg_notifier *own;
     void (*heard)(void *context, uint64_t partitions);
     void *context;
     pthread_t thread;
@@ -180,8 +185,12 @@ static bool wait_for(const pg_listener *l, int fd, int64_t pause_us)
 static void pass_on(const pg_listener *l, PGconn *pq)
 {
     uint64_t partitions = 0;
-    for (PGnotify *n; (n = PQnotifies(pq)); PQfreemem(n))
-        partitions |= strtoull(n->extra, NULL, 16);
+    for (PGnotify *n; (n = PQnotifies(pq)); PQfreemem(n)) {
+        char *sender;
+        uint64_t moved = strtoull(n->extra, &sender, 16);
+        if (!l->own || strtoull(sender, NULL, 16) != l->own->id)
+            partitions |= moved;
+    }
     if (partitions)
         l->heard(l->context, partitions);
 }
@@ -217,7 +226,7 @@ static void *run_listener(void *argument)
     return NULL;
 }
 
-bool pg_listener_new(const struct pg_options *options, const char *channel,
+bool pg_listener_new(const struct pg_options *options, const char *channel, const pg_notifier *own,
                      void (*heard)(void *context, uint64_t partitions), void *context,
                      pg_listener **ret_listener, error *err)
 {
@@ -227,6 +236,7 @@ bool pg_listener_new(const struct pg_options *options, const char *channel,
     if (!l)
         return false;
     l->options = *options;
+    l->own = own;
     l->heard = heard;
     l->context = context;
     snprintf(l->channel, sizeof l->channel, "%s", channel);

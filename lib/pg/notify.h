@@ -34,9 +34,10 @@ typedef struct pg_listener pg_listener;
 
 /*
  * Starts the thread. `heard` is called on it with the partitions that have moved; with all of them after
- * every (re)connection, since something may have been missed. A process hears its own notifications too.
+ * every (re)connection, since something may have been missed. What `own` sends is passed over; NULL: nothing
+ * is.
  */
-bool pg_listener_new(const struct pg_options *options, const char *channel,
+bool pg_listener_new(const struct pg_options *options, const char *channel, const pg_notifier *own,
                      void (*heard)(void *context, uint64_t partitions), void *context,
                      pg_listener **ret_listener, error *err) __attribute__((warn_unused_result));
 void pg_listener_free(pg_listener *listener); /* stops and joins; takes NULL */

@@ -264,7 +264,8 @@ static bool start(case_feed *feed, const struct case_feed_options *options, erro
 {
     if (!case_feed_refresh(feed, clock_monotonic_us() + LOOK_TIMEOUT_US, err) ||
         !pg_notifier_new(&options->connection, "casework_feed", &feed->notifier, err) ||
-        !pg_listener_new(&options->connection, "casework_feed", heard, feed, &feed->listener, err))
+        !pg_listener_new(&options->connection, "casework_feed", feed->notifier, heard, feed, &feed->listener,
+                         err))
         return false;
     if (pthread_create(&feed->watcher, NULL, watch, feed) != 0)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the feed");

@@ -2,12 +2,21 @@
 
 void rows_begin(struct rows *rows, struct overlay *overlay, const enum pg_type *types, size_t count)
 {
-    *rows = (struct rows){.overlay = overlay, .count = count + 2};
-    pg_params_init(&rows->params, overlay->memory);
+    rows->overlay = overlay;
+    rows->types = types;
+    rows->count = count;
+    rows->row_count = 0;
+}
+
+/* Most statements of a batch get no row: nothing is made for them. */
+static void make_columns(struct rows *rows)
+{
+    rows->at = 0;
+    pg_params_init(&rows->params, rows->overlay->memory);
     rows->columns[0] = pg_add_array(&rows->params, PG_INT2);
     rows->columns[1] = pg_add_array(&rows->params, PG_TEXT);
-    for (size_t i = 0; i < count; i++)
-        rows->columns[i + 2] = pg_add_array(&rows->params, types[i]);
+    for (size_t i = 0; i < rows->count; i++)
+        rows->columns[i + 2] = pg_add_array(&rows->params, rows->types[i]);
 }
 
 static pg_array *next_column(struct rows *rows)
@@ -18,6 +27,8 @@ static pg_array *next_column(struct rows *rows)
 void rows_begin_row(struct rows *rows, const char *account)
 {
     int partition = feed_partition(account);
+    if (rows->row_count == 0)
+        make_columns(rows);
     rows->overlay->feeds[partition].written = true;
     rows_put_int(rows, partition);
     rows_put_text(rows, account);

@@ -17,13 +17,14 @@ enum { STORE_COLUMNS_MAX = 48 };
  */
 struct rows {
     struct overlay *overlay;
+    const enum pg_type *types;
     pg_params params;
     pg_array *columns[STORE_COLUMNS_MAX];
     size_t count, at;
     size_t row_count;
 };
 
-/* `types` are those of the columns after the first two. */
+/* `types` are those of the columns after the first two; they must live as long as rows are put in. */
 void rows_begin(struct rows *rows, struct overlay *overlay, const enum pg_type *types, size_t count);
 
 #define ROWS_BEGIN(rows, overlay, ...)                             \

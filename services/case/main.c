@@ -193,7 +193,7 @@ int main(int argc, char **argv)
          .value = &settings.report_target},
         {.env = "LANES",
          .help = "connections that write",
-         .fallback = "16",
+         .fallback = "2",
          .type = CONFIG_NUMBER,
          .minimum = 1,
          .maximum = 64,

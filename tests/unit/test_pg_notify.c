@@ -47,7 +47,7 @@ static void set_up(void)
     log_init("test", LOG_LEVEL_OFF);
     server = pg_server_start(false, NULL);
     struct pg_options o = {.url = embedded_pg_url(server)};
-    cr_assert(pg_listener_new(&o, "feed", heard, NULL, &listener, &err));
+    cr_assert(pg_listener_new(&o, "feed", NULL, heard, NULL, &listener, &err));
     cr_assert(pg_notifier_new(&o, "feed", &notifier, &err));
     wait_until_connected(1);
 }
@@ -68,6 +68,37 @@ Test(pg_notify, partitions_are_heard)
     pg_notifier_wake(notifier, UINT64_C(1) << 63);
     wait_for(UINT64_C(1) << 63 | UINT64_C(1) << 5);
     cr_assert_eq(heard_now, UINT64_C(1) << 63 | UINT64_C(1) << 5);
+}
+
+static atomic_uint_fast64_t others;
+
+static void heard_others(void *context, uint64_t partitions)
+{
+    (void)context;
+    if (partitions != UINT64_MAX)
+        others |= partitions;
+    else
+        connections++;
+}
+
+Test(pg_notify, what_one_sends_oneself_is_passed_over)
+{
+    struct pg_options o = {.url = embedded_pg_url(server)};
+    pg_notifier *own;
+    pg_listener *l;
+    error err = {0};
+    cr_assert(pg_notifier_new(&o, "feed", &own, &err));
+    cr_assert(pg_listener_new(&o, "feed", own, heard_others, NULL, &l, &err));
+    wait_until_connected(2);
+    pg_notifier_wake(own, 1);
+    wait_for(1);
+    pg_notifier_wake(notifier, 2);
+    int64_t until = clock_monotonic_us() + 10 * CLOCK_SECOND;
+    while (others == 0 && clock_monotonic_us() < until)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_assert_eq(others, 2, "in the order sent: its own would have come before");
+    pg_notifier_free(own);
+    pg_listener_free(l);
 }
 
 Test(pg_notify, many_wake_ups_are_sent_as_few)
@@ -96,6 +127,6 @@ Test(pg_notify, a_channel_is_an_identifier)
     pg_listener *l;
     struct pg_options o = {.url = embedded_pg_url(server)};
     cr_assert_not(pg_notifier_new(&o, "feed; DROP", &n, &err));
-    cr_assert_not(pg_listener_new(&o, "", heard, NULL, &l, &err));
+    cr_assert_not(pg_listener_new(&o, "", NULL, heard, NULL, &l, &err));
     cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
 }

@@ -289,8 +289,10 @@ static void run_batch(struct append *appends, atomic_bool *told, const int64_t *
     struct append first;
     atomic_bool first_told;
     pg_conn *holder = hold_partition();
+    int before = started;
     submit(&first, &first_told, 0, 1000000 + values[0]);
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    while (started < before + 2) /* left out at first, then waiting */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     for (int i = 0; i < count; i++)
         submit(&appends[i], &told[i], 0, values[i]);
     pg_rollback(holder);
@@ -552,8 +554,8 @@ Test(pg_lane, a_partition_that_somebody_keeps_stops_no_other)
     for (int i = 0; i < KEPT; i++) {
         await(&kept_told[i]);
         cr_assert_eq(kept[i].command.outcome.code, STATUS_OK);
-        cr_assert_gt(kept[i].runs, 1, "left out first, then waited for");
     }
+    cr_assert_gt(kept[0].runs, 1, "left out first, then waited for");
     cr_assert_eq(item_count(), KEPT + 35);
     cr_assert(is_dense());
 }

@@ -72,6 +72,16 @@ $(foreach s,$(MAINS_PRESENT),$(eval $(call service_rule,$(s))))
 $(OUT)/bin/casework: $(call objects,$(CLI_SOURCES)) $(LIB_ARCHIVES) $(GEN_ARCHIVE)
 	$(call link)
 
+# --- examples: examples/X/*.c → casework-X ------------------------------------------------------------------
+
+MAILDIR_SOURCES := $(call sources,examples/maildir,c)
+MAILDIR_BIN     := $(if $(MAILDIR_SOURCES),$(OUT)/bin/casework-maildir)
+
+$(call objects,$(MAILDIR_SOURCES)): CPPFLAGS += $(GMIME_CFLAGS)
+
+$(OUT)/bin/casework-maildir: $(call objects,$(MAILDIR_SOURCES)) $(LIB_ARCHIVES) $(GEN_ARCHIVE)
+	$(call link,$(GMIME_LIBS))
+
 # --- tests -----------------------------------------------------------------------------------------------
 
 UNIT_SOURCES        := $(call sources,tests/unit tests/unit/*,c)
@@ -153,7 +163,7 @@ $(call list_file,../.flags,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
 
 .PHONY: gen programs tests conformance fuzzers bench print-flags
 gen: $(GEN_ARCHIVE) $(CONFORMANCE_ARCHIVE) ; @:
-programs: $(GEN_ARCHIVE) $(LIB_ARCHIVES) $(SERVICE_ARCHIVES) $(SERVICE_BINS) $(CLI_BIN) ; @:
+programs: $(GEN_ARCHIVE) $(LIB_ARCHIVES) $(SERVICE_ARCHIVES) $(SERVICE_BINS) $(CLI_BIN) $(MAILDIR_BIN) ; @:
 conformance: $(CONFORMANCE_BIN) ; @:
 tests: programs conformance $(UNIT_BIN) $(INTEGRATION_BIN) $(REPLAY_BINS) ; @:
 fuzzers: $(FUZZ_BINS) ; @:
@@ -161,4 +171,4 @@ bench: programs $(BENCH_BINS) ; @:
 
 # For scripts/flags.
 print-flags:
-	@echo $(CPPFLAGS) -std=gnu17
+	@echo $(CPPFLAGS) $(GMIME_CFLAGS) -std=gnu17

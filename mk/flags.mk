@@ -23,6 +23,10 @@ PACKAGES := hiredis libpq libjwt jansson libxxhash libmicrohttpd openssl icu-i18
 PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 PACKAGE_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
 
+# Of the example connector alone.
+GMIME_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags gmime-3.0))
+GMIME_LIBS   = $(shell $(PKG_CONFIG) --libs gmime-3.0)
+
 WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 
 CPPFLAGS = -D_GNU_SOURCE -Ilib -Iservices -I. -isystem build/gen -isystem build/gen-conformance $(PACKAGE_CFLAGS) $(FLAVOUR_CPPFLAGS)

@@ -5,6 +5,7 @@
 #include "casework/cases/v1/contact_service.pb-c.h"
 #include "rpc/wire.h"
 #include "tests/support/case_desk.h"
+#include "tests/support/suite.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -37,6 +38,7 @@ static void teardown(void)
 }
 
 TestSuite(outgoing, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(outgoing_slow, .init = setup_impatient, .fini = teardown, .timeout = 120);
 
 static rpc_stream *open_at(rpc_channel *channel, const char *parent, const char *token)
 {
@@ -375,7 +377,7 @@ Test(outgoing, resumed_without_gap_and_duplicate)
         rpc_stream *stream = open_at(channels[round % 2], "accounts/acme/channels/mail", token);
         for (int i = rand_r(&seed) % 6; i >= 0 && seen < written; i--) {
             outgoing *got = next(stream);
-            cr_assert_eq(atoi(got->message->body), seen++, "round %d", round);
+            cr_assert_eq((int)strtol(got->message->body, NULL, 10), seen++, "round %d", round);
             token = got->resume_token;
         }
         rpc_stream_free(stream);
@@ -432,7 +434,7 @@ Test(outgoing, nothing_is_missed_while_many_write)
     int last[WRITERS + 1] = {0};
     for (int i = 0; i < WRITERS * EACH; i++) {
         outgoing *got = next(stream);
-        int owner = atoi(strrchr(got->case_->name, '/') + 1);
+        int owner = (int)strtol(strrchr(got->case_->name, '/') + 1, NULL, 10);
         cr_assert(owner >= 1 && owner <= WRITERS);
         cr_assert_eq(got->message->number, last[owner] + (last[owner] == 0 ? 2 : 1),
                      "each case in its order");
@@ -444,7 +446,7 @@ Test(outgoing, nothing_is_missed_while_many_write)
     rpc_stream_free(stream);
 }
 
-Test(outgoing, a_reader_that_takes_nothing_loses_its_stream_and_resumes, .init = setup_impatient)
+Test(outgoing_slow, a_reader_that_takes_nothing_loses_its_stream_and_resumes)
 {
     enum { MESSAGES = 40, BYTES = 900 * 1024 };
     const char *name = mail_case("e1");
@@ -472,6 +474,90 @@ Test(outgoing, a_reader_that_takes_nothing_loses_its_stream_and_resumes, .init =
     for (; seen < MESSAGES; seen++)
         cr_assert_eq(next(stream)->message->number, seen + 2);
     rpc_stream_free(stream);
+}
+
+/* --- who may do what --------------------------------------------------------------------------------------
+ */
+
+static enum status_code code_of(rpc_channel *channel, const ProtobufCServiceDescriptor *service,
+                                const char *method, const void *request)
+{
+    const struct rpc_client_options options = {.timeout_us = 10 * CLOCK_SECOND, .no_retry = true};
+    ProtobufCMessage *response;
+    arena *memory = arena_new(4 << 20);
+    error err = {0};
+    bool done = rpc_client_call(channel, service, method, request, &options, memory, &response, &err);
+    arena_free(memory);
+    return done ? STATUS_OK : err.code;
+}
+
+/* The codes of: handing in, streaming, telling, forwarding. */
+static void expect_rights(suite *s, enum rpc_role role, const char *account, enum status_code connects,
+                          enum status_code forwards)
+{
+    const struct rpc_token_claims claims = {.account = account,
+                                            .role = role,
+                                            .subject = "gateway",
+                                            .agent = role == RPC_ROLE_CONNECTOR ? "" : "anna",
+                                            .ttl_us = CLOCK_HOUR};
+    char *token = suite_token(s, &claims);
+    rpc_channel *channel = suite_channel_as(s, SUITE_CASE, token);
+    Casework__Cases__V1__ReceiveMessageRequest receive = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
+    Casework__Cases__V1__ReportDeliveryRequest told = CASEWORK__CASES__V1__REPORT_DELIVERY_REQUEST__INIT;
+    Casework__Cases__V1__ForwardMessageRequest message = CASEWORK__CASES__V1__FORWARD_MESSAGE_REQUEST__INIT;
+    Casework__Cases__V1__ForwardCaseRequest whole = CASEWORK__CASES__V1__FORWARD_CASE_REQUEST__INIT;
+    receive.parent = desk_text("accounts/acme/channels/desk");
+    receive.sender_address = desk_text("jo");
+    receive.external_id = desk_text("e1");
+    told.name = desk_text("accounts/acme/cases/1/messages/2");
+    told.delivery = CASEWORK__CASES__V1__DELIVERY__DELIVERY_SENT;
+    message.name = desk_text("accounts/acme/cases/1/messages/1");
+    message.target_case = CASEWORK__CASES__V1__FORWARD_MESSAGE_REQUEST__TARGET_THIRD_PARTY;
+    whole.name = desk_text("accounts/acme/cases/1");
+    whole.target_case = CASEWORK__CASES__V1__FORWARD_CASE_REQUEST__TARGET_THIRD_PARTY;
+    message.third_party = whole.third_party = desk_text("lab@example.net");
+    cr_assert_eq(code_of(channel, DESK_CONNECTORS, "ReceiveMessage", &receive), connects);
+    cr_assert_eq(code_of(channel, DESK_CONNECTORS, "ReportDelivery", &told), connects);
+    enum status_code forwarding = code_of(channel, DESK_MESSAGES, "ForwardMessage", &message);
+    cr_assert_eq(forwarding, forwards, "role %d: %s", (int)role, status_code_name(forwarding));
+    cr_assert_eq(code_of(channel, DESK_CASES, "ForwardCase", &whole), forwards);
+    rpc_stream *stream = open_at(channel, "accounts/acme/channels/-", "");
+    ProtobufCMessage *response;
+    error err = {0};
+    enum rpc_read read = rpc_stream_read(stream, CLOCK_SECOND / 2, server.memory, &response, &err);
+    cr_assert_eq(read, connects == STATUS_OK ? RPC_READ_TIMEOUT : RPC_READ_FAILED);
+    cr_assert_eq(err.code, connects);
+    rpc_stream_free(stream);
+    rpc_channel_free(channel);
+    free(token);
+}
+
+static void setup_nothing(void)
+{
+    server = (struct case_server){.memory = arena_new(16 << 20)};
+}
+
+static void teardown_nothing(void)
+{
+    arena_free(server.memory);
+}
+
+TestSuite(outgoing_rights, .init = setup_nothing, .fini = teardown_nothing, .timeout = 120);
+
+Test(outgoing_rights, of_connectors_agents_and_others)
+{
+    suite *s = suite_start(NULL);
+    const char *account = suite_create_account(s, "acme", "UTC", server.memory);
+    suite_create_account(s, "other", "UTC", server.memory);
+    suite_create_agent(s, account, "anna");
+    const char *name = suite_create_case(s, account, "Printer", "It does not print", server.memory, NULL);
+    suite_write(s, name, KIND_AGENT, "anna", "Is it plugged in?");
+    expect_rights(s, RPC_ROLE_CONNECTOR, "acme", STATUS_OK, STATUS_PERMISSION_DENIED);
+    expect_rights(s, RPC_ROLE_AGENT, "acme", STATUS_PERMISSION_DENIED, STATUS_OK);
+    expect_rights(s, RPC_ROLE_ADMIN, "acme", STATUS_PERMISSION_DENIED, STATUS_OK);
+    expect_rights(s, RPC_ROLE_CONNECTOR, "other", STATUS_NOT_FOUND, STATUS_PERMISSION_DENIED);
+    expect_rights(s, RPC_ROLE_ADMIN, "other", STATUS_PERMISSION_DENIED, STATUS_NOT_FOUND);
+    suite_stop(s);
 }
 
 /* --- what connectors hand in ------------------------------------------------------------------------------

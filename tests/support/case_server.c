@@ -79,6 +79,8 @@ void case_server_start_replica(struct case_server *server, process **ret_process
     if (!process_start(&options, ret_process, &err) || !rpc_channel_new(&to, ret_channel, &err))
         give_up(program, &err);
     await_serving(server, *ret_process, *ret_channel);
+    if (server->address[0] == '\0')
+        memcpy(server->address, address, sizeof address);
 }
 
 void case_server_start(struct case_server *server)

@@ -25,6 +25,7 @@ struct case_server {
     embedded_pg *pg;
     process *process, *other;
     rpc_channel *channel;
+    char address[32];           /* of the first replica */
     rpc_channel *other_channel; /* of a second replica; NULL until there is one */
     arena *memory;              /* of the answers of all calls */
 };

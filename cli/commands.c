@@ -66,6 +66,9 @@ const struct command commands[] = {
       {"reopen-resolved", "account.reopen_resolved_on_customer_message", WORD_TEXT, "true or false", 1, 0}},
      .resource = "account"},
 
+    {"account", "delete", "erase an account with all it has, for good", CASES(account_service),
+     "DeleteAccount", NAME("ACCOUNT", WORD_ACCOUNT), .resource = NULL},
+
     {"agent",
      "create",
      "create an agent",
@@ -122,6 +125,9 @@ const struct command commands[] = {
       {"phone", "contact.phones", WORD_TEXT, "phone numbers from now on", 1, 0},
       {"note", "contact.note", WORD_TEXT, "note", 1, 0}},
      .resource = "contact"},
+
+    {"contact", "erase", "remove a contact's text for good, its cases' too", CASES(contact_service),
+     "EraseContact", NAME("ACCOUNT/CONTACT", WORD_CONTACT), .resource = "contact"},
 
     {"channel",
      "create",
@@ -253,6 +259,8 @@ const struct command commands[] = {
      {PAGE, {"view", "view", WORD_TEXT, "agent or customer", 0, 0}},
      .rows = "messages",
      .columns = "number,send_time,kind,author,state,body"},
+    {"message", "redact", "remove a message's text for good", CASES(message_service), "RedactMessage",
+     NAME("ACCOUNT/CASE/NUMBER", WORD_MESSAGE), .resource = "message"},
     {"message",
      "state",
      "set a customer message's state",

@@ -221,6 +221,7 @@ static void choose_settings(embedded_pg *pg, const char *const *more)
     add_setting(pg, text);
     add_setting(pg, pg->port ? "listen_addresses=127.0.0.1" : "listen_addresses=");
     add_setting(pg, "log_timezone=UTC");
+    add_setting(pg, "log_error_verbosity=terse"); /* the details of an error may quote a customer's address */
     add_setting(pg, "timezone=UTC");
     add_setting(pg, "max_connections=200");
     if (!pg->durable) {

@@ -173,7 +173,7 @@ static bool collect_policies(const struct timer_change *changes, size_t count,
     if (!versions)
         return out_of_memory(err);
     size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; changes != NULL && i < count; i++) { /* NULL: there are none */
         bool known = changes[i].policy_version < 0;
         for (size_t j = used; !known && j > 0; j--)
             known = strcmp(versions[j - 1].account, changes[i].timer.account) == 0;

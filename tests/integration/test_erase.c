@@ -8,6 +8,7 @@
 #include "casework/cases/v1/contact_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
+#include "feed/partition.h"
 #include "pg/pg.h"
 #include "tests/support/case_server.h"
 
@@ -595,7 +596,8 @@ Test(erase, every_table_of_accounts_is_known_to_the_eraser)
 {
     cr_assert_eq(count("SELECT count(*) FROM information_schema.columns WHERE column_name = 'account'"
                        " AND table_schema = 'public' AND table_name NOT IN ('accounts', 'account_deletions',"
-                       " 'agents', 'batch_results', 'case_merges', 'cases', 'channels', 'contact_addresses',"
+                       " 'agents', 'batch_results', 'case_counts', 'case_merges', 'cases', 'channels', "
+                       "'contact_addresses',"
                        " 'contact_cases', 'contacts', 'erasures', 'events', 'external_ids', 'involved_cases',"
                        " 'messages', 'outgoing', 'request_ids', 'sessions', 'tabs', 'timer_steps')"),
                  0, "a table whose rows outlive their account");
@@ -635,4 +637,55 @@ Test(erase, a_name_that_is_used_again_meets_nothing_of_the_former)
     cr_assert_gt(next->position, deleted->position, "positions do not");
     cr_assert_eq(get(next->case_->name)->message_count, 1);
     cr_assert_str_eq(history(next->case_->name), " 1 3");
+}
+
+/* What a reader of the whole feed gets, up to date; answers the events of the account and the last position.
+ */
+static size_t read_feed(const char *account, int64_t *ret_head)
+{
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE};
+    rpc_stream *stream;
+    ProtobufCMessage *message;
+    error err;
+    size_t count_of = 0;
+    int partition = feed_partition(account);
+    bool over = false;
+    request.parent = text("accounts/-");
+    cr_assert(rpc_stream_open(server.channel, EVENTS, "StreamEvents", &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    rpc_stream_close_send(stream);
+    *ret_head = 0;
+    while (!over &&
+           rpc_stream_read(stream, 30 * CLOCK_SECOND, server.memory, &message, &err) == RPC_READ_MESSAGE) {
+        const Casework__Cases__V1__StreamEventsResponse *response =
+            (Casework__Cases__V1__StreamEventsResponse *)message;
+        for (size_t i = 0; i < response->n_events; i++)
+            count_of += strcmp(response->events[i]->account + strlen("accounts/"), account) == 0;
+        for (size_t i = 0; i < response->n_heads; i++) {
+            if (response->heads[i]->partition == partition)
+                *ret_head = response->heads[i]->position;
+        }
+        over = response->caught_up;
+    }
+    cr_assert(over, "%s", err.message);
+    rpc_stream_free(stream);
+    return count_of;
+}
+
+Test(erase, the_feed_goes_on_behind_what_is_missing)
+{
+    enum { CONVERSATIONS = 150 };
+    Casework__Cases__V1__ImportConversationsRequest *items[CONVERSATIONS];
+    int64_t head = 0;
+    for (int i = 0; i < CONVERSATIONS; i++)
+        items[i] = case_server_conversation(&server, "acme", arena_printf(server.memory, "conv-%d", i), "Old",
+                                            "cacaca", CASE_SERVER_START_US - CLOCK_DAY);
+    cr_assert_eq(case_server_import(&server, items, CONVERSATIONS)->conversations_imported, CONVERSATIONS);
+    cr_assert_gt(read_feed("acme", &head), 1000, "more than two responses");
+    Casework__Cases__V1__DeleteAccountResponse *deleted = delete_account("accounts/acme", "");
+    await_erased();
+    case_server_account(&server, "acme");
+    cr_assert_eq(read_feed("acme", &head), 3, "the deletion, and what the next one has");
+    cr_assert_eq(head, deleted->position + 2);
 }

@@ -322,7 +322,9 @@ Test(report_store, an_erased_account_leaves_nothing_and_may_come_again)
     };
     const struct report_part part = {.partition = partition, .events = more, .count = 4, .head = head + 4};
     error err = {0};
+    cr_assert(report_store_shrink(store, "acme", head + 2, &err), "%s (%s)", err.message, err.detail);
     cr_assert(report_store_apply(store, first_epoch, &part, 1, &err), "%s (%s)", err.message, err.detail);
+    cr_assert(report_store_shrink(store, "acme", head + 2, &err), "too late to take anything away");
 
     size_t others = 0; /* what the plain reader is left with */
     for (size_t i = 0; i < kept_count; i++) {

@@ -359,6 +359,33 @@ Test(sla_timers, a_deleted_account_leaves_nothing)
     cr_assert_eq(arm(2, timer_of(1, 1, 1000)), TIMER_APPLIED, "the next account of that id starts anew");
 }
 
+Test(sla_timers, one_event_may_take_several_parts)
+{
+    struct timer_change changes[2];
+    struct timer_policy_version policy = {.account = ACCOUNT};
+    error err;
+    arm(1, timer_of(1, 1, 1000));
+    arm(2, timer_of(2, 1, 1000));
+    for (int i = 0; i < 2; i++)
+        changes[i] = (struct timer_change){.timer = timer_of(i + 1, 0, 0), .position = 3};
+    struct timer_apply apply = {
+        .bucket = bucket, .from = 2, .to = 2, .policies = &policy, .changes = changes, .change_count = 1};
+    cr_assert(timer_store_apply(store, &apply, 1, &err), "%s", err.message);
+    cr_assert_eq(apply.outcome, TIMER_APPLIED);
+    cr_assert_eq(count_timers(), 1, "done, and the bucket stays where it is");
+    apply.to = 3;
+    apply.changes = changes + 1;
+    cr_assert(timer_store_apply(store, &apply, 1, &err), "%s", err.message);
+    cr_assert_eq(apply.outcome, TIMER_APPLIED);
+    cr_assert_eq(count_timers(), 0);
+    arm(4, timer_of(1, 2, 1000));
+    apply.to = apply.from;
+    apply.changes = changes;
+    cr_assert(timer_store_apply(store, &apply, 1, &err), "%s", err.message);
+    cr_assert_eq(apply.outcome, TIMER_APPLIED);
+    cr_assert_eq(count_timers(), 1, "who comes late takes nothing away");
+}
+
 Test(sla_timers, are_found_by_case_and_by_deadline)
 {
     struct timer timer;

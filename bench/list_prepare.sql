@@ -14,13 +14,13 @@ INSERT INTO cases (partition, account, id, status, status_before_delete, need_re
 SELECT partition, account, id, status, 0, status <= 4 AND n / 100 % 5 = 0, 0, 3, 0, 0, 1, 1, t, t + interval '2 minutes',
        t, CASE WHEN status = 1 THEN NULL ELSE t + interval '1 minute' END, t, NULL, t, t, t, 3, 1, 1, 0, 0, '', '',
        CASE WHEN status = 1 THEN '' ELSE 'agent-' || n / 100 % 20 END, '1', '1', '',
-       CASE WHEN n / 100 % 10 = 3 THEN '{agent-1}'::text[] ELSE '{}' END, '{billing}', '{topic,printer}', '{}',
+       CASE WHEN n / 100 % 40 = 3 THEN '{agent-1}'::text[] ELSE '{}' END, '{billing}', '{topic,printer}', '{}',
        'Question ' || hash, 'question ' || hash
 FROM (SELECT partition, account, id, n, md5(id::text) AS hash,
              now() - (:cases - id) * (interval '60 days' / :cases) AS t,
              CASE WHEN n % 100 < 2 THEN 1 WHEN n % 100 < 7 THEN 2 WHEN n % 100 < 12 THEN 3 WHEN n % 100 < 20 THEN 4
                   WHEN n % 100 < 99 THEN 5 ELSE 6 END AS status
-      FROM (SELECT partition, account, id, (id * 7919 % 99991)::int AS n
+      FROM (SELECT partition, account, id, (id::bigint * 7919 % 99991)::int AS n
             FROM bench_accounts, generate_series(1, :cases) AS id) ids) made;
 
 INSERT INTO involved_cases (partition, account, agent, case_id)

@@ -410,7 +410,7 @@ static void setup_impatient(void)
 TestSuite(watch_slow, .init = setup_impatient, .fini = teardown, .timeout = 60);
 
 /* Attributes make items large: a few hundred fill every queue on the way. */
-static int change_much(char *name, int times)
+static void change_much(char *name, char letter)
 {
     enum { SIZE = 1000, ATTRIBUTES = 60 };
     Casework__Cases__V1__UpdateCaseRequest request = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
@@ -418,7 +418,7 @@ static int change_much(char *name, int times)
     Casework__Cases__V1__Case__AttributesEntry entries[ATTRIBUTES], *list[ATTRIBUTES];
     Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
     char *path = (char *)(uintptr_t) "attributes", value[SIZE + 1];
-    memset(value, 'x', SIZE);
+    memset(value, letter, SIZE);
     value[SIZE] = '\0';
     for (int i = 0; i < ATTRIBUTES; i++) {
         list[i] = &entries[i];
@@ -433,11 +433,7 @@ static int change_much(char *name, int times)
     request.update_mask = &mask;
     mask.paths = &path;
     mask.n_paths = 1;
-    for (int i = 0; i < times; i++) {
-        value[0] = i % 2 ? 'y' : 'x';
-        case_server_call(&server, CASES, "UpdateCase", &request);
-    }
-    return times;
+    case_server_call(&server, CASES, "UpdateCase", &request);
 }
 
 /* It takes nothing, is ended behind what was queued, and goes on from there: nothing is missing. */
@@ -449,18 +445,20 @@ Test(watch_slow, a_reader_that_takes_nothing_is_ended_and_may_go_on)
     struct watcher *other = watch_at(case_request(name), server.channel);
     expect_snapshot(slow, 1);
     expect_snapshot(other, 1);
-    int changes = change_much(name, 200);
-    for (int i = 0; i < changes; i++) /* whoever reads is not held up */
-        expect(other, CHANGE, name);
+    enum { CHANGES = 200 };
+    for (int i = 0; i < CHANGES; i++) {
+        change_much(name, (char)('a' + i % 26));
+        expect(other, CHANGE, name); /* whoever reads is not held up */
+    }
     const struct timespec pause = {.tv_sec = 3};
     nanosleep(&pause, NULL);
     cr_assert_eq(ending(slow, reason), STATUS_RESOURCE_EXHAUSTED);
     cr_assert_str_eq(reason, "SLOW_READER");
-    cr_assert_lt(slow->items, changes);
+    cr_assert_lt(slow->items, CHANGES);
     cut_and_resume(slow);
-    while (slow->versions[1] < changes + 1)
+    while (slow->versions[1] < CHANGES + 1)
         next(slow);
-    cr_assert_eq(slow->items, changes + 1);
+    cr_assert_eq(slow->items, CHANGES + 1);
     watcher_free(slow);
     watcher_free(other);
 }

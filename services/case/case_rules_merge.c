@@ -96,15 +96,20 @@ static bool check_partner(const struct case_record *record, error *err)
     return record->status != CASE_STATUS_DELETED || case_step_refuse(record, err);
 }
 
+static bool too_large(const struct case_record *record, error *err)
+{
+    error_set(err, STATUS_FAILED_PRECONDITION, "CASE_TOO_LARGE", "case %lld has too many messages",
+              (long long)record->id);
+    return case_step_tell_status(record, err);
+}
+
 static bool check_size(const struct case_record *source, const struct case_conversation *of_source,
                        const struct case_conversation *of_target, error *err)
 {
     if (of_source->count <= CASE_MERGE_MESSAGES_MAX &&
         of_source->count + of_target->count <= CASE_MERGE_CONVERSATION_MAX)
         return true;
-    error_set(err, STATUS_FAILED_PRECONDITION, "CASE_TOO_LARGE",
-              "case %lld has more messages than can be merged", (long long)source->id);
-    return case_step_tell_status(source, err);
+    return too_large(source, err);
 }
 
 static bool add_agent(const struct case_context *context, struct text_list *list, const char *agent,
@@ -319,6 +324,8 @@ bool case_rules_unmerge(const struct case_context *context, const struct case_re
     struct case_conversation leaves = {0}, stays = {0};
     struct case_record *after = &change.target.after;
     change.merge = *merge;
+    if (of_target->count > CASE_UNMERGE_MESSAGES_MAX)
+        return too_large(target, err);
     if (!check_partner(target, err) || !divide(context, of_target, source->id, &leaves, &stays, err) ||
         !part_agents(context, merge, merges, merge_count, &stays, after, err) ||
         !case_rules_recount(context->memory, &stays, merge_count > 1, after, err))

@@ -18,6 +18,7 @@
 enum {
     CASE_MERGE_MESSAGES_MAX = 4000,      /* of the source: one event tells of them all */
     CASE_MERGE_CONVERSATION_MAX = 20000, /* of both together */
+    CASE_UNMERGE_MESSAGES_MAX = 100000,  /* of the target when it is undone: all are counted anew */
 };
 
 /* A merge that stands. */

@@ -23,7 +23,7 @@ const struct pg_statement store_read_destinations = {
         " AND t.account = c.account AND t.channel = c.channel LIMIT 1) h ON true",
 };
 
-/* One more than a merge takes tells that there are too many. */
+/* One more than can be undone tells that there are too many. */
 const struct pg_statement store_read_conversations = {
     .name = "case_conversations",
     .sql =
@@ -33,7 +33,7 @@ const struct pg_statement store_read_conversations = {
         "generate_subscripts($1::int2[], 1)) AS k(partition, account, case_id, "
         "ord),"
         " LATERAL (SELECT * FROM messages t WHERE t.partition = k.partition AND t.account = k.account"
-        " AND t.case_id = k.case_id ORDER BY t.number LIMIT 20001) m ORDER BY k.ord, m.number",
+        " AND t.case_id = k.case_id ORDER BY t.number LIMIT 100001) m ORDER BY k.ord, m.number",
 };
 
 const struct pg_statement store_read_merges = {

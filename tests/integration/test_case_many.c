@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/sla/v1/timer.pb-c.h"
+#include "pg/pg.h"
 #include "rpc/wire.h"
 #include "tests/support/case_desk.h"
 
@@ -179,6 +180,39 @@ Test(case_many, the_same_batch_again_is_answered_and_does_nothing)
     request.n_names = 1;
     cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "BatchUpdateCases", &request).reason,
                      "REQUEST_ID_REUSED");
+}
+
+/* Their day is over by the real clock. */
+static void age_request_ids(void)
+{
+    static const char sql[] = "UPDATE request_ids SET time = time - interval '25 hours'";
+    const struct pg_options options = {.url = embedded_pg_url(server.pg)};
+    pg_conn *conn;
+    error err;
+    cr_assert(pg_conn_open(&options, &conn, &err), "%s", err.message);
+    cr_assert(pg_run_script(conn, sql, 0, &err), "%s", err.message);
+    pg_conn_close(conn);
+}
+
+Test(case_many, after_a_day_a_request_id_is_as_new)
+{
+    char *names[] = {new_case("a"), new_case("b")};
+    change what = bare(CASEWORK__CASES__V1__CASE_CHANGE__CHANGE_RESOLVE);
+    update_request request = request_of(names, 2, &what);
+    Casework__Cases__V1__ReopenCaseRequest reopen = CASEWORK__CASES__V1__REOPEN_CASE_REQUEST__INIT;
+    request.request_id = desk_text("r1");
+    reopen.name = names[0];
+    reopen.request_id = desk_text("r2");
+    desk_call(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
+    desk_call(&server, "anna", DESK_CASES, "ReopenCase", &reopen);
+    desk_call(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
+    cr_assert_eq((int)desk_case(&server, names[0])->status, 2, "it was answered, not done again");
+    age_request_ids();
+    desk_call(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
+    cr_assert_eq((int)desk_case(&server, names[0])->status, 4);
+    reopen.name = names[1];
+    desk_call(&server, "anna", DESK_CASES, "ReopenCase", &reopen);
+    cr_assert_eq((int)desk_case(&server, names[1])->status, 2, "other content under the old id");
 }
 
 Test(case_many, bad_batches_are_refused_whole)

@@ -137,6 +137,42 @@ Test(case_pages, a_page_of_history_ends_early_and_the_next_goes_on)
     cr_assert_gt(pages, 1);
 }
 
+Test(case_pages, as_many_messages_as_one_event_tells_of_are_merged)
+{
+    enum { MOST = 4000 };
+    char *kinds = arena_alloc(server.memory, MOST + 2);
+    memset(kinds, 'c', MOST + 1);
+    kinds[MOST + 1] = '\0';
+    Casework__Cases__V1__ImportConversationsRequest *items[2];
+    items[0] = case_server_conversation(&server, "acme", "too-many", "Long", kinds,
+                                        CASE_SERVER_START_US - 30 * CLOCK_DAY);
+    kinds[MOST] = '\0';
+    items[1] = case_server_conversation(&server, "acme", "most", "Long", kinds,
+                                        CASE_SERVER_START_US - 30 * CLOCK_DAY);
+    cr_assert_eq(case_server_import(&server, items, 2)->conversations_imported, 2);
+    char *target = desk_receive(&server, "desk", "jo", "m", "hello")->case_->name;
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    merge.target = target;
+    int refused = 0;
+    for (int i = 1; i <= 2; i++) {
+        merge.source = arena_printf(server.memory, "accounts/acme/cases/%d", i);
+        if (desk_case(&server, merge.source)->message_count > MOST) {
+            cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "MergeCases", &merge).reason,
+                             "CASE_TOO_LARGE");
+            refused++;
+            continue;
+        }
+        desk_call(&server, "anna", DESK_CASES, "MergeCases", &merge);
+        cr_assert_eq(desk_last_event(&server, target, 15)->n_moved_messages, MOST);
+        cr_assert_eq(desk_case(&server, target)->message_count, MOST + 1);
+        Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
+        undo.name = merge.source;
+        desk_call(&server, "anna", DESK_CASES, "UnmergeCases", &undo);
+        cr_assert_eq(desk_case(&server, target)->message_count, 1);
+    }
+    cr_assert_eq(refused, 1);
+}
+
 Test(case_pages, parts_of_a_snapshot_stay_small_and_leave_nothing_out)
 {
     enum { COUNT = 260 };

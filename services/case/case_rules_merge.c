@@ -57,7 +57,7 @@ static void count_message(struct case_record *record, const struct message_recor
 bool case_rules_recount(arena *memory, const struct case_conversation *conversation, bool merged,
                         struct case_record *record, error *err)
 {
-    const struct message_record **order = arena_calloc(memory, conversation->count + 1, sizeof *order);
+    const struct message_record **order = arena_calloc(memory, conversation->count + 1, sizeof(void *));
     if (order == NULL)
         return case_step_out_of_memory(err);
     int32_t last = 0;

@@ -127,6 +127,9 @@ $(REPLAY_BINS): $(OUT)/bin/replay-%: $(OUT)/obj/tests/fuzz/%.o $(OUT)/obj/tests/
 $(FUZZ_BINS): $(OUT)/bin/fuzz-%: $(OUT)/obj/tests/fuzz/%.o $(TEST_ARCHIVES)
 	$(call link,-fsanitize=fuzzer)
 
+# The reader of import files belongs to the command line.
+$(OUT)/bin/replay-fuzz_import $(OUT)/bin/fuzz-fuzz_import: $(OUT)/obj/cli/conversation.o
+
 # --- benchmarks ------------------------------------------------------------------------------------------
 
 BENCH_C     := $(call sources,bench,c)

@@ -10,8 +10,8 @@ static void copy_cut(char *to, size_t size, const char *text)
     size_t length = strlen(text);
     if (length >= size) {
         length = size - 1;
-        while (length && ((unsigned char)text[length] & 0xC0u) == 0x80u)
-            length--;
+        for (int tail = 0; tail < 3 && length && ((unsigned char)text[length] & 0xC0u) == 0x80u; tail++)
+            length--; /* no character is longer than four bytes: what is, is no UTF-8 anyway */
     }
     memcpy(to, text, length);
     to[length] = '\0';

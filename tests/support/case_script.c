@@ -281,7 +281,7 @@ static void widen(uint64_t *random, struct script_view *view, struct model_comma
     const struct model_command *past = &view->past[script_pick(random, (unsigned)view->past_count)];
     if (past->request_id && chance(random, 70))
         *command = *past;
-    else
+    else if (past->verb != command->verb) /* so that it surely is another request */
         command->request_id = past->request_id;
 }
 

@@ -125,7 +125,7 @@ const struct Casework__Cases__V1__Case *suite_case(suite *s, const char *case_na
 /* Where the account's feed stands. */
 int64_t suite_position(suite *s, const char *account);
 
-/* The path of the 503 conversations (CASEWORK_TEST_DATA); NULL where they are not, and the test says so. */
+/* The path of the 503 conversations (CASEWORK_TEST_DATA). Where they are not, the test is skipped. */
 const char *suite_conversations(void);
 
 #endif

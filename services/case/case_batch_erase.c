@@ -57,15 +57,46 @@ static bool is_copy_of(const struct message_record *a, const struct message_reco
     return a_case == b_case && a_number == b_number && strcmp(a->account, b->account) == 0;
 }
 
+/* How a forwarded text begins (case_forward_text): the whole of it, unless it is so long that it may have
+ * been cut. */
+static char *forwarded_text(arena *memory, const char *body)
+{
+    enum { BYTES_SURE = 200000 };
+    size_t length = strlen(body);
+    bool whole = length <= BYTES_SURE;
+    return arena_printf(memory, "\n\n%.*s%s", (int)(whole ? length : BYTES_SURE), body, whole ? "\n" : "");
+}
+
+/* A message to a third party that has the text, in a case that has the message or a copy of it. */
+static bool is_forward_of(const struct family_entry *family, const struct message_record *message,
+                          const char *text)
+{
+    if (message->kind != MESSAGE_KIND_TO_THIRD_PARTY || text == NULL || strstr(message->body, text) == NULL)
+        return false;
+    for (size_t i = 0; i < family->count; i++) {
+        if (family->members[i].case_id == message->case_id && family->members[i].number <= message->number)
+            return true;
+    }
+    return false;
+}
+
 /* All of the family are known: those that were stored have been asked for, others are of this batch. */
 static bool redact_family(struct overlay *overlay, const struct case_command *command,
                           const struct message_record *wanted, error *err)
 {
     const struct message_record of = *wanted;
+    const struct family_entry *family =
+        overlay_family(overlay, command->account, command->redact.case_id, command->redact.number);
+    char *text = of.body[0] == '\0' ? NULL : forwarded_text(overlay->memory, of.body);
+    if (family == NULL || (text == NULL && of.body[0] != '\0'))
+        return batch_out_of_memory(err);
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
-        if (message->entry.exists && !message->record.redacted && is_copy_of(&message->record, &of) &&
-            !redact(overlay, command, message, err))
+        const struct message_record *record = &message->record;
+        bool concerned = message->entry.exists && !record->redacted &&
+                         strcmp(record->account, of.account) == 0 &&
+                         (is_copy_of(record, &of) || is_forward_of(family, record, text));
+        if (concerned && !redact(overlay, command, message, err))
             return false;
     }
     return true;

@@ -10,9 +10,13 @@
 /* --- reads ------------------------------------------------------------------------------------------------
  */
 
+/*
+ * A message, its copies, and the messages to third parties that have its text: between the blank line and the
+ * line's end that case_forward_text puts around it, a very long one by its beginning.
+ */
 const struct pg_statement store_read_families = {
     .name = "case_families",
-    .sql = "SELECT f.case_id, f.number, k.ord"
+    .sql = "SELECT w.case_id, w.number, k.ord"
            " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int4[]) WITH ORDINALITY"
            " AS k(partition, account, case_id, number, ord),"
            " LATERAL (SELECT CASE WHEN t.origin_case = 0 THEN t.case_id ELSE t.origin_case END AS case_id,"
@@ -21,7 +25,14 @@ const struct pg_statement store_read_families = {
            " AND t.number = k.number LIMIT 1) r,"
            " LATERAL (SELECT r.case_id, r.number UNION ALL SELECT t.case_id, t.number FROM messages t"
            " WHERE t.partition = k.partition AND t.account = k.account AND t.origin_case <> 0"
-           " AND t.origin_case = r.case_id AND t.origin_number = r.number) f",
+           " AND t.origin_case = r.case_id AND t.origin_number = r.number) f,"
+           " LATERAL (SELECT f.case_id, f.number UNION ALL SELECT t.case_id, t.number FROM messages s"
+           " JOIN messages t ON t.partition = s.partition AND t.account = s.account"
+           " AND t.case_id = s.case_id AND t.number > s.number AND t.kind = 4"
+           " AND position(E'\\n\\n' || left(s.body, 200000)"
+           " || CASE WHEN length(s.body) > 200000 THEN '' ELSE E'\\n' END IN t.body) > 0"
+           " WHERE s.partition = k.partition AND s.account = k.account AND s.case_id = f.case_id"
+           " AND s.number = f.number AND s.body <> '') w",
 };
 
 const struct pg_statement store_read_deletions = {

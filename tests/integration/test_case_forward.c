@@ -288,6 +288,31 @@ Test(case_forward, a_third_partys_address_must_be_one)
     forward_case("anna", chat, NULL, "lab", "");
 }
 
+Test(case_forward, what_is_redacted_is_gone_from_what_was_forwarded)
+{
+    const char *name = desk_receive(&server, "desk", "jo", "e1", "my number is 1234")->case_->name;
+    desk_receive(&server, "desk", "jo", "e2", "number");
+    const char *one = forward_message("anna", name, 1, NULL, "lab", "note")->message->name;
+    const char *whole = forward_case("anna", name, NULL, "lab", "")->message->name;
+    const char *other = forward_message("anna", name, 2, NULL, "lab", "")->message->name;
+    Casework__Cases__V1__RedactMessageRequest redact = CASEWORK__CASES__V1__REDACT_MESSAGE_REQUEST__INIT;
+    redact.name = desk_text(message_name(name, 2));
+    desk_call(&server, "", DESK_MESSAGES, "RedactMessage", &redact);
+    cr_assert_not(desk_get_message(&server, one)->redacted, "a word of it is not its text");
+    cr_assert(desk_get_message(&server, other)->redacted);
+    cr_assert(desk_get_message(&server, whole)->redacted);
+    redact.name = desk_text(message_name(name, 1));
+    desk_call(&server, "", DESK_MESSAGES, "RedactMessage", &redact);
+    cr_assert(desk_get_message(&server, one)->redacted);
+    cr_assert_str_eq(desk_get_message(&server, one)->body, "");
+    const char *again = forward_case("anna", name, NULL, "lab", "still")->message->body;
+    cr_assert_null(strstr(again, "1234"));
+    cr_assert_not_null(strstr(again, "[The text was removed.]"));
+    error err = desk_fail(&server, "anna", DESK_MESSAGES, "ForwardMessage",
+                          desk_forward_message(&server, message_name(name, 1), NULL, "lab", ""));
+    cr_assert_str_eq(err.reason, "NOTHING_TO_FORWARD");
+}
+
 Test(case_forward, asked_again_it_is_answered_again)
 {
     const char *name = desk_receive(&server, "desk", "jo", "e1", "It does not print")->case_->name;

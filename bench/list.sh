@@ -30,7 +30,7 @@ load() {
 }
 
 measure() {
-    local round body size port
+    local round body size port us
     for ((round = 1; round <= rounds; round++)); do
         for body in "$work"/bodies/*; do
             while read -r size port; do
@@ -38,7 +38,8 @@ measure() {
                 */count) path=CountCases ;;
                 *) path=ListCases ;;
                 esac
-                echo "${body##*/} $size $(load "$port" "/casework.cases.v1.CaseService/$path" "$body")"
+                us=$(load "$port" "/casework.cases.v1.CaseService/$path" "$body")
+                echo "${body##*/} $size $us"
             done <"$work/services"
         done
     done >"$work/results"

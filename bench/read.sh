@@ -34,13 +34,15 @@ selects() { # selects CLIENTS: a second
 }
 
 measure() {
-    local round shape
+    local round shape check select get
     for ((round = 1; round <= rounds; round++)); do
         for shape in "1 1" "4 4" "4 16"; do
             # shellcheck disable=SC2086
             set -- $shape
-            echo "$1x$2 $(calls /grpc.health.v1.Health/Check "$work/empty" "$1" "$2") $(selects $(($1 * $2))) \
-                $(calls /casework.cases.v1.CaseService/GetCase "$work/body" "$1" "$2")"
+            check=$(calls /grpc.health.v1.Health/Check "$work/empty" "$1" "$2")
+            select=$(selects $(($1 * $2)))
+            get=$(calls /casework.cases.v1.CaseService/GetCase "$work/body" "$1" "$2")
+            echo "$1x$2 $check $select $get"
         done
     done >"$work/results"
 }
@@ -103,9 +105,7 @@ pids+=($!)
 wait_for 30 grep -q '"msg":"listening"' "$work/service" || { cat "$work/service" >&2; exit 1; }
 sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service" | head -n 1 >"$work/port"
 printf '\0\0\0\0\0' >"$work/empty"
-name=accounts/company-1/cases/777
-printf "\\0\\0\\0\\0\\x%02x\\x0a\\x%02x%s" $((${#name} + 2)) ${#name} "$name" >"$work/body.text" # GetCaseRequest.name
-printf '%b' "$(cat "$work/body.text")" >"$work/body"
+printf '\0\0\0\0\x1e\x0a\x1caccounts/company-1/cases/777' >"$work/body" # GetCaseRequest.name
 
 # shellcheck disable=SC2086
 ${READ_TURN:-} bash bench/read.sh measure "$work"

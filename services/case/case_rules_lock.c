@@ -48,13 +48,14 @@ static int64_t last_place(const struct case_tabs *tabs)
     return last + 1;
 }
 
-/* `former` NULL: of all. */
-static struct case_tab *longest_waiting(const struct case_tabs *tabs, const struct case_tab *former)
+/* But for the session `except`; "": of all. */
+static struct case_tab *longest_waiting(const struct case_tabs *tabs, const char *except)
 {
     struct case_tab *first = NULL;
     for (size_t i = 0; i < tabs->count; i++) {
         struct case_tab *tab = &tabs->items[i];
-        if (tab->state != TAB_CLOSED && tab != former && (first == NULL || tab->wait < first->wait))
+        if (tab->state != TAB_CLOSED && strcmp(tab->session, except) != 0 &&
+            (first == NULL || tab->wait < first->wait))
             first = tab;
     }
     return first;
@@ -126,7 +127,7 @@ static bool grant(const struct case_context *context, const struct case_tabs *ta
     struct case_record *after = &change->after;
     if (next == NULL)
         return true;
-    const struct case_tab *first = longest_waiting(tabs, NULL);
+    const struct case_tab *first = longest_waiting(tabs, "");
     if (first != next)
         move_tab(next, first->wait - 1);
     after->lock_agent = next->agent;
@@ -142,7 +143,7 @@ bool case_rules_settle_lock(const struct case_context *context, const struct cas
     const struct case_record *after = &change->after;
     if (is_gone(after))
         return !is_held(after) || take_away(context, EVENT_KIND_LOCK_RELEASED, change, err);
-    return is_held(after) || grant(context, tabs, longest_waiting(tabs, NULL), change, err);
+    return is_held(after) || grant(context, tabs, longest_waiting(tabs, ""), change, err);
 }
 
 /* A session that has closed the case within the same batch has a stored row still. */
@@ -195,7 +196,7 @@ bool case_rules_close_tab(const struct case_context *context, struct case_tabs *
     if (strcmp(change->after.lock_session, session) != 0)
         return true;
     return take_away(context, EVENT_KIND_LOCK_RELEASED, change, err) &&
-           grant(context, tabs, longest_waiting(tabs, NULL), change, err);
+           grant(context, tabs, longest_waiting(tabs, ""), change, err);
 }
 
 bool case_rules_break_lock(const struct case_context *context, struct case_tabs *tabs, int64_t token,
@@ -209,9 +210,10 @@ bool case_rules_break_lock(const struct case_context *context, struct case_tabs 
     }
     if (!is_held(after))
         return true;
-    struct case_tab *former = case_tabs_find(tabs, after->lock_session);
+    const char *session = after->lock_session;
+    struct case_tab *former = case_tabs_find(tabs, session);
     if (former != NULL)
         move_tab(former, last_place(tabs));
     return take_away(context, EVENT_KIND_LOCK_BROKEN, change, err) &&
-           grant(context, tabs, longest_waiting(tabs, former), change, err);
+           grant(context, tabs, longest_waiting(tabs, session), change, err);
 }

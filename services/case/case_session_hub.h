@@ -112,7 +112,10 @@ struct case_sessions {
     struct pg_options connection;
     char host[SESSION_ID_SIZE]; /* this replica, since its start */
 
+    pthread_mutex_t
+        run_lock;         /* one run of the news at a time, also when the last session goes and one comes */
     pthread_mutex_t lock; /* of what follows, and of all sessions */
+    size_t session_count;
     struct hub_partition partitions[FEED_PARTITIONS];
     size_t behind;             /* tabs with behind_to */
     struct session *detaching; /* those with detach_due */

@@ -327,6 +327,7 @@ void hub_run_news(struct case_feed_reader *reader)
     struct case_sessions *hub = (struct case_sessions *)reader;
     arena *memory = arena_new(MEMORY_MAX);
     bool more = memory != NULL;
+    pthread_mutex_lock(&hub->run_lock);
     for (int round = 0; more && round < ROUNDS_MAX; round++) {
         help_those_behind(hub, memory);
         arena_clear(memory);
@@ -334,6 +335,7 @@ void hub_run_news(struct case_feed_reader *reader)
         arena_clear(memory);
     }
     arena_free(memory);
+    pthread_mutex_unlock(&hub->run_lock);
     if (more)
         case_feed_wake(reader);
 }

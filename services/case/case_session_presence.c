@@ -128,23 +128,45 @@ static void answer_who(struct case_sessions *hub, const struct watched_case *wat
     }
 }
 
+/* The next word of a message as a number. */
+static bool take_number(char **rest, int64_t least, int64_t most, int64_t *ret_number)
+{
+    const char *word = strtok_r(NULL, " ", rest);
+    char *end = NULL;
+    long long number = word ? strtoll(word, &end, 10) : 0;
+    if (!word || end == word || *end || number < least || number > most)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+/* With the lock held: `rest` is what follows the case. */
+static void take_presence(struct watched_case *watched, char *rest)
+{
+    const char *session = strtok_r(NULL, " ", &rest), *agent = strtok_r(NULL, " ", &rest);
+    int64_t kind;
+    if (session && agent && strlen(session) < SESSION_ID_SIZE && strlen(agent) < AGENT_ID_SIZE &&
+        take_number(&rest, LEFT, LAST_KIND, &kind))
+        hub_presence(watched, session, agent, (int)kind, false);
+}
+
 void hub_hear_presence(void *context, const char *text)
 {
     struct case_sessions *hub = context;
-    char account[ACCOUNT_ID_SIZE], session[SESSION_ID_SIZE], agent[AGENT_ID_SIZE];
-    int partition, kind;
-    long long case_id;
-    bool told = sscanf(text, "at %d %63s %lld %23s %63s %d", &partition, account, &case_id, session, agent,
-                       &kind) == 6;
-    bool asked = !told && sscanf(text, "who %d %63s %lld", &partition, account, &case_id) == 3;
-    if ((!told && !asked) || partition < 0 || partition >= FEED_PARTITIONS ||
-        (told && (kind < LEFT || kind > LAST_KIND)))
+    char copy[PRESENCE_TEXT_MAX], *rest = NULL;
+    int64_t partition, case_id;
+    snprintf(copy, sizeof copy, "%s", text);
+    const char *verb = strtok_r(copy, " ", &rest);
+    if (!verb || !take_number(&rest, 0, FEED_PARTITIONS - 1, &partition))
+        return;
+    const char *account = strtok_r(NULL, " ", &rest);
+    if (!account || !take_number(&rest, 1, INT64_MAX, &case_id))
         return;
     pthread_mutex_lock(&hub->lock);
-    struct watched_case *watched = hub_find_case(hub, partition, account, case_id);
-    if (watched && told)
-        hub_presence(watched, session, agent, kind, false);
-    else if (watched)
+    struct watched_case *watched = hub_find_case(hub, (int)partition, account, case_id);
+    if (watched && strcmp(verb, "at") == 0)
+        take_presence(watched, rest);
+    else if (watched && strcmp(verb, "who") == 0)
         answer_who(hub, watched);
     pthread_mutex_unlock(&hub->lock);
 }

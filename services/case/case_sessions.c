@@ -56,7 +56,8 @@ void hub_register(struct session *session)
     partition->session_count++;
     session->registered = true;
     session->registered_us = clock_monotonic_us();
-    if (!session->hub->reader.feed) /* nobody to tell anything before the first one */
+    /* The feed is followed while there is somebody to tell, so never once the server has drained. */
+    if (session->hub->session_count++ == 0)
         case_feed_attach(session->hub->feed, &session->hub->reader);
 }
 
@@ -65,8 +66,10 @@ void hub_unregister(struct session *session)
     struct hub_partition *partition = &session->hub->partitions[session->partition];
     if (!session->registered)
         return;
-    while (session->tabs)
-        hub_close_tab(session->tabs);
+    for (struct session_tab *tab = session->tabs, *next; tab; tab = next) {
+        next = tab->next_of_session;
+        hub_close_tab(tab);
+    }
     if (session->previous)
         session->previous->next = session->next;
     else
@@ -75,6 +78,8 @@ void hub_unregister(struct session *session)
         session->next->previous = session->previous;
     partition->session_count--;
     session->registered = false;
+    if (--session->hub->session_count == 0)
+        case_feed_detach(&session->hub->reader);
 }
 
 /* --- cases and tabs ---------------------------------------------------------------------------------------
@@ -313,6 +318,7 @@ bool case_sessions_new(const struct case_sessions_options *options, case_session
     hub->feed = options->feed;
     hub->connection = options->connection;
     pthread_mutex_init(&hub->lock, NULL);
+    pthread_mutex_init(&hub->run_lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -337,8 +343,6 @@ void case_sessions_stop(case_sessions *hub)
     hub->presence = NULL;
     pthread_mutex_unlock(&hub->lock);
     case_presence_free(presence);
-    if (hub->reader.feed)
-        case_feed_detach(&hub->reader);
 }
 
 void case_sessions_free(case_sessions *hub)
@@ -351,6 +355,7 @@ void case_sessions_free(case_sessions *hub)
         session_unref(session);
     }
     pthread_cond_destroy(&hub->wake);
+    pthread_mutex_destroy(&hub->run_lock);
     pthread_mutex_destroy(&hub->lock);
     free(hub);
 }

@@ -32,7 +32,30 @@ bool log_enabled(enum log_level level)
     return level >= lowest;
 }
 
-static void append_number(bytes *line, int64_t number)
+/* --- a line --- */
+
+/* One buffer a thread, kept: a log line costs no allocation. */
+struct line {
+    char *at, *end;
+    bool full; /* something did not fit */
+};
+
+static inline void put(struct line *line, const char *text, size_t length)
+{
+    if ((size_t)(line->end - line->at) < length) {
+        line->full = true;
+        return;
+    }
+    memcpy(line->at, text, length);
+    line->at += length;
+}
+
+static void put_text(struct line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+static void put_number(struct line *line, int64_t number)
 {
     char digits[24];
     char *at = digits + sizeof digits;
@@ -43,11 +66,30 @@ static void append_number(bytes *line, int64_t number)
     } while (left > 0);
     if (number < 0)
         *--at = '-';
-    bytes_append(line, at, (size_t)(digits + sizeof digits - at));
+    put(line, at, (size_t)(digits + sizeof digits - at));
+}
+
+/* Most texts hold nothing that JSON has to quote; bytes_append_json knows about the others. */
+static void put_json(struct line *line, const char *text)
+{
+    size_t length = 0;
+    for (unsigned char c; (c = (unsigned char)text[length]) >= 0x20 && c != '"' && c != '\\';)
+        length++;
+    if (text[length] == '\0') {
+        put(line, "\"", 1);
+        put(line, text, length);
+        put(line, "\"", 1);
+        return;
+    }
+    size_t room = (size_t)(line->end - line->at);
+    bytes rest = {.data = (unsigned char *)line->at, .size = room, .cap = room > 0 ? room - 1 : 0};
+    bytes_append_json(&rest, text);
+    line->at += rest.length;
+    line->full = line->full || rest.failed;
 }
 
 /* The date and the time of day change once a second; only the microseconds are written anew. */
-static void append_time(bytes *line)
+static void put_time(struct line *line)
 {
     static _Thread_local char text[CLOCK_TEXT_SIZE];
     static _Thread_local int64_t second = -1;
@@ -59,46 +101,50 @@ static void append_time(bytes *line)
         length = strlen(text) - 1; /* without the Z */
     }
     char micros[] = ".000000Z";
-    int64_t rest = now % CLOCK_SECOND;
+    unsigned rest = (unsigned)(now % CLOCK_SECOND);
     for (int i = 6; i > 0; i--, rest /= 10)
         micros[i] = (char)('0' + rest % 10);
-    bytes_append(line, text, length);
-    bytes_append(line, micros, sizeof micros - 1);
+    put(line, text, length);
+    put(line, micros, sizeof micros - 1);
 }
 
-static void append_field(bytes *line, const struct log_field *field)
+static void put_field(struct line *line, const struct log_field *field)
 {
-    size_t before = line->length;
-    bytes_append(line, ",\"", 2);
-    bytes_append_text(line, field->key);
-    bytes_append(line, "\":", 2);
-    if (field->text)
-        bytes_append_json(line, field->text);
-    else
-        append_number(line, field->number);
-    if (line->failed) { /* a field too long for a line is left out whole */
-        line->length = before;
-        line->failed = false;
+    char *before = line->at;
+    put(line, ",", 1);
+    if (field->key[0] == '\0') {
+        put_text(line, field->text);
+    } else {
+        put(line, "\"", 1);
+        put_text(line, field->key);
+        put(line, "\":", 2);
+        if (field->text)
+            put_json(line, field->text);
+        else
+            put_number(line, field->number);
+    }
+    if (line->full) { /* a field too long for a line is left out whole */
+        line->at = before;
+        line->full = false;
     }
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
-    /* One buffer a thread, kept: a log line costs no allocation. */
-    static _Thread_local unsigned char storage[8192];
-    bytes line = {.data = storage, .size = sizeof storage, .cap = sizeof storage - 3};
-    bytes_append_text(&line, "{\"time\":\"");
-    append_time(&line);
-    bytes_append_text(&line, "\",\"level\":\"");
-    bytes_append_text(&line, level_names[level]);
-    bytes_append_text(&line, "\",\"service\":\"");
-    bytes_append_text(&line, service_name);
-    bytes_append_text(&line, "\",\"msg\":");
-    bytes_append_json(&line, message);
+    static _Thread_local char storage[8192];
+    struct line line = {.at = storage, .end = storage + sizeof storage - 2};
+    put_text(&line, "{\"time\":\"");
+    put_time(&line);
+    put_text(&line, "\",\"level\":\"");
+    put_text(&line, level_names[level]);
+    put_text(&line, "\",\"service\":\"");
+    put_text(&line, service_name);
+    put_text(&line, "\",\"msg\":");
+    put_json(&line, message);
     for (const struct log_field *f = fields; f->key; f++)
-        append_field(&line, f);
-    memcpy(line.data + line.length, "}\n", 2);
-    log_writer_put(line.data, line.length + 2, level >= LOG_LEVEL_ERROR);
+        put_field(&line, f);
+    memcpy(line.at, "}\n", 2);
+    log_writer_put(storage, (size_t)(line.at - storage) + 2, level >= LOG_LEVEL_ERROR);
 }
 
 bool log_start_writer(void)

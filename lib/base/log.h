@@ -14,13 +14,16 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
 
 struct log_field {
-    const char *key;  /* NULL ends a list */
+    const char *key;  /* NULL ends a list; "": `text` is one field or more as they stand in the line */
     const char *text; /* NULL: the field is `number` */
     int64_t number;
 };
 
 #define LOG_TEXT(k, v) ((struct log_field){.key = (k), .text = (v)})
 #define LOG_NUMBER(k, v) ((struct log_field){.key = (k), .number = (v)})
+
+/* Fields that are the same for many lines, as JSON made beforehand: "a":"b","c":1 */
+#define LOG_JSON(v) ((struct log_field){.key = "", .text = (v)})
 
 /* Once, before threads start. `service` is kept, not copied. */
 void log_init(const char *service, enum log_level level);
@@ -32,7 +35,9 @@ bool log_enabled(enum log_level level);
 
 /*
  * From here on lines are gathered and written by a thread of their own, every few milliseconds, at once from
- * level error on: a line then costs no system call. For servers; a program that forks without exec must not.
+ * level error on: a line then costs no system call. Lines of one thread stay in order; of those of several, written
+ * within the same few milliseconds, `time` tells which was first. For servers; a program that forks without exec must
+ * not.
  * Nothing is lost: who finds no room waits, and the rest is written at exit. Once; false when the thread
  * cannot be started (lines go out as before).
  */

@@ -1,8 +1,10 @@
 #include "base/metrics.h"
 
 #include "base/bytes.h"
+#include "base/thread_shard.h"
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,20 +25,29 @@ struct metric {
     char *name, *help, *labels;
 };
 
+/* The value is the sum of the shards. */
+struct shard {
+    alignas(CACHE_LINE) _Atomic int64_t value;
+};
+
 struct metrics_counter {
     struct metric metric;
-    _Atomic int64_t value;
+    struct shard shards[THREAD_SHARDS];
 };
 
 struct metrics_gauge {
     struct metric metric;
-    _Atomic int64_t value;
+    struct shard shards[THREAD_SHARDS];
+};
+
+struct histogram_shard {
+    alignas(CACHE_LINE) _Atomic int64_t sum_us;
+    _Atomic int64_t buckets[BOUNDS + 1]; /* the last one: beyond all bounds */
 };
 
 struct metrics_histogram {
     struct metric metric;
-    _Atomic int64_t buckets[BOUNDS + 1]; /* the last one: beyond all bounds */
-    _Atomic int64_t sum_us;
+    struct histogram_shard shards[THREAD_SHARDS];
 };
 
 /* In the order of registration, those of one name together. They live as long as the program. */
@@ -58,8 +69,9 @@ static struct metric *find(const char *name, const char *labels, struct metric *
 static struct metric *create(enum metric_kind kind, size_t size, const char *name, const char *help,
                              const char *labels)
 {
-    struct metric *m = calloc(1, size);
+    struct metric *m = aligned_alloc(CACHE_LINE, size);
     if (m) {
+        memset(m, 0, size);
         m->kind = kind;
         m->name = strdup(name);
         m->help = strdup(help);
@@ -102,33 +114,48 @@ metrics_histogram *metrics_histogram_get(const char *name, const char *help, con
     return get(METRIC_HISTOGRAM, sizeof(metrics_histogram), name, help, labels);
 }
 
+static void add_relaxed(_Atomic int64_t *value, int64_t amount)
+{
+    atomic_fetch_add_explicit(value, amount, memory_order_relaxed);
+}
+
+static int64_t sum(const struct shard *shards)
+{
+    int64_t value = 0;
+    for (unsigned i = 0; i < THREAD_SHARDS; i++)
+        value += atomic_load_explicit(&shards[i].value, memory_order_relaxed);
+    return value;
+}
+
 void metrics_add(metrics_counter *counter, int64_t amount)
 {
-    atomic_fetch_add_explicit(&counter->value, amount, memory_order_relaxed);
+    add_relaxed(&counter->shards[thread_shard()].value, amount);
 }
 
 void metrics_set(metrics_gauge *gauge, int64_t value)
 {
-    atomic_store_explicit(&gauge->value, value, memory_order_relaxed);
+    for (unsigned i = 0; i < THREAD_SHARDS; i++)
+        atomic_store_explicit(&gauge->shards[i].value, i == 0 ? value : 0, memory_order_relaxed);
 }
 
 void metrics_gauge_add(metrics_gauge *gauge, int64_t amount)
 {
-    atomic_fetch_add_explicit(&gauge->value, amount, memory_order_relaxed);
+    add_relaxed(&gauge->shards[thread_shard()].value, amount);
 }
 
 void metrics_observe(metrics_histogram *histogram, int64_t duration_us)
 {
+    struct histogram_shard *shard = &histogram->shards[thread_shard()];
     unsigned i = 0;
     while (i < BOUNDS && duration_us > bounds_us[i])
         i++;
-    atomic_fetch_add_explicit(&histogram->buckets[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&histogram->sum_us, duration_us, memory_order_relaxed);
+    add_relaxed(&shard->buckets[i], 1);
+    add_relaxed(&shard->sum_us, duration_us);
 }
 
 int64_t metrics_counter_value(const metrics_counter *counter)
 {
-    return atomic_load_explicit(&counter->value, memory_order_relaxed);
+    return sum(counter->shards);
 }
 
 /* --- text --- */
@@ -141,21 +168,32 @@ static void write_value(bytes *text, const struct metric *m, int64_t value)
         bytes_printf(text, "%s %lld\n", m->name, (long long)value);
 }
 
+static int64_t in_bucket(const metrics_histogram *h, unsigned bucket)
+{
+    int64_t count = 0;
+    for (unsigned i = 0; i < THREAD_SHARDS; i++)
+        count += atomic_load_explicit(&h->shards[i].buckets[bucket], memory_order_relaxed);
+    return count;
+}
+
 static void write_histogram(bytes *text, const metrics_histogram *h)
 {
     const struct metric *m = &h->metric;
     const char *comma = m->labels[0] ? "," : "";
     int64_t count = 0;
     for (unsigned i = 0; i < BOUNDS; i++) {
-        count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+        count += in_bucket(h, i);
         bytes_printf(text, "%s_bucket{%s%sle=\"%g\"} %lld\n", m->name, m->labels, comma,
                      (double)bounds_us[i] / 1e6, (long long)count);
     }
-    count += atomic_load_explicit(&h->buckets[BOUNDS], memory_order_relaxed);
-    double sum = (double)atomic_load_explicit(&h->sum_us, memory_order_relaxed) / 1e6;
+    count += in_bucket(h, BOUNDS);
+    int64_t total_us = 0;
+    for (unsigned i = 0; i < THREAD_SHARDS; i++)
+        total_us += atomic_load_explicit(&h->shards[i].sum_us, memory_order_relaxed);
     bytes_printf(text, "%s_bucket{%s%sle=\"+Inf\"} %lld\n", m->name, m->labels, comma, (long long)count);
     const char *open = m->labels[0] ? "{" : "", *close = m->labels[0] ? "}" : "";
-    bytes_printf(text, "%s_sum%s%s%s %.6f\n", m->name, open, m->labels, close, sum);
+    bytes_printf(text, "%s_sum%s%s%s %.6f\n", m->name, open, m->labels, close,
+                 (double)total_us / 1e6);
     bytes_printf(text, "%s_count%s%s%s %lld\n", m->name, open, m->labels, close, (long long)count);
 }
 
@@ -164,7 +202,7 @@ static void write_metric(bytes *text, const struct metric *m)
     if (m->kind == METRIC_HISTOGRAM)
         write_histogram(text, (const metrics_histogram *)(const void *)m);
     else if (m->kind == METRIC_GAUGE)
-        write_value(text, m, atomic_load(&((const metrics_gauge *)(const void *)m)->value));
+        write_value(text, m, sum(((const metrics_gauge *)(const void *)m)->shards));
     else
         write_value(text, m, metrics_counter_value((const metrics_counter *)(const void *)m));
 }

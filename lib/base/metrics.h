@@ -3,8 +3,8 @@
 
 /*
  * Metrics in the Prometheus text format, served over HTTP at /metrics. Metrics are registered at start and
- * live as long as the program; updating one takes a relaxed atomic add and no lock. Names follow Prometheus
- * conventions (unit suffix, _total).
+ * live as long as the program; updating one takes a relaxed atomic add in the thread's shard (thread_shard.h) and no
+ * lock. Names follow Prometheus conventions (unit suffix, _total).
  */
 
 #include "base/bytes.h"
@@ -26,6 +26,7 @@ metrics_gauge *metrics_gauge_get(const char *name, const char *help, const char 
 metrics_histogram *metrics_histogram_get(const char *name, const char *help, const char *labels);
 
 void metrics_add(metrics_counter *counter, int64_t amount);
+/* A gauge is either set, by one thread at a time, or added to. */
 void metrics_set(metrics_gauge *gauge, int64_t value);
 void metrics_gauge_add(metrics_gauge *gauge, int64_t amount);
 void metrics_observe(metrics_histogram *histogram, int64_t duration_us);

@@ -36,7 +36,7 @@ static void fill_options(struct rpc_server_options *o)
     o->worker_queue = or_default(o->worker_queue, 1024);
     o->streams_max = or_default(o->streams_max, 1000);
     o->write_queue = or_default(o->write_queue, 64);
-    o->requests = or_default(o->requests, 256);
+    o->requests = or_default(o->requests, 64);
     o->message_bytes_max = o->message_bytes_max ? o->message_bytes_max : (size_t)4 << 20;
     o->answer_bytes_max = o->answer_bytes_max ? o->answer_bytes_max : (size_t)64 << 20;
     o->call_bytes_max = o->call_bytes_max ? o->call_bytes_max : (size_t)64 << 20;
@@ -287,10 +287,8 @@ void rpc_server_free(rpc_server *server)
         rpc_server_drain(server);
     if (server->core)
         grpc_server_destroy(server->core);
-    for (unsigned i = 0; server->queues && i < server->options.queues; i++) {
-        grpc_completion_queue_destroy(server->queues[i].core);
-        free(server->queues[i].slots);
-    }
+    for (unsigned i = 0; server->queues && i < server->options.queues; i++)
+        queue_free(&server->queues[i]);
     free(server->queues);
     free(server->threads);
     health_free(server->health);

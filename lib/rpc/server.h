@@ -72,7 +72,7 @@ struct rpc_server_options {
     size_t call_bytes_max;    /* arena cap of one call; 0: 64 MiB */
     unsigned streams_max;     /* concurrent streams a connection, 0: 1000 */
     unsigned write_queue;     /* queued messages of one stream, 0: 64; and 1 MiB */
-    unsigned requests; /* posted on a queue for all methods together, 0: 256; but 4 for each at the least */
+    unsigned requests; /* posted on a queue beyond one for each method, 0: 64 */
     int64_t drain_us;  /* grace at shutdown, 0: 10 s */
     const void *descriptor_set; /* FileDescriptorSet with everything served: streaming flags and reflection */
     size_t descriptor_set_size;

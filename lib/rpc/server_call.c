@@ -65,10 +65,9 @@ static void close_done(struct tag *tag, bool ok)
 
 struct rpc_call *call_new(rpc_server *server, struct method *method, struct slot *slot)
 {
-    struct rpc_call *call = calloc(1, sizeof *call);
     arena *memory = take_arena(server);
-    if (!call || !memory) {
-        free(call);
+    struct rpc_call *call = memory ? arena_calloc(memory, 1, sizeof *call) : NULL;
+    if (!call) {
         arena_free(memory);
         return NULL;
     }
@@ -77,7 +76,6 @@ struct rpc_call *call_new(rpc_server *server, struct method *method, struct slot
     call->close_tag.run = close_done;
     if (method->row && method->row->stream && !stream_init(call)) {
         stream_free(call->stream);
-        free(call);
         arena_free(memory);
         return NULL;
     }
@@ -112,8 +110,7 @@ void call_unref(struct rpc_call *call)
     for (struct call_metadata *m = call->trailing; m; m = m->next)
         grpc_slice_unref(m->value);
     grpc_call_unref(call->core);
-    give_arena(call->memory);
-    free(call);
+    give_arena(call->memory); /* the call itself is in there */
     /* The last touch: whoever drains the server may free it as soon as this is 0. */
     atomic_fetch_sub_explicit(&server->calls, 1, memory_order_release);
 }

@@ -11,6 +11,9 @@ void method_metrics_init(struct method_metrics *metrics, const char *service, co
 {
     snprintf(metrics->labels, sizeof metrics->labels, "rpc_service=\"%s\",rpc_method=\"%s\"", service,
              method);
+    /* Names of protobuf have nothing in them that JSON would quote. */
+    snprintf(metrics->fields, sizeof metrics->fields, "\"rpc.service\":\"%s\",\"rpc.method\":\"%s\"", service,
+             method);
     metrics->duration = metrics_histogram_get("rpc_server_duration_seconds",
                                               "Time from a call's arrival to its end.", metrics->labels);
     metrics->in_flight = metrics_gauge_get("rpc_server_active_calls", "Calls being served.", metrics->labels);
@@ -48,14 +51,12 @@ static void log_call(const struct rpc_call *call, enum status_code code, int64_t
     enum log_level level = call->method->quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
     if (!log_enabled(level))
         return;
-    const char *service = call->method->row ? call->method->row->service->name : "";
-    const char *method = call->method->row ? call->method->row->name : "";
     char trace_id[TRACE_ID_SIZE] = "";
     if (call->traceparent[0]) {
         memcpy(trace_id, call->traceparent + 3, TRACE_ID_SIZE - 1);
         trace_id[TRACE_ID_SIZE - 1] = '\0';
     }
-    LOG_AT(level, "request", LOG_TEXT("rpc.service", service), LOG_TEXT("rpc.method", method),
+    LOG_AT(level, "request", LOG_JSON(call->method->metrics.fields),
            LOG_NUMBER("rpc.grpc.status_code", code), LOG_NUMBER("duration_us", duration_us),
            LOG_TEXT("account", call->caller.account), LOG_TEXT("trace_id", trace_id));
 }

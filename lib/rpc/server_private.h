@@ -23,6 +23,7 @@ struct method_metrics {
     metrics_histogram *duration;
     metrics_gauge *in_flight;
     char labels[256];
+    char fields[256]; /* of the log line: service and method */
 };
 
 /* A row of a handler table with what is derived from the descriptors. */
@@ -39,11 +40,19 @@ struct method {
     struct method_metrics metrics;
 };
 
+/* The requests that are posted on a queue for a method. */
+struct supply {
+    struct queue *queue;
+    struct method *method; /* NULL: calls of methods that are not registered */
+    atomic_uint calls;     /* that came, wraps around */
+    atomic_uint slots;
+};
+
 /* One request posted to the core: where the next call of a method on a queue will show up. */
 struct slot {
     struct tag tag;
-    struct queue *queue;
-    struct method *method; /* NULL: a call of a method that is not registered */
+    struct slot *next; /* in queue->slots */
+    struct supply *supply;
     grpc_call *call;
     gpr_timespec deadline;
     grpc_metadata_array metadata;
@@ -54,8 +63,9 @@ struct slot {
 struct queue {
     rpc_server *server;
     grpc_completion_queue *core;
-    struct slot *slots;
-    size_t slot_count;
+    struct supply *supplies; /* one for each method, and one for unknown ones */
+    _Atomic(struct slot *) slots; /* all of them, to be freed at the end */
+    atomic_uint spare_slots;      /* that methods may still get beyond their first */
 };
 
 struct rpc_server {
@@ -156,6 +166,7 @@ enum rpc_write stream_write(struct rpc_call *call, grpc_byte_buffer *message);
 /* server_queue.c */
 bool queues_start(rpc_server *server, error *err);
 void queues_stop(rpc_server *server);
+void queue_free(struct queue *queue); /* what it holds; after queues_stop */
 
 /* server_methods.c */
 bool methods_add(rpc_server *server, const struct rpc_method *rows, void *context, bool quiet, error *err);

@@ -1,11 +1,14 @@
 #include "rpc/token_cache.h"
 
+#include "base/thread_shard.h"
+
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-enum { SHARDS = 16, PLACES = 64 };
+enum { PLACES = 256 };
 
 /* One allocation: the struct, the token, then the caller's texts. */
 struct entry {
@@ -15,19 +18,23 @@ struct entry {
     char token[];
 };
 
+/* What some of the threads have found good. A token that several of them meet is in several shards: checking it once
+ * more is cheaper than meeting at a lock with every call. */
 struct shard {
-    pthread_mutex_t lock;
+    alignas(CACHE_LINE) pthread_mutex_t lock;
     struct entry *places[PLACES];
 };
 
 struct token_cache {
-    struct shard shards[SHARDS];
+    struct shard shards[THREAD_SHARDS];
 };
 
 struct token_cache *token_cache_new(void)
 {
-    struct token_cache *cache = calloc(1, sizeof *cache);
-    for (size_t i = 0; cache && i < SHARDS; i++)
+    struct token_cache *cache = aligned_alloc(CACHE_LINE, sizeof *cache);
+    if (cache)
+        memset(cache, 0, sizeof *cache);
+    for (size_t i = 0; cache && i < THREAD_SHARDS; i++)
         pthread_mutex_init(&cache->shards[i].lock, NULL);
     return cache;
 }
@@ -36,7 +43,7 @@ void token_cache_free(struct token_cache *cache)
 {
     if (!cache)
         return;
-    for (size_t i = 0; i < SHARDS; i++) {
+    for (size_t i = 0; i < THREAD_SHARDS; i++) {
         for (size_t k = 0; k < PLACES; k++)
             free(cache->shards[i].places[k]);
         pthread_mutex_destroy(&cache->shards[i].lock);
@@ -46,7 +53,7 @@ void token_cache_free(struct token_cache *cache)
 
 static struct entry **place_of(struct shard *shard, uint64_t hash)
 {
-    return &shard->places[hash / SHARDS % PLACES];
+    return &shard->places[hash % PLACES];
 }
 
 bool token_caller_copy(const struct rpc_caller *from, arena *memory, struct rpc_caller *ret_caller)
@@ -67,7 +74,7 @@ bool token_cache_get(struct token_cache *cache, const char *token, size_t length
                      arena *memory, struct rpc_caller *ret_caller, int64_t *ret_expires_us)
 {
     uint64_t hash = XXH3_64bits(token, length);
-    struct shard *shard = &cache->shards[hash % SHARDS];
+    struct shard *shard = &cache->shards[thread_shard()];
     bool found = false;
     pthread_mutex_lock(&shard->lock);
     const struct entry *e = *place_of(shard, hash);
@@ -93,7 +100,7 @@ void token_cache_put(struct token_cache *cache, const char *token, size_t length
 {
     const struct rpc_caller *caller = &facts->caller;
     uint64_t hash = XXH3_64bits(token, length);
-    struct shard *shard = &cache->shards[hash % SHARDS];
+    struct shard *shard = &cache->shards[thread_shard()];
     size_t texts = strlen(caller->subject) + strlen(caller->account) + strlen(caller->agent) + 3;
     struct entry *e = malloc(sizeof *e + length + texts);
     if (!e)

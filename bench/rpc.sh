@@ -1,58 +1,39 @@
 #!/usr/bin/env bash
-# lib/rpc against gRPC C++'s callback server with the same replies, taking turns: Health/Check, and EmptyCall with a token that
-# lib/rpc checks while it logs at info and counts; 1 connection with 1 stream, and 4 with 16 each. Load from h2load on the same
-# machine. Prints medians and ratios, writes build/bench/rpc.json.
+# lib/rpc against gRPC C++'s callback server with the same replies, taking turns: Health/Check of the case service, and
+# EmptyCall of the conformance server with a token that is checked; both log at info and count. 1 connection with 1 stream,
+# and 4 with 16 each. Load from h2load on the same machine. Prints medians and ratios, writes build/bench/rpc.json.
 #
 #   RPC_ROUNDS=5  RPC_SECONDS=2  RPC_QUEUES=1  RPC_THREADS_PER_QUEUE=2
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=bench/support/common.sh
+. bench/support/common.sh
 
-bin=${CASEWORK_BIN:-build/bin}
-bench=${BENCH_BIN:-build/bench/bin}
 rounds=${RPC_ROUNDS:-5}
 seconds=${RPC_SECONDS:-2}
+export RPC_QUEUES=${RPC_QUEUES:-1} RPC_THREADS_PER_QUEUE=${RPC_THREADS_PER_QUEUE:-2}
 
-work=$(mktemp -d /tmp/casework-bench-XXXXXX)
-pids=()
-end() {
-    local pid
-    for pid in "${pids[@]}"; do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap end EXIT
-
-# --- a key, a token, the request's bodies ---
-
-mkdir "$work/keys"
-secret=0123456789abcdef0123456789abcdef
-printf %s "$secret" >"$work/keys/bench.secret"
-base64url() { base64 -w0 | tr '+/' '-_' | tr -d =; }
-signed=$(printf '{"alg":"HS256","typ":"JWT","kid":"bench"}' | base64url).$(
-    printf '{"sub":"bench","account":"*","role":"service","exp":%d}' $(($(date +%s) + 86400)) | base64url)
-token=$signed.$(printf %s "$signed" | openssl dgst -sha256 -hmac "$secret" -binary | base64url)
+make_key
+token=$(service_token)
 printf '\0\0\0\0\0' >"$work/empty" # a message of no bytes: neither request needs a field
 
-# --- the two sides ---
+# --- the sides ---
 
-start() { # start COMMAND…: sets `port`
+start_printing() { # start_printing COMMAND…: sets port, which the command prints
+    rm -f "$work/port"
     "$@" >"$work/port" 2>"$work/log" &
     pids+=($!)
-    local left=100
-    until [ -s "$work/port" ]; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { cat "$work/log" >&2; return 1; }
-        sleep 0.1
-    done
+    wait_for 10 test -s "$work/port" || { cat "$work/log" >&2; return 1; }
     port=$(cat "$work/port")
-    : >"$work/port"
 }
-start "$bin/conformance-server" --keys="$work/keys" --log=info --queues="${RPC_QUEUES:-1}" \
-    --threads="${RPC_THREADS_PER_QUEUE:-2}"
-ours=$port
-start "$bench/rpc_peer"
+start_pg
+create_database cases case
+start_service case DATABASE_URL="$(in_database cases)" AUTH_KEY_DIRECTORY="$work/keys"
+declare -A ours=([/grpc.health.v1.Health/Check]=$port)
+start_printing "$bin/conformance-server" --keys="$work/keys" --log=info --queues="$RPC_QUEUES" \
+    --threads="$RPC_THREADS_PER_QUEUE"
+ours[/grpc.testing.TestService/EmptyCall]=$port
+start_printing "$bench/rpc_peer"
 peer=$port
 
 # Prints "calls-per-second p50-us p99-us". Health asks for no token, so none is sent there.
@@ -77,7 +58,7 @@ for ((round = 1; round <= rounds; round++)); do
     for path in "${paths[@]}"; do
         for shape in "${shapes[@]}"; do
             # shellcheck disable=SC2086
-            echo "ours ${path##*/} ${shape/ /x} $(load "$ours" "$path" $shape)"
+            echo "ours ${path##*/} ${shape/ /x} $(load "${ours[$path]}" "$path" $shape)"
             # shellcheck disable=SC2086
             echo "peer ${path##*/} ${shape/ /x} $(load "$peer" "$path" $shape)"
         done

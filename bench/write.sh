@@ -9,53 +9,25 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${CASEWORK_BIN:-build/bin}
-bench=${BENCH_BIN:-build/bench/bin}
+# shellcheck source=bench/support/common.sh
+. bench/support/common.sh
+
 levels=${WRITE_LEVELS:-1 8 32 128}
 distributions=${WRITE_ACCOUNTS:-1 24}
 cases=${WRITE_CASES:-200000}
 rounds=${WRITE_ROUNDS:-3}
 seconds=${WRITE_SECONDS:-5}
 
-work=$(mktemp -d /tmp/casework-bench-XXXXXX)
-pids=()
-end() {
-    local pid
-    for pid in "${pids[@]}"; do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap end EXIT
-
-wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
-    local left=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "write: gave up waiting for: $*" >&2; return 1; }
-        sleep 0.1
-    done
-}
-
 # --- PostgreSQL, the same for both ---
 
-"$bench/private_pg" shared_buffers=2GB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
-pids+=($!)
-wait_for 30 test -s "$work/url"
-url=$(cat "$work/url")
-programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-in_database() { echo "${url/\/postgres?//$1?}"; }
-sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
+start_pg shared_buffers=2GB max_wal_size=8GB checkpoint_timeout=30min
 
 # case_N and peer_N: the first prepared, the other a copy of it.
 prepare() { # prepare ACCOUNTS
     local ours peer
     ours=$(in_database "case_$1")
     peer=$(in_database "peer_$1")
-    sql "$url" -c "CREATE DATABASE case_$1"
-    DATABASE_URL=$ours MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
+    create_database "case_$1" case
     sql "$ours" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
     "$bench/write_load" accounts "$1" | sql "$ours" -c '\copy bench_accounts FROM STDIN'
     sql -v cases="$cases" "$ours" -f bench/write_prepare.sql
@@ -66,21 +38,6 @@ prepare() { # prepare ACCOUNTS
 # --- the two sides: each prints "calls-per-second p50-us p99-us" ---
 
 "$bench/write_load" keys "$work/keys"
-
-start_service() { # start_service ACCOUNTS
-    rm -f "$work/service.log"
-    DATABASE_URL=$(in_database "case_$1") LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 \
-        AUTH_KEY_DIRECTORY=$work/keys "$bin/casework-case" ${WRITE_LANES:+--lanes="$WRITE_LANES"} 2>"$work/service.log" &
-    service=$!
-    pids+=("$service")
-    wait_for 30 grep -q '"msg":"listening"' "$work/service.log" || { cat "$work/service.log" >&2; return 1; }
-    port=$(sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service.log" | head -n 1)
-}
-
-stop_service() {
-    kill "$service"
-    wait "$service" || true
-}
 
 number_of() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p"; }
 
@@ -114,7 +71,8 @@ printf '%-9s %-9s | %10s %9s %9s | %10s %9s %9s | %6s\n' accounts 'in flight' 's
 rows=""
 for accounts in $distributions; do
     prepare "$accounts"
-    start_service "$accounts"
+    start_service case DATABASE_URL="$(in_database "case_$accounts")" AUTH_KEY_DIRECTORY="$work/keys" \
+        ${WRITE_LANES:+--lanes="$WRITE_LANES"}
     for level in $levels; do
         : >"$work/ours"
         : >"$work/peer"

@@ -35,11 +35,10 @@ bool log_enabled(enum log_level level);
 
 /*
  * From here on lines are gathered and written by a thread of their own, every few milliseconds, at once from
- * level error on: a line then costs no system call. Lines of one thread stay in order; of those of several, written
- * within the same few milliseconds, `time` tells which was first. For servers; a program that forks without exec must
- * not.
- * Nothing is lost: who finds no room waits, and the rest is written at exit. Once; false when the thread
- * cannot be started (lines go out as before).
+ * level error on: a line then costs no system call. Lines of one thread stay in order; of those of several,
+ * written within the same few milliseconds, `time` tells which was first. For servers; a program that forks
+ * without exec must not. Nothing is lost: who finds no room waits, and the rest is written at exit. Once;
+ * false when the thread cannot be started (lines go out as before).
  */
 bool log_start_writer(void);
 

@@ -26,11 +26,14 @@ struct shard {
     char buffers[2][BUFFER_SIZE];
 };
 
-#define EMPTY {.lock = PTHREAD_MUTEX_INITIALIZER, .taken = PTHREAD_COND_INITIALIZER}
+#define EMPTY                                                                \
+    {                                                                        \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .taken = PTHREAD_COND_INITIALIZER \
+    }
 static struct shard shards[THREAD_SHARDS] = {EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY};
 
 static struct {
-    pthread_mutex_t lock; /* never taken before a shard's */
+    pthread_mutex_t lock;  /* never taken before a shard's */
     pthread_cond_t filled; /* the writer waits for it */
     pthread_cond_t done;   /* who flushes waits for it */
     bool lines;            /* there are lines in a shard that no round has begun to look for */

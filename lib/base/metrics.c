@@ -192,8 +192,7 @@ static void write_histogram(bytes *text, const metrics_histogram *h)
         total_us += atomic_load_explicit(&h->shards[i].sum_us, memory_order_relaxed);
     bytes_printf(text, "%s_bucket{%s%sle=\"+Inf\"} %lld\n", m->name, m->labels, comma, (long long)count);
     const char *open = m->labels[0] ? "{" : "", *close = m->labels[0] ? "}" : "";
-    bytes_printf(text, "%s_sum%s%s%s %.6f\n", m->name, open, m->labels, close,
-                 (double)total_us / 1e6);
+    bytes_printf(text, "%s_sum%s%s%s %.6f\n", m->name, open, m->labels, close, (double)total_us / 1e6);
     bytes_printf(text, "%s_count%s%s%s %lld\n", m->name, open, m->labels, close, (long long)count);
 }
 

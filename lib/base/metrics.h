@@ -3,8 +3,8 @@
 
 /*
  * Metrics in the Prometheus text format, served over HTTP at /metrics. Metrics are registered at start and
- * live as long as the program; updating one takes a relaxed atomic add in the thread's shard (thread_shard.h) and no
- * lock. Names follow Prometheus conventions (unit suffix, _total).
+ * live as long as the program; updating one takes a relaxed atomic add in the thread's shard (thread_shard.h)
+ * and no lock. Names follow Prometheus conventions (unit suffix, _total).
  */
 
 #include "base/bytes.h"

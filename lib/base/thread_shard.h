@@ -2,8 +2,8 @@
 #define CASEWORK_BASE_THREAD_SHARD_H
 
 /*
- * What all threads write (counters, log lines, remembered tokens) is kept in shards, so that threads that are busy
- * at the same time seldom meet in one. Which shard is a thread's is dealt in turn.
+ * What all threads write (counters, log lines, remembered tokens) is kept in shards, so that threads that are
+ * busy at the same time seldom meet in one. Which shard is a thread's is dealt in turn.
  */
 
 enum { THREAD_SHARDS = 8, CACHE_LINE = 64 };

@@ -56,9 +56,9 @@ static void log_call(const struct rpc_call *call, enum status_code code, int64_t
         memcpy(trace_id, call->traceparent + 3, TRACE_ID_SIZE - 1);
         trace_id[TRACE_ID_SIZE - 1] = '\0';
     }
-    LOG_AT(level, "request", LOG_JSON(call->method->metrics.fields),
-           LOG_NUMBER("rpc.grpc.status_code", code), LOG_NUMBER("duration_us", duration_us),
-           LOG_TEXT("account", call->caller.account), LOG_TEXT("trace_id", trace_id));
+    LOG_AT(level, "request", LOG_JSON(call->method->metrics.fields), LOG_NUMBER("rpc.grpc.status_code", code),
+           LOG_NUMBER("duration_us", duration_us), LOG_TEXT("account", call->caller.account),
+           LOG_TEXT("trace_id", trace_id));
 }
 
 void call_count_end(struct rpc_call *call)

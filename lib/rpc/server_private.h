@@ -63,7 +63,7 @@ struct slot {
 struct queue {
     rpc_server *server;
     grpc_completion_queue *core;
-    struct supply *supplies; /* one for each method, and one for unknown ones */
+    struct supply *supplies;      /* one for each method, and one for unknown ones */
     _Atomic(struct slot *) slots; /* all of them, to be freed at the end */
     atomic_uint spare_slots;      /* that methods may still get beyond their first */
 };

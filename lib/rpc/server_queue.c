@@ -8,8 +8,8 @@
  * How many requests stand posted is a balance. A call that finds none for its method waits on a slower path
  * until one is posted again, and then posting costs twice as much. But the core, as Debian builds it with
  * assertions, looks through all tags that are out on a queue at each completion: a few hundred of them are a
- * twentieth of all the work for a call. So each method starts with one, and the first few that are called often
- * share the spare ones.
+ * twentieth of all the work for a call. So each method starts with one, and the first few that are called
+ * often share the spare ones.
  */
 enum { SLOTS_EACH_MAX = 16, CALLS_PER_SLOT = 64 };
 
@@ -66,10 +66,11 @@ static void supply_renew(struct slot *slot)
 {
     struct supply *supply = slot->supply;
     slot_post(slot);
-    if (atomic_fetch_add_explicit(&supply->calls, 1, memory_order_relaxed) % CALLS_PER_SLOT != CALLS_PER_SLOT - 1)
+    if (atomic_fetch_add_explicit(&supply->calls, 1, memory_order_relaxed) % CALLS_PER_SLOT !=
+        CALLS_PER_SLOT - 1)
         return;
-    if (atomic_load_explicit(&supply->slots, memory_order_relaxed) < SLOTS_EACH_MAX && take_spare(supply->queue) &&
-        supply_grow(supply))
+    if (atomic_load_explicit(&supply->slots, memory_order_relaxed) < SLOTS_EACH_MAX &&
+        take_spare(supply->queue) && supply_grow(supply))
         atomic_fetch_add_explicit(&supply->slots, 1, memory_order_relaxed);
 }
 

@@ -18,8 +18,8 @@ struct entry {
     char token[];
 };
 
-/* What some of the threads have found good. A token that several of them meet is in several shards: checking it once
- * more is cheaper than meeting at a lock with every call. */
+/* What some of the threads have found good. A token that several of them meet is in several shards: checking
+ * it once more is cheaper than meeting at a lock with every call. */
 struct shard {
     alignas(CACHE_LINE) pthread_mutex_t lock;
     struct entry *places[PLACES];

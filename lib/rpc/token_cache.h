@@ -2,8 +2,8 @@
 #define CASEWORK_RPC_TOKEN_CACHE_H
 
 /*
- * Tokens that were found good, so that a caller's signature is checked once by a thread and not with every call.
- * Bounded: a token may push out another one. Only whole tokens match. Thread-safe.
+ * Tokens that were found good, so that a caller's signature is checked once by a thread and not with every
+ * call. Bounded: a token may push out another one. Only whole tokens match. Thread-safe.
  */
 
 #include "base/arena.h"

@@ -122,7 +122,7 @@ static bool scan_message(const struct scan *outer, const ProtobufCMessageDescrip
 bool wire_scan(const ProtobufCMessageDescriptor *type, const void *data, size_t length, error *text,
                error *err)
 {
-    error found; /* large: only its code is set beforehand */
+    error found;     /* large: only its code is set beforehand */
     if (length == 0) /* then `data` may be NULL */
         return true;
     found.code = STATUS_OK;

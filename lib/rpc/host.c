@@ -3,9 +3,12 @@
 #include "base/log.h"
 #include "descriptor_set.h"
 
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_WRONG_SETTING = 2 };
 
@@ -100,8 +103,19 @@ void rpc_host_set_serving(void *host)
     rpc_server_set_serving(((const struct rpc_host *)host)->server, true);
 }
 
+/* Who cannot take connections any more must make room for a fresh start: it ends as if it had been told to.
+ */
+static atomic_bool listener_lost;
+
+static void stop_without_listener(void)
+{
+    atomic_store(&listener_lost, true);
+    kill(getpid(), SIGTERM);
+}
+
 bool rpc_host_serve(struct rpc_host *host, error *err)
 {
+    rpc_watch_core(stop_without_listener);
     if (!rpc_server_start(host->server, err))
         return false;
     log_info("listening", LOG_TEXT("server.address", host->listen_address),
@@ -109,6 +123,9 @@ bool rpc_host_serve(struct rpc_host *host, error *err)
     int number = rpc_signals_wait();
     log_info("stopping", LOG_NUMBER("signal", number));
     rpc_server_set_serving(host->server, false);
+    if (atomic_load(&listener_lost))
+        return error_set(err, STATUS_UNAVAILABLE, "LISTENER_LOST",
+                         "connections cannot be taken any more: there were no file descriptors left");
     return true;
 }
 

@@ -116,7 +116,8 @@ bool rpc_host_channel(const struct rpc_host *host, const char *target, rpc_chann
 /* Says SERVING. Takes the host as what a caught-up callback gets. */
 void rpc_host_set_serving(void *host);
 
-/* Starts the server, logs where, and waits for SIGTERM or SIGINT. Health is the service's to set. */
+/* Starts the server, logs where, and waits for SIGTERM or SIGINT. Health is the service's to set. Also fails
+ * when the listener is lost (rpc_watch_core): whoever runs the service starts it again. */
 bool rpc_host_serve(struct rpc_host *host, error *err) __attribute__((warn_unused_result));
 
 /* Drains and frees what was opened, also in part. */

@@ -114,6 +114,14 @@ void rpc_server_free(rpc_server *server); /* takes NULL; drains first if need be
  * themselves. */
 bool rpc_server_run(rpc_server *server, void (*task)(void *argument), void *argument);
 
+/*
+ * From here on what the core has to say goes to our log. `lost` is called when a listener has stopped to take
+ * connections, which gRPC 1.51 does for good when file descriptors run out (EMFILE). It runs on any thread,
+ * with locks of the core held: all that it can do is to see to it that the program ends.
+ */
+typedef void rpc_listener_lost(void);
+void rpc_watch_core(rpc_listener_lost *lost);
+
 /* Blocks SIGTERM and SIGINT in the calling thread and all later ones; call first thing in main. */
 void rpc_signals_block(void);
 

@@ -79,20 +79,21 @@ static bool connect_now(redis_client *client, error *err)
     return true;
 }
 
-static bool ensure_connected(redis_client *client, error *err)
+/* The connection, made where there is none; NULL: not to be had now. */
+static redisContext *ensure_connected(redis_client *client, error *err)
 {
     if (client->context)
-        return true;
+        return client->context;
     int64_t wait_us = client->not_before_us - clock_monotonic_us();
     if (wait_us > 0) {
         redis_unavailable(err, "waiting before the next attempt to connect");
         err->retry_after_us = wait_us;
-        return false;
+        return NULL;
     }
     if (connect_now(client, err))
-        return true;
+        return client->context;
     back_off(client);
-    return false;
+    return NULL;
 }
 
 /* --- batches -------------------------------------------------------------------------------------- */
@@ -151,7 +152,7 @@ static bool check_replies(redis_client *client, const redis_batch *batch, error 
 {
     for (size_t i = 0; i < batch->count; i++) {
         const redisReply *reply = batch->commands[i].reply;
-        if (reply->type != REDIS_REPLY_ERROR)
+        if (!reply || reply->type != REDIS_REPLY_ERROR)
             continue;
         if (wants_reconnect(reply->str))
             disconnect(client);
@@ -164,15 +165,16 @@ static bool run_locked(redis_client *client, redis_batch *batch, error *err)
 {
     bool reused = client->context != NULL;
     for (;;) {
-        if (!ensure_connected(client, err))
+        redisContext *context = ensure_connected(client, err);
+        if (!context)
             return false;
         bool any = false;
         redis_batch_drop_replies(batch);
-        if (exchange(client->context, batch, &any, err) && load_scripts(client->context, batch, err))
+        if (exchange(context, batch, &any, err) && load_scripts(context, batch, err))
             return check_replies(client, batch, err);
         /* An idle connection that the server had closed is no failure yet; a reply that does not come in time
          * is one. */
-        bool closed = client->context->err == REDIS_ERR_EOF || client->context->err == REDIS_ERR_IO;
+        bool closed = context->err == REDIS_ERR_EOF || context->err == REDIS_ERR_IO;
         bool again = reused && !any && closed && errno != EAGAIN;
         disconnect(client);
         if (!again) {

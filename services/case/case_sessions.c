@@ -104,9 +104,10 @@ static struct watched_case *watch_case(const struct session *session, int64_t id
 {
     struct case_sessions *hub = session->hub;
     struct watched_case **slot = case_slot(hub, session->partition, session->account, id);
-    if (*slot)
-        return *slot;
-    struct watched_case *watched = calloc(1, sizeof *watched);
+    struct watched_case *watched = *slot;
+    if (watched)
+        return watched;
+    watched = calloc(1, sizeof *watched);
     if (!watched)
         return NULL;
     watched->partition = session->partition;

@@ -12,7 +12,7 @@
 #include "case/case_list.h"
 #include "case/case_watch.h"
 #include "case/case_watch_filter.h"
-#include "case/case_watch_store.h"
+#include "case/case_watch_read.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

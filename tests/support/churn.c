@@ -5,6 +5,7 @@
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -154,12 +155,17 @@ static void classify(struct act *act)
     send(act, CASES, "AddClassifications", &request);
 }
 
+static char *any_case(const struct act *act, int64_t first, int64_t last)
+{
+    int64_t id = first + (int64_t)below(act->c, (uint64_t)(last - first + 1));
+    return arena_printf(act->memory, "accounts/%s/cases/%" PRId64, act->c->options.account, id);
+}
+
 static void merge(struct act *act, int64_t first, int64_t last)
 {
     Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
     request.source = act->name;
-    request.target = arena_printf(act->memory, "accounts/%s/cases/%lld", act->c->options.account,
-                                  (long long)(first + (int64_t)below(act->c, (uint64_t)(last - first + 1))));
+    request.target = any_case(act, first, last);
     send(act, CASES, "MergeCases", &request);
 }
 
@@ -192,8 +198,7 @@ static void act_once(churn *c, arena *memory)
         create_case(&act);
         return;
     }
-    act.name = arena_printf(memory, "accounts/%s/cases/%lld", c->options.account,
-                            (long long)(first + (int64_t)below(c, (uint64_t)(last - first + 1))));
+    act.name = any_case(&act, first, last);
     if (what < 40)
         write_message(&act);
     else if (what < 55)

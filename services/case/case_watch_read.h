@@ -1,5 +1,5 @@
-#ifndef CASEWORK_CASE_WATCH_STORE_H
-#define CASEWORK_CASE_WATCH_STORE_H
+#ifndef CASEWORK_CASE_WATCH_READ_H
+#define CASEWORK_CASE_WATCH_READ_H
 
 /*
  * What watches read: changes with the case's facts before and after them, and what drops out of Recent. Lists

@@ -1,4 +1,4 @@
-#include "case/case_watch_store.h"
+#include "case/case_watch_read.h"
 
 #include "base/clock.h"
 #include "case/case_row.h"

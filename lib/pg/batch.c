@@ -105,14 +105,14 @@ static bool receive_reads(pg_batch *batch, error *err)
             return false;
         batch->results[batch->received++] = (pg_result *)result;
     }
-    return true;
+    return pg_conn_receive_sync(batch->conn, 0, err);
 }
 
 bool pg_batch_fetch(pg_batch *batch, error *err)
 {
     if (batch->phase != PG_BATCH_DECIDE)
         return misuse(err, "a fetch outside of decide, or after a write");
-    return pg_conn_queue_flush(batch->conn, err) && receive_reads(batch, err);
+    return pg_conn_queue_sync(batch->conn, err) && receive_reads(batch, err);
 }
 
 /* --- one run --- */
@@ -213,12 +213,17 @@ static bool receive_opening(pg_batch *batch, error *err)
     return receive_lock(batch, err) && receive_reads(batch, err);
 }
 
+/*
+ * Ends with a sync, not only a flush: between commands the server counts the time of a transaction as idle,
+ * and takes the partitions from a process that stands still; in the middle of a pipeline it would wait for
+ * ever.
+ */
 static bool open_and_decide(pg_batch *batch, const struct pg_lane_ops *ops, void *context, error *err)
 {
     if (!queue_opening(batch, ops, err))
         return false;
     batch->started = true;
-    if (!ops->read(context, batch, err) || !pg_conn_queue_flush(batch->conn, err) ||
+    if (!ops->read(context, batch, err) || !pg_conn_queue_sync(batch->conn, err) ||
         !receive_opening(batch, err))
         return false;
     batch->phase = PG_BATCH_DECIDE;

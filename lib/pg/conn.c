@@ -18,6 +18,7 @@ enum { PREPARED_START = 64, PENDING_START = 64 };
 
 #define CONNECT_TIMEOUT (5 * CLOCK_SECOND)
 #define STATEMENT_TIMEOUT (10 * CLOCK_SECOND)
+#define IDLE_TIMEOUT (30 * CLOCK_SECOND)
 
 /* What the server is given beyond its own timeout to tell us about it. */
 #define ANSWER_GRACE CLOCK_SECOND
@@ -173,14 +174,6 @@ bool pg_conn_queue_sync(pg_conn *conn, error *err)
     return true;
 }
 
-bool pg_conn_queue_flush(pg_conn *conn, error *err)
-{
-    if (conn->lost || !PQsendFlushRequest(conn->pq) || PQflush(conn->pq) < 0)
-        return pg_conn_lost(conn, "flush", err);
-    conn->open_ended = true;
-    return true;
-}
-
 /* --- waiting and receiving --- */
 
 static bool wait_socket(pg_conn *conn, short events, int64_t deadline_us)
@@ -322,7 +315,7 @@ bool pg_conn_receive_sync(pg_conn *conn, int64_t deadline_us, error *err)
             note_failure(conn, p, result);
         PQclear(result);
         if (p.kind == PG_PENDING_SYNC) {
-            conn->failed = conn->open_ended = false;
+            conn->failed = false;
             return !conn->lost || pg_conn_lost(conn, "sync", err);
         }
     }
@@ -338,7 +331,7 @@ static bool has_pending_sync(const pg_conn *conn)
 
 bool pg_conn_reset(pg_conn *conn, error *err)
 {
-    while (conn->pending_count || conn->open_ended) {
+    while (conn->pending_count) {
         if (!has_pending_sync(conn) && !pg_conn_queue_sync(conn, err))
             return false;
         if (!pg_conn_receive_sync(conn, 0, err))
@@ -473,14 +466,15 @@ static unsigned host_count(const char *url)
 /* The settings of ours that the server is to know. Those of the URL's own `options` stay. */
 static bool set_up_session(pg_conn *conn, error *err)
 {
-    char statement_timeout[32], lock_timeout[32];
+    char statement_timeout[32], lock_timeout[32], idle_timeout[32];
     snprintf(statement_timeout, sizeof statement_timeout, "%lld",
              (long long)(conn->options.statement_timeout_us / 1000));
     snprintf(lock_timeout, sizeof lock_timeout, "%lld", (long long)(conn->options.lock_timeout_us / 1000));
+    snprintf(idle_timeout, sizeof idle_timeout, "%lld", (long long)(conn->options.idle_timeout_us / 1000));
     const char *const settings[][2] = {
         {"statement_timeout", statement_timeout},
         {"lock_timeout", lock_timeout},
-        {"idle_in_transaction_session_timeout", "30s"},
+        {"idle_in_transaction_session_timeout", idle_timeout},
         {"jit", "off"},
         {"default_transaction_read_only", conn->options.read_only ? "on" : "off"},
     };
@@ -551,6 +545,8 @@ bool pg_conn_open(const struct pg_options *options, pg_conn **ret_conn, error *e
         conn->options.statement_timeout_us = STATEMENT_TIMEOUT;
     if (!conn->options.lock_timeout_us)
         conn->options.lock_timeout_us = conn->options.statement_timeout_us;
+    if (!conn->options.idle_timeout_us)
+        conn->options.idle_timeout_us = IDLE_TIMEOUT;
     conn->pending = calloc(PENDING_START, sizeof *conn->pending);
     conn->pending_size = PENDING_START;
     bool good = conn->pending && prepared_grow(conn, PREPARED_START);

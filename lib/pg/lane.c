@@ -564,6 +564,8 @@ static void set_defaults(struct pg_lane_options *o)
         o->drain_us = 10 * CLOCK_SECOND;
     if (!o->connection.application)
         o->connection.application = "casework-lane";
+    if (!o->connection.idle_timeout_us)
+        o->connection.idle_timeout_us = 3 * CLOCK_SECOND;
 }
 
 static void set_up_metrics(pg_lanes *lanes)

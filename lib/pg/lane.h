@@ -28,10 +28,10 @@
  *   SQL error, several commands     rolled back, each is run again alone: only the guilty one gets it
  *   serialization failure, deadlock run again, three times at the most, then ABORTED
  *   partition not locked in time    UNAVAILABLE
- *   lost before COMMIT              surely not committed: run again once, then UNAVAILABLE
- *   lost at COMMIT                  pg_xact_status on a new connection tells: run again if aborted;
- *                                   UNKNOWN if it cannot be found out in time, if a standby was promoted,
- *                                   or if another replica wrote since the server crashed
+ *   lost before COMMIT              surely not committed: run again once, then UNAVAILABLE; so is a batch
+ * that stood still for too long while others wait for its partitions lost at COMMIT pg_xact_status on a new
+ * connection tells: run again if aborted; UNKNOWN if it cannot be found out in time, if a standby was
+ * promoted, or if another replica wrote since the server crashed
  *
  * So `read` and `decide` may run several times for a command, in different batches: each run starts from
  * nothing but the command. Only the last run counts. A command is never applied twice.
@@ -145,8 +145,11 @@ struct pg_lane_ops {
 };
 
 struct pg_lane_options {
-    struct pg_options
-        connection;          /* statement_timeout_us bounds each statement, and the wait for the partition */
+    /*
+     * statement_timeout_us bounds each statement, and the wait for the partition; idle_timeout_us (0: 3 s)
+     * how long the partitions stay with a process that stands still.
+     */
+    struct pg_options connection;
     unsigned partitions;     /* 0: 64 */
     unsigned lanes;          /* 0: 2 */
     unsigned batch_max;      /* commands a batch, 0: 256 */

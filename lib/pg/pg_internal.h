@@ -81,14 +81,12 @@ struct pg_conn {
     struct pg_pending *pending; /* ring, a power of two */
     unsigned pending_size, pending_first, pending_count;
 
-    bool open_ended; /* flushed without a sync so far: libpq has not heard of the transaction */
-    bool failed;     /* an error since the last sync: the server skips everything up to the next one */
+    bool failed; /* an error since the last sync: the server skips everything up to the next one */
     error failure;
 };
 
-/* Puts a sync, or only a request to send back what is ready, behind what was queued. */
+/* Puts a sync behind what was queued. */
 bool pg_conn_queue_sync(pg_conn *conn, error *err);
-bool pg_conn_queue_flush(pg_conn *conn, error *err);
 
 /*
  * The next statement's result. deadline 0: the statement timeout from now, and a little more. False: an SQL

@@ -590,6 +590,33 @@ Test(pg_lane, lost_before_the_commit_is_sent_is_run_again)
     cr_assert(is_dense());
 }
 
+/* A process that is stopped in the middle of a batch, and goes on later. */
+Test(pg_lane, whoever_stands_still_gives_its_partitions_up)
+{
+    struct pg_lane_options o = lane_options();
+    o.connection.idle_timeout_us = CLOCK_SECOND / 5;
+    pg_lanes *usual = lanes;
+    struct append slow;
+    atomic_bool told;
+    error err = {0};
+    cr_assert(pg_lanes_new(&o, &ops, NULL, &lanes, &err));
+    injection_set("pg_lane.before_commit=sleep:2000@1");
+    submit(&slow, &told, 0, 1);
+    while (started == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* behind its decisions */
+    pg_lanes *slow_lanes = lanes;
+    lanes = usual;
+    cr_assert_eq(append(0, 2), STATUS_OK);
+    cr_assert_not(told);
+    await(&told);
+    cr_assert_eq(slow.command.outcome.code, STATUS_OK, "run again");
+    cr_assert_eq(injection_fired("pg_lane.before_commit"), 1);
+    pg_lanes_free(slow_lanes);
+    cr_assert_eq(item_count(), 2);
+    cr_assert(is_dense());
+}
+
 Test(pg_lane, lost_with_the_commit_under_way_is_looked_up)
 {
     for (int i = 0; i < 20; i++) {

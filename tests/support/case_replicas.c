@@ -67,14 +67,13 @@ static const char *log_file(char ret_path[64])
     return ret_path;
 }
 
-/* Its address is told through `address`; nothing is called before all have been started. */
-static void start_program(struct case_replicas *r, unsigned replica, char address[32])
+/* At its address. Nothing is called before all have been started. */
+static void start_program(struct case_replicas *r, unsigned replica)
 {
     char program[256], listen[160], url[512], redis[512], log[64];
     const char *bin = getenv("CASEWORK_BIN");
-    snprintf(address, 32, "127.0.0.1:%u", process_free_port());
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
-    snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
+    snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", r->addresses[replica]);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(r->pg));
     snprintf(redis, sizeof redis, "REDIS_URL=%s", r->redis ? embedded_redis_url(r->redis) : "");
     const struct process_options options = {
@@ -91,20 +90,28 @@ static void start_program(struct case_replicas *r, unsigned replica, char addres
 
 void case_replicas_start(struct case_replicas *r, unsigned count, bool with_redis)
 {
-    char addresses[CASE_REPLICAS_MAX][32];
     *r = (struct case_replicas){.count = count, .memory = arena_new(MEMORY_MAX)};
     r->pg = pg_server_start(false, NULL);
     pg_server_migrate(r->pg, "case");
     r->redis = with_redis ? redis_server_start(false, NULL) : NULL;
-    for (unsigned i = 0; i < count; i++)
-        start_program(r, i, addresses[i]);
     for (unsigned i = 0; i < count; i++) {
-        const struct rpc_channel_options to = {.target = addresses[i]};
+        snprintf(r->addresses[i], sizeof r->addresses[i], "127.0.0.1:%u", process_free_port());
+        start_program(r, i);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct rpc_channel_options to = {.target = r->addresses[i]};
         error err;
         if (!rpc_channel_new(&to, &r->channels[i], &err))
             give_up("channel", &err);
         await_serving(r, i);
     }
+}
+
+void case_replicas_restart(struct case_replicas *r, unsigned replica)
+{
+    process_free(r->processes[replica]);
+    start_program(r, replica);
+    await_serving(r, replica);
 }
 
 void case_replicas_stop(struct case_replicas *r)

@@ -26,6 +26,7 @@ struct case_replicas {
     unsigned count;
     process *processes[CASE_REPLICAS_MAX];
     rpc_channel *channels[CASE_REPLICAS_MAX];
+    char addresses[CASE_REPLICAS_MAX][32];
     arena *memory; /* of the answers of all calls */
 };
 
@@ -36,6 +37,9 @@ void case_replicas_stop(struct case_replicas *r);
 
 /* SIGKILL (and it is gone), SIGSTOP, SIGCONT, SIGTERM. */
 void case_replicas_signal(struct case_replicas *r, unsigned replica, int signal_number);
+
+/* One that was killed serves again, under the same address, when this returns. */
+void case_replicas_restart(struct case_replicas *r, unsigned replica);
 
 /* A call at one replica by an agent (NULL: by a service), who may name a session (NULL: none). False:
  * refused. */

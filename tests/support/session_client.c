@@ -37,8 +37,8 @@ session_news *session_client_next(struct session_client *c, int64_t timeout_us, 
     return NULL;
 }
 
-bool session_client_try(struct session_client *c, rpc_channel *channel, const char *account,
-                        const char *agent, const char *token, error *ret_err)
+bool session_client_try_for(struct session_client *c, rpc_channel *channel, const char *account,
+                            const char *agent, const char *token, int64_t timeout_us, error *ret_err)
 {
     const struct rpc_client_options options = {.timeout_us = INT64_MAX, .agent = agent};
     Casework__Cases__V1__AttachRequest__Hello hello = CASEWORK__CASES__V1__ATTACH_REQUEST__HELLO__INIT;
@@ -53,9 +53,9 @@ bool session_client_try(struct session_client *c, rpc_channel *channel, const ch
                                   &options, &c->stream, ret_err);
     session_news *news = NULL;
     if (opened && rpc_stream_write(c->stream, &request.base))
-        news = session_client_next(c, WELCOME_TIMEOUT_US, &ended);
+        news = session_client_next(c, timeout_us, &ended);
     else if (opened)
-        session_client_await_end(c, WELCOME_TIMEOUT_US);
+        session_client_await_end(c, timeout_us);
     if (!news || news->response_case != SESSION_NEWS(WELCOME)) {
         if (opened)
             *ret_err = c->end;
@@ -66,6 +66,12 @@ bool session_client_try(struct session_client *c, rpc_channel *channel, const ch
     snprintf(c->token, sizeof c->token, "%s", news->welcome->resume_token);
     c->resumed = news->welcome->resumed;
     return true;
+}
+
+bool session_client_try(struct session_client *c, rpc_channel *channel, const char *account,
+                        const char *agent, const char *token, error *ret_err)
+{
+    return session_client_try_for(c, channel, account, agent, token, WELCOME_TIMEOUT_US, ret_err);
 }
 
 void session_client_attach(struct session_client *c, rpc_channel *channel, const char *account,

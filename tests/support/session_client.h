@@ -39,6 +39,11 @@ bool session_client_try(struct session_client *c, rpc_channel *channel, const ch
                         const char *agent, const char *token, error *ret_err)
     __attribute__((warn_unused_result));
 
+/* The same, which is given up when no welcome has come within the time. */
+bool session_client_try_for(struct session_client *c, rpc_channel *channel, const char *account,
+                            const char *agent, const char *token, int64_t timeout_us, error *ret_err)
+    __attribute__((warn_unused_result));
+
 /* The connection breaks, or the test is over with it. */
 void session_client_break(struct session_client *c);
 

@@ -94,7 +94,6 @@ static void wake_all(case_feed *feed)
 void case_feed_attach(case_feed *feed, struct case_feed_reader *reader)
 {
     reader->feed = feed;
-    reader->state = READER_IDLE;
     reader->previous = NULL;
     pthread_mutex_lock(&feed->lock);
     reader->next = feed->readers;

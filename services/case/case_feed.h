@@ -73,8 +73,9 @@ struct case_feed_reader {
     void (*unref)(struct case_feed_reader *reader);
 };
 
-void case_feed_attach(case_feed *feed, struct case_feed_reader *reader); /* and runs it */
-void case_feed_detach(struct case_feed_reader *reader);                  /* a run may still be going on */
+/* And runs it. A reader begins zeroed; one that is attached again may still be running. */
+void case_feed_attach(case_feed *feed, struct case_feed_reader *reader);
+void case_feed_detach(struct case_feed_reader *reader); /* a run may still be going on */
 void case_feed_wake(struct case_feed_reader *reader);
 
 /* Another epoch than that of `generation`: ends the call with FAILED_PRECONDITION. */

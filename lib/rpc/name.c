@@ -1,5 +1,6 @@
 #include "rpc/name.h"
 
+#include "rpc/call.h"
 #include "rpc/wire.h"
 
 #include <stdio.h>
@@ -78,7 +79,7 @@ bool rpc_name_member_of(arena *memory, const char *account, const char *collecti
     if (!rpc_name_member(memory, collection, name, field, &its_account, &id, err))
         return false;
     if (strcmp(its_account, account) != 0)
-        return error_bad_field(err, field, "is of another account");
+        return rpc_error_not_found(err, name);
     *ret_id = id;
     return true;
 }

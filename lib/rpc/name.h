@@ -26,7 +26,7 @@ bool rpc_name_member(arena *memory, const char *collection, const char *name, co
                      const char **ret_account, const char **ret_id, error *err)
     __attribute__((warn_unused_result));
 
-/* A member named in a request for `account`: of another account it is INVALID_ARGUMENT. "" gives "". */
+/* A member named in a request for `account`: of another account it is NOT_FOUND. "" gives "". */
 bool rpc_name_member_of(arena *memory, const char *account, const char *collection, const char *name,
                         const char *field, const char **ret_id, error *err)
     __attribute__((warn_unused_result));

@@ -501,7 +501,13 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
     if (entry == NULL)
         return receive_into_new(overlay, command, contact, &channel->record, &key, err);
 
-    return run_message(overlay, command, entry, &command->receive.message, err);
+    /* By who has sent it: a merge may have led to the case of another contact. */
+    struct case_act act = command->receive.message;
+    act.add.message.author =
+        arena_printf(overlay->memory, "accounts/%s/contacts/%s", command->account, contact);
+    if (act.add.message.author == NULL)
+        return batch_out_of_memory(err);
+    return run_message(overlay, command, entry, &act, err);
 }
 
 const struct method_ops message_receive_ops = {receive_gather, receive_run};

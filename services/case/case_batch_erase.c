@@ -308,7 +308,8 @@ static bool delete_run(struct overlay *overlay, struct case_command *command, er
     struct deletion_entry *deletion = overlay_deletion(overlay, command->account, command->request_id);
     if (account == NULL || deletion == NULL)
         return batch_out_of_memory(err);
-    if (!account->entry.exists)
+    /* A deletion that is repeated means what was there then, not what was created since. */
+    if (!account->entry.exists || (command->request_id[0] != '\0' && deletion->entry.exists))
         return answer_gone(overlay, command, err);
     if (command->expected_version != 0 && command->expected_version != account->record.version)
         return batch_etag_mismatch(err);

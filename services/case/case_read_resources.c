@@ -116,7 +116,11 @@ static bool account_list_query(struct case_read *read, const ProtobufCMessage *r
                                const struct rpc_page *page, const struct pg_statement **ret_statement)
 {
     (void)request;
-    const char *own = rpc_call_caller(read->call)->account;
+    const struct rpc_caller *caller = rpc_call_caller(read->call);
+    const char *own = caller->account;
+    if (caller->agent[0] != '\0' && strcmp(own, "*") == 0)
+        return error_set(&read->err, STATUS_PERMISSION_DENIED, "ACTING_FOR_AN_AGENT",
+                         "an agent has to do with its own account only, which this call does not name");
     pg_add_text(&read->params, strcmp(own, "*") == 0 ? "" : own);
     pg_add_text(&read->params, page->key.text);
     pg_add_int4(&read->params, page->size + 1);

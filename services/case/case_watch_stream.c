@@ -7,6 +7,7 @@
 #include "case/case_wire.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "feed/partition.h"
+#include "rpc/call.h"
 #include "rpc/name.h"
 #include "rpc/page.h"
 #include "rpc/wire.h"
@@ -386,7 +387,7 @@ static bool take_case(struct case_read *read, const watch_request *request, stru
     if (!rpc_name_case(read->memory, request->case_, "case", &account, &watch->filter.case_id, &read->err))
         return false;
     if (strcmp(account, watch->query.account) != 0)
-        return error_bad_field(&read->err, "case", "is of another account");
+        return rpc_error_not_found(&read->err, request->case_);
     if (*request->owner || *request->contact || *request->channel || request->n_labels > 0 ||
         request->classification)
         return error_bad_field(&read->err, "case", "is watched without filters");

@@ -2,6 +2,7 @@
 
 #include "case/case_write.h"
 #include "casework/cases/v1/case_service.pb-c.h"
+#include "rpc/call.h"
 #include "rpc/name.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ static bool begin_merge(rpc_call *call, const Casework__Cases__V1__MergeCasesReq
         !rpc_name_case(memory, request->target, "target", &other, &target, err))
         return false;
     if (strcmp(account, other) != 0)
-        return error_bad_field(err, "target", "is of another account");
+        return rpc_error_not_found(err, request->target);
     if (source == target)
         return error_bad_field(err, "target", "is the source itself");
     struct case_write *write = case_write_begin(call, CASE_METHOD_MERGE, account, err);

@@ -622,6 +622,13 @@ Test(erase, an_account_is_deleted_once)
     cr_assert_eq(fail_as("", ACCOUNTS, "DeleteAccount", request).code, STATUS_NOT_FOUND);
     request->allow_missing = true;
     call_as("", ACCOUNTS, "DeleteAccount", request);
+    /* What has that name by then is not what the first request meant. */
+    case_server_account(&server, "acme");
+    request = delete_request("accounts/acme", "r1");
+    request->etag = text("1");
+    again = call_as("", ACCOUNTS, "DeleteAccount", request);
+    cr_assert_eq(again->position, first->position);
+    receive("jo", "e9");
 }
 
 Test(erase, a_name_that_is_used_again_meets_nothing_of_the_former)

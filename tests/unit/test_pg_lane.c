@@ -539,8 +539,11 @@ Test(pg_lane, a_partition_that_somebody_keeps_stops_no_other)
     atomic_bool kept_told[KEPT], other_told[7];
     use_lanes(2, 0);
     pg_conn *holder = hold_partition();
+    int before = started;
     for (int i = 0; i < KEPT; i++)
         submit(&kept[i], &kept_told[i], 0, i);
+    while (started < before + 2) /* left out at first, then waiting */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     for (int round = 0; round < 5; round++) {
         for (unsigned i = 0; i < 7; i++)
             submit(&other[i], &other_told[i], i + 1, round);

@@ -4,7 +4,7 @@
  *
  * Tests are compiled as ever; this file has the main() and stands in for the functions through which a test
  * talks to the runner (the rest of libcriterion still serves). One fork per test from a process with a single
- * thread, one after the other. It understands --filter PATTERN, --timeout SECONDS, init, fini, signal,
+ * thread, up to -jN at a time. It understands --filter PATTERN, --timeout SECONDS, init, fini, signal,
  * exit_code, timeout, disabled and parameters, and prints the same summary line.
  */
 #include <criterion/criterion.h>
@@ -36,11 +36,23 @@ static void *current_param;
 static jmp_buf abort_point;
 static volatile bool failed;
 
+enum { JOBS_MAX = 16 };
+
+/* A test that runs in a child; pid 0: none. */
+struct job {
+    pid_t pid;
+    const struct criterion_test *test;
+    double timeout; /* seconds; 0: none */
+    struct timespec started;
+    bool timed_out;
+};
+
 static struct {
     const char *filter;
     double timeout;
-    unsigned passing, failing, crashing;
-} run;
+    unsigned jobs, passing, failing, crashing;
+    struct job running[JOBS_MAX];
+} run = {.jobs = 1};
 
 /* --- what tests call ----------------------------------------------------------------------------------- */
 
@@ -129,31 +141,10 @@ static void run_in_child(void)
     exit(failed ? STATUS_FAILED : current_test->data->exit_code);
 }
 
-/* Waits for the child and kills its process group when the time is up. Returns the status of waitpid. */
-static int wait_for(pid_t pid, double seconds, bool *ret_timed_out)
+static enum outcome judge(const struct job *job, int status)
 {
-    struct timespec started, now, pause = {.tv_nsec = 5000000};
-    clock_gettime(CLOCK_MONOTONIC, &started);
-    int status = 0;
-    *ret_timed_out = false;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        double elapsed =
-            difftime(now.tv_sec, started.tv_sec) + 1e-9 * (double)(now.tv_nsec - started.tv_nsec);
-        if (seconds > 0 && elapsed > seconds && !*ret_timed_out) {
-            *ret_timed_out = true;
-            kill(-pid, SIGKILL);
-            kill(pid, SIGKILL);
-        }
-        nanosleep(&pause, NULL);
-    }
-    return status;
-}
-
-static enum outcome judge(int status, bool timed_out)
-{
-    const struct criterion_test_extra_data *data = current_test->data;
-    if (timed_out)
+    const struct criterion_test_extra_data *data = job->test->data;
+    if (job->timed_out)
         return OUTCOME_CRASH;
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == data->signal ? OUTCOME_PASS : OUTCOME_CRASH;
@@ -164,39 +155,84 @@ static enum outcome judge(int status, bool timed_out)
     return OUTCOME_PASS;
 }
 
-static void run_one(void *param)
+static void count(const struct job *job, enum outcome outcome)
 {
-    double timeout = current_test->data->timeout > 0 ? current_test->data->timeout : run.timeout;
-    current_param = param;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0)
-        run_in_child();
-
-    bool timed_out = false;
-    enum outcome outcome = OUTCOME_CRASH;
-    if (pid > 0) {
-        int status = wait_for(pid, timeout, &timed_out);
-        outcome = judge(status, timed_out);
-    }
+    const char *suite = job->test->category, *name = job->test->name;
     switch (outcome) {
     case OUTCOME_PASS:
         run.passing++;
         break;
     case OUTCOME_FAIL:
         run.failing++;
-        fprintf(stderr, "[FAIL] %s::%s\n", current_test->category, current_test->name);
+        fprintf(stderr, "[FAIL] %s::%s\n", suite, name);
         break;
     case OUTCOME_CRASH:
         /* As in Criterion's summary, a crash is a failure too. */
         run.failing++;
         run.crashing++;
-        fprintf(stderr, "[FAIL] %s::%s: %s\n", current_test->category, current_test->name,
-                timed_out ? "timed out" : "CRASH!");
+        fprintf(stderr, "[FAIL] %s::%s: %s\n", suite, name, job->timed_out ? "timed out" : "CRASH!");
         break;
     case OUTCOME_SKIP:
-        fprintf(stderr, "[SKIP] %s::%s\n", current_test->category, current_test->name);
+        fprintf(stderr, "[SKIP] %s::%s\n", suite, name);
         break;
+    }
+}
+
+/* True once the job is over and counted. Kills its process group when its time is up. */
+static bool look_after(struct job *job)
+{
+    struct timespec now;
+    int status = 0;
+    if (waitpid(job->pid, &status, WNOHANG) != 0) {
+        count(job, judge(job, status));
+        job->pid = 0;
+        return true;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double elapsed =
+        difftime(now.tv_sec, job->started.tv_sec) + 1e-9 * (double)(now.tv_nsec - job->started.tv_nsec);
+    if (job->timeout > 0 && elapsed > job->timeout && !job->timed_out) {
+        job->timed_out = true;
+        kill(-job->pid, SIGKILL);
+        kill(job->pid, SIGKILL);
+    }
+    return false;
+}
+
+/* Waits until fewer than `jobs` tests run; returns a free place. */
+static struct job *wait_for_place(unsigned jobs)
+{
+    for (;;) {
+        struct job *place = NULL;
+        unsigned active = 0;
+        for (unsigned i = 0; i < run.jobs; i++) {
+            struct job *job = &run.running[i];
+            if (job->pid == 0 || look_after(job))
+                place = job;
+            else
+                active++;
+        }
+        if (active < jobs)
+            return place;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
+static void run_one(void *param)
+{
+    struct job *job = wait_for_place(run.jobs);
+    current_param = param;
+    fflush(NULL);
+    *job =
+        (struct job){.test = current_test,
+                     .timeout = current_test->data->timeout > 0 ? current_test->data->timeout : run.timeout};
+    clock_gettime(CLOCK_MONOTONIC, &job->started);
+    job->pid = fork();
+    if (job->pid == 0)
+        run_in_child();
+    if (job->pid < 0) {
+        job->pid = 0;
+        count(job, OUTCOME_CRASH);
     }
 }
 
@@ -219,6 +255,7 @@ static void run_test(const struct criterion_test *test)
     struct criterion_test_params params = test->data->param_();
     for (size_t i = 0; i < params.length; i++)
         run_one((char *)params.params + i * params.size);
+    wait_for_place(1);
     if (params.cleanup)
         params.cleanup(&params);
 }
@@ -230,12 +267,17 @@ int main(int argc, char **argv)
             run.filter = argv[++i];
         else if (strcmp(argv[i], "--timeout") == 0 && i + 1 < argc)
             run.timeout = strtod(argv[++i], NULL);
+        else if (strncmp(argv[i], "-j", 2) == 0)
+            run.jobs = (unsigned)strtoul(argv[i] + 2, NULL, 10);
     }
+    if (run.jobs < 1 || run.jobs > JOBS_MAX)
+        run.jobs = 1;
 
     for (struct criterion_test **test = __start_cr_tst; test < __stop_cr_tst; test++) {
         if (*test)
             run_test(*test);
     }
+    wait_for_place(1);
 
     fprintf(stderr, "[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %u\n",
             run.passing + run.failing, run.passing, run.failing, run.crashing);

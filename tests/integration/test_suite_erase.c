@@ -609,7 +609,6 @@ Test(suite_erase, no_byte_of_a_contact_is_left, .timeout = 240)
     scene.contact = contact;
     look_at_answers(&scene, &left);
     cr_expect_eq(left.count, 0, "at once: %s", left.place);
-    cr_expect_eq(searchable(&scene), 0);
     await_erased(&scene);
     look_at_answers(&scene, &left);
     look_at_stream(&scene, &left, "StreamEvents");

@@ -308,7 +308,7 @@ Test(watch, bad_requests)
     cr_assert_eq(refusal(request, "", NULL, reason), STATUS_INVALID_ARGUMENT);
     cr_assert_str_eq(reason, "NOT_A_NUMBER");
     request = case_request((char *)(uintptr_t) "accounts/other/cases/1");
-    cr_assert_eq(refusal(request, "", NULL, reason), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(refusal(request, "", NULL, reason), STATUS_NOT_FOUND);
     request = case_request((char *)(uintptr_t) "accounts/acme/cases/77");
     cr_assert_eq(refusal(request, "", NULL, reason), STATUS_NOT_FOUND);
     request = folder_request(CASEWORK__CASES__V1__FOLDER__FOLDER_ALL);

@@ -299,7 +299,8 @@ Test(search_service, refuses_what_makes_no_sense, .timeout = 60)
     expect_refusal(&world, &request, "page_size");
     request = ask("a", 0);
     request.owner = (char *)"accounts/beta/agents/ann";
-    expect_refusal(&world, &request, "owner");
+    cr_assert_null(search_within(&world, &request, 20 * CLOCK_SECOND));
+    cr_assert_eq(world.err.code, STATUS_NOT_FOUND, "another account's");
     request = ask("a", 0);
     request.parent = (char *)"accounts/-";
     expect_refusal(&world, &request, "parent");

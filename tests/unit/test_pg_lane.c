@@ -383,8 +383,10 @@ Test(pg_lane, a_deadline_that_passes_while_waiting_is_told)
     atomic_bool first_told, late_told = false;
     error err = {0};
     pg_conn *holder = hold_partition();
+    int before = started;
     submit(&first, &first_told, 0, 1);
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    while (started < before + 2) /* left out at first, then waiting */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     late = (struct append){
         .command = {.partition = 0, .done = append_done, .deadline_us = clock_monotonic_us() + 50000},
         .value = 2,

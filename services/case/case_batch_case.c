@@ -161,9 +161,15 @@ bool batch_check_owner(struct overlay *overlay, const struct case_command *comma
 /* --- change a case ----------------------------------------------------------------------------------------
  */
 
+bool batch_moves_ways(enum case_act_kind kind)
+{
+    return kind == CASE_ACT_DELETE || kind == CASE_ACT_UNDELETE;
+}
+
 static void change_gather(struct overlay *overlay, const struct case_command *command)
 {
     overlay_case(overlay, command->account, command->change.case_id);
+    overlay->ways_move = overlay->ways_move || batch_moves_ways(command->change.act.kind);
     if (command->change.act.kind == CASE_ACT_UNDELETE)
         overlay_case_tabs(overlay, command->account, command->change.case_id);
     if (command->change.act.kind == CASE_ACT_ASSIGN && command->change.act.owner[0] != '\0')
@@ -415,8 +421,12 @@ void receive_follow(struct overlay *overlay, const struct case_command *command)
 {
     for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
         const struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
-        if (entry->entry.exists && entry->record.merged_into != 0 &&
-            strcmp(entry->record.account, command->account) == 0)
+        if (!entry->entry.exists || entry->record.merged_into == 0 ||
+            strcmp(entry->record.account, command->account) != 0)
+            continue;
+        if (overlay->ways_move)
+            overlay_case(overlay, command->account, entry->record.merged_into);
+        else
             overlay_destination(overlay, command->account, entry->record.id);
     }
 }

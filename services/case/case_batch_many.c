@@ -10,6 +10,7 @@
 static void many_gather(struct overlay *overlay, const struct case_command *command)
 {
     const struct case_act *act = &command->many.act;
+    overlay->ways_move = overlay->ways_move || batch_moves_ways(act->kind);
     for (size_t i = 0; i < command->many.count; i++) {
         if (command->many.targets[i].case_id == 0)
             continue;

@@ -73,6 +73,7 @@ bool batch_answer_merge(struct overlay *overlay, struct case_command *command, i
 
 static void merge_gather(struct overlay *overlay, const struct case_command *command)
 {
+    overlay->ways_move = true;
     overlay_case(overlay, command->account, command->merge.source);
     overlay_case(overlay, command->account, command->merge.target);
     overlay_conversation(overlay, command->account, command->merge.source);
@@ -137,6 +138,7 @@ const struct method_ops case_merge_ops = {merge_gather, merge_run};
 
 static void unmerge_gather(struct overlay *overlay, const struct case_command *command)
 {
+    overlay->ways_move = true;
     overlay_case(overlay, command->account, command->merge.source);
     overlay_case_tabs(overlay, command->account, command->merge.source);
     overlay_conversation(overlay, command->account, command->merge.source);

@@ -102,6 +102,9 @@ bool batch_check_deletion(struct overlay *overlay, const struct case_command *co
  * known. */
 struct case_entry *batch_destination(struct overlay *overlay, struct case_entry *entry);
 
+/* May such an act change which case a customer's message goes to? */
+bool batch_moves_ways(enum case_act_kind kind);
+
 /* What an earlier merge, or batch of changes, of the same request id is answered with. */
 bool batch_answer_merge(struct overlay *overlay, struct case_command *command, int64_t source, error *err)
     __attribute__((warn_unused_result));

@@ -262,8 +262,13 @@ struct overlay {
     int64_t now;               /* its business time */
     struct overlay_feed *feed; /* its feed: feeds[partition] */
     struct overlay_feed feeds[FEED_PARTITIONS];
-    size_t deletions; /* commands of the batch that delete a case: how far a route may have to look back */
-    bool failed;      /* the arena was full */
+    /*
+     * Set while gathering: a command of the batch may change where customers' messages go. What the database
+     * says is not enough then: routes are read with the cases that take no messages, and the way of merges
+     * case by case.
+     */
+    bool ways_move;
+    bool failed; /* the arena was full */
 
     void **slots; /* hash table of entries */
     size_t slot_count, used;

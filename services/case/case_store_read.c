@@ -189,7 +189,11 @@ static const struct pg_statement read_senders = {
     .sql = "SELECT h.network, d.contact, k.ord" ROUTE_JOIN " LEFT JOIN" ROUTE_CONTACT " ON true",
 };
 
-/* The newest cases of the senders whose conversation is not deleted, as many as may be needed. */
+/*
+ * The newest case of each sender whose conversation is not deleted; or, where the batch may change which one
+ * that is, as many of the newest as are looked at then.
+ */
+enum { ROUTE_DEPTH = 256 };
 static const struct pg_statement read_routes = {
     .name = "case_routes",
     .sql =
@@ -197,8 +201,8 @@ static const struct pg_statement read_routes = {
         " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
         " WHERE u.partition = k.partition AND u.account = k.account AND u.id = cc.case_id LIMIT 1) t ON true"
         " WHERE cc.partition = k.partition AND cc.account = k.account AND cc.contact = d.contact"
-        " AND cc.channel = k.channel AND t.status <> 6"
-        " AND (t.merged_into = 0 OR " CASE_DESTINATION_LIVES ")"
+        " AND cc.channel = k.channel AND ($6::int8 > 1 OR (t.status <> 6"
+        " AND (t.merged_into = 0 OR " CASE_DESTINATION_LIVES ")))"
         " ORDER BY cc.case_id DESC LIMIT $6::int8) c",
 };
 
@@ -583,7 +587,7 @@ bool case_store_ask(struct overlay *overlay, struct store_reads *reads, pg_batch
         for (const enum part *part = reading->parts; *part != PARTS_END; part++)
             add_keys(&params, *part, entries, count);
         if (reading->statement == &read_routes)
-            pg_add_int8(&params, (int64_t)overlay->deletions + 1);
+            pg_add_int8(&params, overlay->ways_move ? ROUTE_DEPTH : 1);
         reads->of[i].entries = entries;
         reads->of[i].count = count;
         if (!pg_batch_read(batch, reading->statement, &params, &reads->of[i].result, err))

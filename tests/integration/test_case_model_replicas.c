@@ -20,8 +20,6 @@ enum { CLIENTS = 8, REPLICAS = 3, EACH = 120, CASES = 24, USUALLY = CLIENTS * EA
 static struct case_server server;
 static process *programs[REPLICAS];
 static struct model_ways ways = {.count = REPLICAS};
-static rpc_channel *gone[64]; /* of replicas that were killed: clients may still look at them */
-static size_t gone_count;
 
 static void start_replica(int replica)
 {
@@ -41,8 +39,6 @@ static void teardown(void)
 {
     for (int i = 0; i < REPLICAS; i++)
         case_server_stop_replica(programs[i], ways.channels[i]);
-    for (size_t i = 0; i < gone_count; i++)
-        rpc_channel_free(gone[i]);
     case_server_stop(&server);
 }
 
@@ -155,8 +151,9 @@ static void *run_client(void *argument)
     return NULL;
 }
 
-/* SIGKILL in the middle, and another one in its place. */
-static void kill_one(struct bench *b, uint64_t *random)
+/* SIGKILL in the middle, and another one in its place. Answers the way to the first one, at which clients may
+ * still look. */
+static rpc_channel *kill_one(struct bench *b, uint64_t *random)
 {
     int replica = (int)script_pick(random, REPLICAS);
     size_t half = CLIENTS * EACH / 2;
@@ -166,8 +163,9 @@ static void kill_one(struct bench *b, uint64_t *random)
     process_signal(programs[replica], SIGKILL);
     process_wait(programs[replica], clock_monotonic_us() + CLOCK_MINUTE, NULL);
     process_free(programs[replica]);
-    gone[gone_count++] = ways.channels[replica];
+    rpc_channel *gone = ways.channels[replica];
     start_replica(replica);
+    return gone;
 }
 
 static size_t gather(struct client *clients, struct model_record *records)
@@ -196,12 +194,12 @@ static void run_clients(struct bench *b, uint64_t seed, bool with_a_kill, struct
         c->request_ids = i * EACH * 2;
         cr_assert_eq(pthread_create(&c->thread, NULL, run_client, c), 0);
     }
-    if (with_a_kill)
-        kill_one(b, &random);
+    rpc_channel *gone = with_a_kill ? kill_one(b, &random) : NULL;
     for (int i = 0; i < CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);
         arena_free(clients[i].memory);
     }
+    rpc_channel_free(gone);
     *ret_lost = gather(clients, records);
     free(clients);
 }
@@ -224,7 +222,7 @@ static void run_episode(unsigned episode, int64_t now, uint64_t seed, struct mod
     int64_t position = model_wire_account(server.channel, b->name, server.memory);
     account_model_init(account, now, position);
     b->acknowledged = position;
-    run_clients(b, seed, episode % 8 == 0, records, ret_lost);
+    run_clients(b, seed, episode % 2 == 0, records, ret_lost);
     const struct model_ground ground = {server.channel, b->name, server.memory, account, &contacts};
     const char *difference = model_replay(&ground, records, CLIENTS * EACH, &story, &counts);
     if (!difference)

@@ -189,34 +189,42 @@ const char *model_check_feed(const struct model_ground *ground, int64_t position
     return difference;
 }
 
-struct model_deed *model_feed_deeds(const struct model_ground *ground, int64_t position, int64_t last)
+void model_feed_read(const struct model_ground *ground, int64_t start, int64_t last,
+                     struct model_feed *ret_feed)
 {
-    struct model_deed *deeds = calloc((size_t)(last - position) + 1, sizeof *deeds);
-    rpc_stream *stream = open_feed(ground, position);
-    if (!deeds)
+    rpc_stream *stream = open_feed(ground, start);
+    *ret_feed = (struct model_feed){.start = start, .last = last};
+    ret_feed->events = calloc((size_t)(last - start) + 1, sizeof *ret_feed->events);
+    if (!ret_feed->events)
         abort();
-    for (int64_t at = position; at < last;) {
+    for (int64_t at = start; at < last;) {
         ProtobufCMessage *message = NULL;
         error err = {0};
         if (rpc_stream_read(stream, CALL_TIMEOUT_US, ground->memory, &message, &err) != RPC_READ_MESSAGE)
             break; /* whoever compares the feed will tell */
         const Casework__Cases__V1__StreamEventsResponse *response = (const void *)message;
         for (size_t i = 0; i < response->n_events && at < last; i++) {
-            const Casework__Cases__V1__Event *event = response->events[i];
-            const char *slash = strrchr(event->actor->id, '/');
-            at = event->position;
-            if (at > last)
-                break;
-            deeds[at - position] = (struct model_deed){
-                .actor = {(enum actor_kind)event->actor->kind,
-                          slash ? script_place(slash + 1, script_agents, MODEL_AGENTS + 1) : 0},
-                .kind = (enum event_kind)event->kind,
-                .number = model_wire_number(event->case_),
-            };
+            at = response->events[i]->position;
+            if (at > start && at <= last)
+                ret_feed->events[at - start] = response->events[i];
         }
     }
     rpc_stream_free(stream);
-    return deeds;
+}
+
+void model_feed_release(struct model_feed *feed)
+{
+    free(feed->events);
+    *feed = (struct model_feed){0};
+}
+
+const char *model_feed_differ(const struct model_ground *ground, const struct model_feed *feed,
+                              const struct model_told *told)
+{
+    bool there = told->position > feed->start && told->position <= feed->last &&
+                 feed->events[told->position - feed->start];
+    return there ? differ_event(ground, told, feed->events[told->position - feed->start])
+                 : complain("the feed has no event at %" PRId64, told->position);
 }
 
 /* --- cases and messages ------------------------------------------------------------------------------------

@@ -38,15 +38,20 @@ void model_story_add(struct model_story *story, const struct account_model *acco
                      const struct model_command *command, const struct account_answer *answer);
 void model_story_release(struct model_story *story);
 
-/* What the feed has at one position, in short. */
-struct model_deed {
-    struct model_actor actor;
-    enum event_kind kind;
-    int64_t number; /* of the case; 0: about none */
+/* The account's feed after `start`, as it was read: the event at a position is events[position - start]. */
+struct model_feed {
+    int64_t start, last;
+    const Casework__Cases__V1__Event **events; /* NULL where there is none */
 };
 
-/* At each position after `position`, up to `last`; to be freed. */
-struct model_deed *model_feed_deeds(const struct model_ground *ground, int64_t position, int64_t last);
+/* Up to `last`; the events are in the ground's memory. */
+void model_feed_read(const struct model_ground *ground, int64_t start, int64_t last,
+                     struct model_feed *ret_feed);
+void model_feed_release(struct model_feed *feed);
+
+/* What the feed has at that position, against what should be there. */
+const char *model_feed_differ(const struct model_ground *ground, const struct model_feed *feed,
+                              const struct model_told *told);
 
 /* The feed of the account after `position`. */
 const char *model_check_feed(const struct model_ground *ground, int64_t position,

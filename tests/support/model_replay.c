@@ -10,9 +10,10 @@ struct replay {
     size_t count;
     struct model_record **floating; /* what has yet to find its moment */
     size_t floating_count;
-    struct model_deed *deeds; /* of positions after `start` */
-    int64_t start;
+    struct model_feed feed;
     struct model_story *story;
+    struct model_story trial;    /* of what a command would do */
+    struct account_model *spare; /* the account as a command would leave it */
     struct model_replay_counts counts;
 };
 
@@ -105,24 +106,19 @@ static const char *settle(struct replay *r, int64_t next)
 /* --- what was carried out ----------------------------------------------------------------------------------
  */
 
-/* Whether the feed has at the end of the answer what the answer would put there. */
-static bool did(const struct replay *r, const struct model_record *record,
-                const struct account_answer *answer)
+/* Whether the feed has what the answer would put there. */
+static bool did(struct replay *r, const struct model_record *record, const struct account_answer *answer)
 {
-    const struct model_actor *asked = &record->command.actor;
-    for (int i = 0; i < answer->of_case.event_count; i++) {
-        const struct model_deed *deed =
-            &r->deeds[answer->position - answer->of_case.event_count + 1 + i - r->start];
-        if (deed->kind != answer->of_case.events[i].kind || deed->number != answer->number ||
-            deed->actor.kind != asked->kind ||
-            (asked->kind == ACTOR_KIND_AGENT && deed->actor.agent != asked->agent))
-            return false;
-    }
-    return true;
+    bool same = true;
+    r->trial.count = 0;
+    model_story_add(&r->trial, r->ground->account, &record->command, answer);
+    for (size_t i = 0; i < r->trial.count && same; i++)
+        same = model_feed_differ(r->ground, &r->feed, &r->trial.events[i]) == NULL;
+    return same;
 }
 
 /* Could this one have brought the account to its position? */
-static bool leads_there(const struct replay *r, const struct model_record *record)
+static bool leads_there(struct replay *r, const struct model_record *record)
 {
     const struct model_reply *reply = &record->reply;
     struct account_answer answer;
@@ -130,11 +126,42 @@ static bool leads_there(const struct replay *r, const struct model_record *recor
         return false;
     account_model_peek(r->ground->account, &record->command, &answer);
     if (answer.of_case.code != STATUS_OK || answer.repeated || answer.position != reply->position ||
-        answer.number != reply->seen.number || !did(r, record, &answer))
+        answer.number != reply->seen.number)
         return false;
     bool writes = record->command.verb == MODEL_ADD_MESSAGE || record->command.verb == MODEL_RECEIVE;
-    return !writes || (answer.of_case.message == reply->message.number &&
-                       reply->message.message.body == record->command.body);
+    if (writes && (answer.of_case.message != reply->message.number ||
+                   reply->message.message.body != record->command.body))
+        return false;
+    return did(r, record, &answer);
+}
+
+/* Would the other one have changed nothing after this one, as it was told? */
+static bool leaves_nothing(const struct replay *r, const struct model_record *first,
+                           const struct model_record *second)
+{
+    struct model_command command = first->command;
+    struct account_answer answer;
+    command.request_id = command.external_id = 0; /* those are kept outside of what is copied */
+    *r->spare = *r->ground->account;
+    account_model_apply(r->spare, &command, &answer);
+    account_model_peek(r->spare, &second->command, &answer);
+    return answer.of_case.code == STATUS_OK && answer.position == second->reply.position;
+}
+
+/*
+ * Which of those that were told the same position led there? What the feed says of it fits one of them, or
+ * more when one did all that another would have done, and a subject besides, which the feed does not tell:
+ * then it is one after which the others had nothing left to do.
+ */
+static struct model_record *leader(struct replay *r, size_t from, size_t to)
+{
+    struct model_record *found = NULL;
+    for (size_t i = from; i < to; i++) {
+        struct model_record *record = r->by_position[i];
+        if (leads_there(r, record) && (!found || !leaves_nothing(r, found, record)))
+            found = record;
+    }
+    return found;
 }
 
 static const char *apply(struct replay *r, struct model_record *record)
@@ -161,16 +188,12 @@ static const char *apply(struct replay *r, struct model_record *record)
 static const char *apply_group(struct replay *r, size_t from, size_t to)
 {
     const char *difference = NULL;
-    bool led = r->ground->account->position == r->by_position[from]->reply.position;
-    for (size_t i = from; i < 2 * to - from && !led; i++) {
-        /* Of two that could have, it was the one with an etag: it could not have come later. */
-        struct model_record *record = r->by_position[i < to ? i : i - (to - from)];
-        led = (record->command.expected_version != 0) == (i < to) && leads_there(r, record);
-        if (led)
-            difference = apply(r, record);
+    if (r->ground->account->position != r->by_position[from]->reply.position) {
+        struct model_record *first = leader(r, from, to);
+        if (!first)
+            return complain(r->by_position[from], "nothing leads there");
+        difference = apply(r, first);
     }
-    if (!led)
-        return complain(r->by_position[from], "nothing leads there");
     for (size_t i = from; i < to && !difference; i++) {
         if (!r->by_position[i]->done)
             difference = apply(r, r->by_position[i]);
@@ -218,10 +241,11 @@ static void set_ends(struct model_record *records, size_t count)
 const char *model_replay(const struct model_ground *ground, struct model_record *records, size_t count,
                          struct model_story *story, struct model_replay_counts *ret_counts)
 {
-    struct replay r = {.ground = ground, .story = story, .start = ground->account->position};
+    struct replay r = {.ground = ground, .story = story};
     r.by_position = calloc(count + 1, sizeof(void *));
     r.floating = calloc(count + 1, sizeof(void *));
-    if (!r.by_position || !r.floating)
+    r.spare = malloc(sizeof *r.spare);
+    if (!r.by_position || !r.floating || !r.spare)
         abort();
     set_ends(records, count);
     for (size_t i = 0; i < count; i++) {
@@ -234,12 +258,14 @@ const char *model_replay(const struct model_ground *ground, struct model_record 
             r.by_position[r.count++] = &records[i];
     }
     qsort(r.by_position, r.count, sizeof(void *), by_position);
-    int64_t last = r.count ? r.by_position[r.count - 1]->reply.position : r.start;
-    r.deeds = model_feed_deeds(ground, r.start, last);
+    int64_t start = ground->account->position;
+    model_feed_read(ground, start, r.count ? r.by_position[r.count - 1]->reply.position : start, &r.feed);
     const char *difference = run(&r);
     *ret_counts = r.counts;
     free(r.by_position);
     free(r.floating);
-    free(r.deeds);
+    free(r.spare);
+    model_story_release(&r.trial);
+    model_feed_release(&r.feed);
     return difference;
 }

@@ -24,8 +24,8 @@ static const struct pg_statement case_get = {
 static const struct pg_statement case_get_batch = {
     .name = "case_get_batch",
     .sql = "SELECT " CASE_COLUMNS " FROM unnest($3::int8[]) WITH ORDINALITY AS u(id, place)"
-           " LEFT JOIN cases c ON c.partition = $1::int2 AND c.account = $2::text AND c.id = u.id ORDER BY "
-           "u.place",
+           " LEFT JOIN LATERAL (SELECT * FROM cases WHERE partition = $1::int2 AND account = $2::text"
+           " AND id = u.id LIMIT 1) c ON true ORDER BY u.place",
 };
 
 enum { CASE_ID_COLUMN = 2 };

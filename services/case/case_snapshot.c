@@ -58,11 +58,13 @@ static const struct pg_statement snapshot_accounts = {
 /* $3, $4: likewise. */
 static const struct pg_statement snapshot_cases = {
     .name = "snapshot_cases",
-    .sql = "SELECT " CASE_COLUMNS ", h.network, h.address FROM cases c LEFT JOIN channels h ON"
-           " h.partition = c.partition AND h.account = c.account AND h.channel = c.channel WHERE c.partition "
-           "= $1::int2 AND " EXISTING
-           " AND ($2::text = '' OR c.account = $2) AND (c.account, c.id) > ($3::text, $4::int8)"
-           " ORDER BY c.account, c.id LIMIT $5::int4",
+    .sql =
+        "SELECT " CASE_COLUMNS
+        ", h.network, h.address FROM cases c LEFT JOIN LATERAL (SELECT network, address"
+        " FROM channels WHERE partition = $1::int2 AND account = c.account AND channel = c.channel LIMIT 1) h"
+        " ON true WHERE c.partition = $1 AND " EXISTING
+        " AND ($2::text = '' OR c.account = $2) AND (c.account, c.id) > ($3::text, $4::int8)"
+        " ORDER BY c.account, c.id LIMIT $5::int4",
 };
 
 static void snapshot_unref(struct snapshot *snapshot)

@@ -23,7 +23,8 @@ enum { ROWS_MAX = 200 };
     " LEFT JOIN LATERAL (SELECT data FROM events WHERE partition = $1 AND account = e.account"               \
     " AND case_id = e.case_id AND e.case_id <> 0 AND position < e.position ORDER BY position DESC LIMIT 1) " \
     "b"                                                                                                      \
-    " ON true LEFT JOIN cases c ON c.partition = $1 AND c.account = e.account AND c.id = e.case_id"          \
+    " ON true LEFT JOIN LATERAL (SELECT * FROM cases WHERE partition = $1 AND account = e.account"           \
+    " AND id = e.case_id LIMIT 1) c ON true"                                                                 \
     " ORDER BY e.position"
 
 /* $4: accounts; $6 is not looked at. 19: the account was deleted. */

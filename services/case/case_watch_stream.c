@@ -346,6 +346,8 @@ static void run(struct case_feed_reader *reader)
     arena *memory = arena_new(MEMORY_MAX);
     enum step step = memory ? STEP_DONE : STEP_FAILED;
     for (int steps = 0; step == STEP_DONE && steps < STEPS_A_RUN; steps++) {
+        if (rpc_call_is_cancelled(watch->call))
+            break;
         arena_clear(memory);
         step = next_step(watch, memory, &err);
     }

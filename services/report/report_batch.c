@@ -35,11 +35,10 @@ static const struct pg_statement read_accounts = {
 
 static const struct pg_statement read_cases = {
     .name = "report_read_cases",
-    .sql =
-        "SELECT c.account, c.case_id, c.status, c.create_time, c.period_end, c.place, c.place_time,"
-        " c.place_duration, c.former, c.former_time, c.former_duration, c.late_resolved, c.late_deleted"
-        " FROM unnest($2::text[], $3::int8[]) AS k (account, case_id)"
-        " JOIN report_cases c ON c.partition = $1::int2 AND c.account = k.account AND c.case_id = k.case_id",
+    .sql = "SELECT c.account, c.case_id, c.status, c.create_time, c.period_end, c.place, c.place_time,"
+           " c.place_duration, c.former, c.former_time, c.former_duration, c.late_resolved, c.late_deleted"
+           " FROM unnest($2::text[], $3::int8[]) AS k (account, case_id), LATERAL (SELECT * FROM report_cases"
+           " WHERE partition = $1::int2 AND account = k.account AND case_id = k.case_id LIMIT 1) c",
 };
 
 /* Everything here can be derived again, so nothing has to wait for the disk: after a crash of the database

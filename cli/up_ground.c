@@ -23,13 +23,13 @@ static const struct database {
     const char *create;
 } databases[] = {
     {"case",
-     {"find_case", "SELECT 1 FROM pg_database WHERE datname = 'casework_case'"},
+     {.name = "find_case", .sql = "SELECT 1 FROM pg_database WHERE datname = 'casework_case'"},
      "CREATE DATABASE casework_case"},
     {"sla",
-     {"find_sla", "SELECT 1 FROM pg_database WHERE datname = 'casework_sla'"},
+     {.name = "find_sla", .sql = "SELECT 1 FROM pg_database WHERE datname = 'casework_sla'"},
      "CREATE DATABASE casework_sla"},
     {"report",
-     {"find_report", "SELECT 1 FROM pg_database WHERE datname = 'casework_report'"},
+     {.name = "find_report", .sql = "SELECT 1 FROM pg_database WHERE datname = 'casework_report'"},
      "CREATE DATABASE casework_report"},
 };
 

@@ -65,11 +65,12 @@ bool pg_conn_usable(const pg_conn *conn)
 
 /* --- prepared statements --- */
 
-static unsigned prepared_slot(const pg_conn *conn, const struct pg_statement *statement)
+static unsigned prepared_slot(const pg_conn *conn, const struct pg_statement *statement, bool single)
 {
-    uintptr_t hash = (uintptr_t)statement / sizeof(void *);
+    uintptr_t hash = (uintptr_t)statement / sizeof(void *) * 2 + single;
     unsigned i = (unsigned)(hash * 0x9e3779b97f4a7c15u >> 40) & (conn->prepared_size - 1);
-    while (conn->prepared[i].statement && conn->prepared[i].statement != statement)
+    while (conn->prepared[i].statement &&
+           (conn->prepared[i].statement != statement || conn->prepared[i].single != single))
         i = (i + 1) & (conn->prepared_size - 1);
     return i;
 }
@@ -86,26 +87,62 @@ static bool prepared_grow(pg_conn *conn, unsigned size)
     conn->prepared_size = size;
     for (unsigned i = 0; i < old_size; i++)
         if (old[i].statement)
-            grown[prepared_slot(conn, old[i].statement)] = old[i];
+            grown[prepared_slot(conn, old[i].statement, old[i].single)] = old[i];
     free(old);
     return true;
 }
 
-static bool prepared_find(pg_conn *conn, const struct pg_statement *statement, unsigned *ret_slot)
+static bool prepared_find(pg_conn *conn, const struct pg_statement *statement, bool single,
+                          unsigned *ret_slot)
 {
     if (conn->pending_count == 0 && conn->prepared_count * 2 > conn->prepared_size &&
         !prepared_grow(conn, conn->prepared_size * 2))
         return false;
-    unsigned slot = prepared_slot(conn, statement);
+    unsigned slot = prepared_slot(conn, statement, single);
     struct pg_prepared *p = &conn->prepared[slot];
     if (!p->statement) {
         if (conn->prepared_count + 1 == conn->prepared_size)
             return false;
         p->statement = statement;
+        p->single = single;
         snprintf(p->name, sizeof p->name, "%.40s_%u", statement->name, conn->prepared_count++);
     }
     *ret_slot = slot;
     return true;
+}
+
+/* Where `text` begins with `prefix`, a parameter and `suffix`: puts `with`, or with NULL the parameter, in
+ * their place and gives what follows. Else NULL. */
+static const char *replace(const char *text, const char *prefix, const char *suffix, char **to,
+                           const char *with)
+{
+    if (strncmp(text, prefix, strlen(prefix)) != 0)
+        return NULL;
+    const char *parameter = text + strlen(prefix);
+    const char *end = parameter + strspn(parameter, "$:0123456789abcdefghijklmnopqrstuvwxyz");
+    if (*parameter != '$' || strncmp(end, suffix, strlen(suffix)) != 0)
+        return NULL;
+    *to += with ? sprintf(*to, "%s", with) : sprintf(*to, "%.*s", (int)(end - parameter), parameter);
+    return end + strlen(suffix);
+}
+
+/* The form for a single row (struct pg_statement), to be freed; NULL: no memory. */
+static char *single_form(const char *sql)
+{
+    char *form = malloc(strlen(sql) + 1), *to = form;
+    while (form && *sql) {
+        const char *next = replace(sql, "unnest(", "[])", &to, NULL);
+        if (!next)
+            next = replace(sql, "generate_subscripts(", "[], 1)", &to, "1");
+        if (!next) {
+            *to++ = *sql;
+            next = sql + 1;
+        }
+        sql = next;
+    }
+    if (form)
+        *to = '\0';
+    return form;
 }
 
 /* --- what is pending --- */
@@ -144,23 +181,30 @@ static const char *pending_name(const pg_conn *conn, struct pg_pending p)
 
 /* --- sending --- */
 
+static bool send_prepare(pg_conn *conn, unsigned slot)
+{
+    struct pg_prepared *p = &conn->prepared[slot];
+    char *form = p->single ? single_form(p->statement->sql) : NULL;
+    p->there = (form || !p->single) && pending_add(conn, PG_PENDING_PREPARE, slot) &&
+               PQsendPrepare(conn->pq, p->name, form ? form : p->statement->sql, 0, NULL);
+    free(form);
+    return p->there;
+}
+
 bool pg_send(pg_conn *conn, const struct pg_statement *statement, const pg_params *params, error *err)
 {
     struct pg_bound bound;
     unsigned slot;
-    if (!pg_params_bind(params, &bound, err))
+    bool single = statement->rows && pg_params_is_single(params);
+    if (!pg_params_bind(params, single, &bound, err))
         return false;
     if (conn->lost)
         return pg_conn_lost(conn, statement->name, err);
-    if (!prepared_find(conn, statement, &slot))
+    if (!prepared_find(conn, statement, single, &slot))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "out of memory");
-    struct pg_prepared *p = &conn->prepared[slot];
-    if (!p->there) {
-        if (!pending_add(conn, PG_PENDING_PREPARE, slot) ||
-            !PQsendPrepare(conn->pq, p->name, statement->sql, 0, NULL))
-            return pg_conn_lost(conn, statement->name, err);
-        p->there = true;
-    }
+    const struct pg_prepared *p = &conn->prepared[slot];
+    if (!p->there && !send_prepare(conn, slot))
+        return pg_conn_lost(conn, statement->name, err);
     if (!pending_add(conn, PG_PENDING_EXECUTE, slot) ||
         !PQsendQueryPrepared(conn->pq, p->name, bound.count, bound.values, bound.lengths, bound.formats, 1))
         return pg_conn_lost(conn, statement->name, err);

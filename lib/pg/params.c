@@ -384,7 +384,28 @@ static void array_finish(pg_array *array)
     pg_write_be(header + 16, 1, 4);
 }
 
-bool pg_params_bind(const pg_params *params, struct pg_bound *ret_bound, error *err)
+bool pg_params_is_single(const pg_params *params)
+{
+    bool any = false;
+    for (int i = 0; params && !params->failed && i < params->count; i++) {
+        const pg_array *array = params->arrays[i];
+        if (array && array->count != 1)
+            return false;
+        any |= array != NULL;
+    }
+    return any;
+}
+
+/* The first member of an array. */
+static void bind_member(const pg_array *array, const char **ret_value, int *ret_length)
+{
+    const unsigned char *member = array->data + ARRAY_HEADER;
+    int32_t length = (int32_t)pg_read_be(member, 4);
+    *ret_value = length < 0 ? NULL : (const char *)member + 4;
+    *ret_length = length < 0 ? 0 : length;
+}
+
+bool pg_params_bind(const pg_params *params, bool single, struct pg_bound *ret_bound, error *err)
 {
     ret_bound->count = 0;
     if (!params)
@@ -393,11 +414,15 @@ bool pg_params_bind(const pg_params *params, struct pg_bound *ret_bound, error *
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request is too large");
     for (int i = 0; i < params->count; i++) {
         pg_array *array = params->arrays[i];
+        ret_bound->formats[i] = 1;
+        if (array && single) {
+            bind_member(array, &ret_bound->values[i], &ret_bound->lengths[i]);
+            continue;
+        }
         if (array)
             array_finish(array);
         ret_bound->values[i] = array ? (const char *)array->data : params->values[i];
         ret_bound->lengths[i] = array ? (int)array->length : params->lengths[i];
-        ret_bound->formats[i] = 1;
     }
     ret_bound->count = params->count;
     return true;

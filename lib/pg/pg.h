@@ -44,6 +44,13 @@
 struct pg_statement {
     const char *name; /* for logs and as the stem of the prepared statement's name */
     const char *sql;  /* one statement, parameters as $1::type */
+    /*
+     * The statement takes rows as columns: every array parameter stands in the list of a SELECT as
+     * unnest($1::type[]), or as generate_subscripts($1::type[], 1), and nowhere else. A single row is then
+     * sent as values: in its SQL $1::type and 1 stand instead, which the server plans and runs for a third
+     * less.
+     */
+    bool rows;
 };
 
 /* --- parameters

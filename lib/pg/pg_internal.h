@@ -49,8 +49,12 @@ struct pg_bound {
     int formats[PG_PARAMS_MAX];
 };
 
-/* Points into `params`. False (RESOURCE_EXHAUSTED) if filling them had failed. */
-bool pg_params_bind(const pg_params *params, struct pg_bound *ret_bound, error *err);
+/* Is every array of just one member? False without arrays. */
+bool pg_params_is_single(const pg_params *params);
+
+/* Points into `params`; with `single` to the only member of each array. False (RESOURCE_EXHAUSTED) if filling
+ * them had failed. */
+bool pg_params_bind(const pg_params *params, bool single, struct pg_bound *ret_bound, error *err);
 
 /* --- connections --- */
 
@@ -64,6 +68,7 @@ struct pg_pending {
 
 struct pg_prepared {
     const struct pg_statement *statement; /* NULL: free slot */
+    bool single;                          /* in the form for a single row */
     char name[64];
     bool there; /* prepared on the server, or asked for in what is pending */
 };

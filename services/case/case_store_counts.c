@@ -24,6 +24,7 @@ struct counts {
 
 static const struct pg_statement add_counts = {
     .name = "case_add_counts",
+    .rows = true,
     .sql =
         "INSERT INTO case_counts AS n (partition, account, kind, agent, slot, cases)"
         " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int2[]), unnest($4::text[]), "

@@ -10,6 +10,7 @@
 
 const struct pg_statement store_read_destinations = {
     .name = "case_destinations",
+    .rows = true,
     .sql =
         "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
@@ -26,6 +27,7 @@ const struct pg_statement store_read_destinations = {
 /* One more than can be undone tells that there are too many. */
 const struct pg_statement store_read_conversations = {
     .name = "case_conversations",
+    .rows = true,
     .sql =
         "SELECT m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time, m.create_time,"
         " m.author, m.merged_from, m.origin_case, m.origin_number, k.ord"
@@ -38,6 +40,7 @@ const struct pg_statement store_read_conversations = {
 
 const struct pg_statement store_read_merges = {
     .name = "case_merges_of",
+    .rows = true,
     .sql = "SELECT e.source, e.target, e.agents, e.added, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -48,6 +51,7 @@ const struct pg_statement store_read_merges = {
 
 const struct pg_statement store_read_batch_results = {
     .name = "case_batch_results",
+    .rows = true,
     .sql = "SELECT r.refusals, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -58,6 +62,7 @@ const struct pg_statement store_read_batch_results = {
 
 const struct pg_statement store_read_timer_steps = {
     .name = "case_timer_steps",
+    .rows = true,
     .sql = "SELECT k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
            "unnest($4::text[]), "
            "generate_subscripts($1::int2[], 1))"
@@ -70,6 +75,7 @@ const struct pg_statement store_read_timer_steps = {
 
 const struct pg_statement store_read_replies = {
     .name = "case_replies",
+    .rows = true,
     .sql = "SELECT r.send_time, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, "
@@ -173,6 +179,7 @@ bool store_load_reply(struct overlay *overlay, void *entry, const pg_result *res
 /* Everything but the number, the state and where it came from is its origin's. */
 static const struct pg_statement insert_copies = {
     .name = "case_insert_copies",
+    .rows = true,
     .sql =
         "INSERT INTO messages (partition, account, case_id, number, kind, state, delivery, automatic, "
         "redacted,"
@@ -190,6 +197,7 @@ static const struct pg_statement insert_copies = {
 
 static const struct pg_statement delete_copies = {
     .name = "case_delete_copies",
+    .rows = true,
     .sql = "DELETE FROM messages m USING (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
            "unnest($4::int8[]))"
            " AS u(partition, account, case_id, merged_from) WHERE m.partition = u.partition AND m.account = "
@@ -199,6 +207,7 @@ static const struct pg_statement delete_copies = {
 
 static const struct pg_statement delete_merges = {
     .name = "case_delete_merges",
+    .rows = true,
     .sql = "DELETE FROM case_merges m USING (SELECT unnest($1::int2[]), unnest($2::text[]), "
            "unnest($3::int8[])) AS u(partition, "
            "account, source)"
@@ -207,6 +216,7 @@ static const struct pg_statement delete_merges = {
 
 static const struct pg_statement write_merges = {
     .name = "case_write_merges",
+    .rows = true,
     .sql = "INSERT INTO case_merges (partition, account, source, target, agents, added)"
            " SELECT partition, account, source, target, agents::text[], added::text[]"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int8[]), "
@@ -218,6 +228,7 @@ static const struct pg_statement write_merges = {
 
 static const struct pg_statement write_batch_results = {
     .name = "case_write_batch_results",
+    .rows = true,
     .sql = "INSERT INTO batch_results (partition, account, request_id, refusals, time)"
            " SELECT partition, account, request_id, refusals::text[], now()"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[])) AS "
@@ -229,6 +240,7 @@ static const struct pg_statement write_batch_results = {
 
 static const struct pg_statement insert_timer_steps = {
     .name = "case_insert_timer_steps",
+    .rows = true,
     .sql = "INSERT INTO timer_steps (partition, account, case_id, kind, step, basis_version)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int2[]), "
            "unnest($5::int2[]), unnest($6::int8[])",

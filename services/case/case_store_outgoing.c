@@ -4,6 +4,7 @@
 
 static const struct pg_statement insert_outgoing = {
     .name = "case_insert_outgoing",
+    .rows = true,
     .sql = "INSERT INTO outgoing (partition, account, channel, position, case_id, number)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), "
            "unnest($5::int8[]), unnest($6::int4[])",
@@ -11,6 +12,7 @@ static const struct pg_statement insert_outgoing = {
 
 static const struct pg_statement remove_outgoing = {
     .name = "case_remove_outgoing",
+    .rows = true,
     .sql = "DELETE FROM outgoing o USING (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
            "unnest($4::int4[]))"
            " AS u(partition, account, case_id, number) WHERE o.partition = u.partition AND o.account = "
@@ -20,6 +22,7 @@ static const struct pg_statement remove_outgoing = {
 
 static const struct pg_statement set_deliveries = {
     .name = "case_set_deliveries",
+    .rows = true,
     .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
            " external_id = u.external_id"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
@@ -32,6 +35,7 @@ static const struct pg_statement set_deliveries = {
 /* The message has joined another case: its copies there tell the same. */
 static const struct pg_statement set_copies = {
     .name = "case_set_delivered_copies",
+    .rows = true,
     .sql = "UPDATE messages m SET delivery = u.delivery, delivery_failure = u.failure,"
            " external_id = u.external_id"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "

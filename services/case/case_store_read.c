@@ -50,6 +50,7 @@ const struct pg_statement case_store_mark = {
 
 static const struct pg_statement read_accounts = {
     .name = "case_accounts",
+    .rows = true,
     .sql =
         "SELECT " ACCOUNT_COLUMNS ", k.ord"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), generate_subscripts($1::int2[], 1)) AS "
@@ -60,6 +61,7 @@ static const struct pg_statement read_accounts = {
 
 static const struct pg_statement read_agents = {
     .name = "case_agents",
+    .rows = true,
     .sql = "SELECT " AGENT_COLUMNS ", k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, agent, "
@@ -70,6 +72,7 @@ static const struct pg_statement read_agents = {
 
 static const struct pg_statement read_channels = {
     .name = "case_channels",
+    .rows = true,
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -80,6 +83,7 @@ static const struct pg_statement read_channels = {
 
 static const struct pg_statement read_contacts = {
     .name = "case_contacts",
+    .rows = true,
     .sql = "SELECT " CONTACT_COLUMNS ", k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -90,6 +94,7 @@ static const struct pg_statement read_contacts = {
 
 static const struct pg_statement read_channels_of_network = {
     .name = "case_channels_of_network",
+    .rows = true,
     .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -100,6 +105,7 @@ static const struct pg_statement read_channels_of_network = {
 
 static const struct pg_statement read_channel_addresses = {
     .name = "case_channel_addresses",
+    .rows = true,
     .sql =
         "SELECT n.network, h.channel, k.ord"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
@@ -113,6 +119,7 @@ static const struct pg_statement read_channel_addresses = {
 
 static const struct pg_statement read_addresses = {
     .name = "case_addresses",
+    .rows = true,
     .sql = "SELECT d.contact, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, "
@@ -124,6 +131,7 @@ static const struct pg_statement read_addresses = {
 
 static const struct pg_statement read_cases = {
     .name = "case_cases",
+    .rows = true,
     .sql =
         "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), "
@@ -137,6 +145,7 @@ static const struct pg_statement read_cases = {
 
 static const struct pg_statement read_messages = {
     .name = "case_messages",
+    .rows = true,
     .sql = "SELECT " MESSAGE_COLUMNS ", k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, "
@@ -148,6 +157,7 @@ static const struct pg_statement read_messages = {
 
 static const struct pg_statement read_requests = {
     .name = "case_requests",
+    .rows = true,
     .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
@@ -158,6 +168,7 @@ static const struct pg_statement read_requests = {
 
 static const struct pg_statement read_externals = {
     .name = "case_externals",
+    .rows = true,
     .sql =
         "SELECT n.channel, e.case_id, e.number, k.ord"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), "
@@ -186,6 +197,7 @@ static const struct pg_statement read_externals = {
 
 static const struct pg_statement read_senders = {
     .name = "case_senders",
+    .rows = true,
     .sql = "SELECT h.network, d.contact, k.ord" ROUTE_JOIN " LEFT JOIN" ROUTE_CONTACT " ON true",
 };
 
@@ -196,6 +208,7 @@ static const struct pg_statement read_senders = {
 enum { ROUTE_DEPTH = 256 };
 static const struct pg_statement read_routes = {
     .name = "case_routes",
+    .rows = true,
     .sql =
         "SELECT " CASE_COLUMNS ", h.network, h.address, k.ord" ROUTE_JOIN "," ROUTE_CONTACT ","
         " LATERAL (SELECT t.* FROM contact_cases cc JOIN LATERAL (SELECT * FROM cases u"
@@ -212,6 +225,7 @@ static const struct pg_statement read_routes = {
  */
 static const struct pg_statement read_transcripts = {
     .name = "case_transcripts",
+    .rows = true,
     .sql = "SELECT " MESSAGE_COLUMNS ", coalesce(nullif(g.display_name, ''), g.agent, p.display_name), k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, "

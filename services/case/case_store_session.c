@@ -7,6 +7,7 @@
 /* A session is gone by the database's real clock, looked at behind the lock of the partition. */
 const struct pg_statement case_store_read_sessions = {
     .name = "case_sessions",
+    .rows = true,
     .sql = "SELECT s.agent, s.host, s.stream, a.session_grace, CASE WHEN s.host = '' THEN"
            " s.expire_time ELSE coalesce((SELECT h.seen_time FROM session_hosts h WHERE h.partition"
            " = s.partition AND h.host = s.host), '-infinity') + " SESSION_HOST_LEASE_SQL
@@ -22,6 +23,7 @@ const struct pg_statement case_store_read_sessions = {
 
 const struct pg_statement case_store_read_session_tabs = {
     .name = "case_session_tabs",
+    .rows = true,
     .sql = "SELECT s.case_id, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account,"
            " session, ord), LATERAL (SELECT t.case_id FROM tabs t WHERE t.partition = k.partition"
@@ -30,6 +32,7 @@ const struct pg_statement case_store_read_session_tabs = {
 
 const struct pg_statement case_store_read_agent_sessions = {
     .name = "case_agent_sessions",
+    .rows = true,
     .sql = "SELECT s.session, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account, agent,"
            " ord), LATERAL (SELECT t.session FROM sessions t WHERE t.partition = k.partition AND"
@@ -38,6 +41,7 @@ const struct pg_statement case_store_read_agent_sessions = {
 
 const struct pg_statement case_store_read_case_tabs = {
     .name = "case_case_tabs",
+    .rows = true,
     .sql = "SELECT s.session, s.agent, s.wait, s.open_time, k.ord FROM (SELECT unnest($1::int2[]),"
            " unnest($2::text[]), unnest($3::int8[]), generate_subscripts($1::int2[], 1)) AS"
            " k(partition, account, case_id, ord), LATERAL (SELECT * FROM tabs t WHERE t.partition ="
@@ -97,6 +101,7 @@ bool case_store_load_case_tab(struct overlay *overlay, void *entry, const pg_res
 
 static const struct pg_statement write_hosts = {
     .name = "case_write_hosts",
+    .rows = true,
     .sql = "INSERT INTO session_hosts (partition, host, seen_time) SELECT d.partition, d.host,"
            " clock_timestamp() FROM (SELECT DISTINCT u.partition, u.host FROM (SELECT"
            " unnest($1::int2[]), unnest($2::text[]), unnest($3::text[])) AS u(partition, account,"
@@ -105,6 +110,7 @@ static const struct pg_statement write_hosts = {
 
 static const struct pg_statement write_losses = {
     .name = "case_write_losses",
+    .rows = true,
     .sql = "UPDATE session_hosts h SET losses = losses + 1 FROM (SELECT DISTINCT u.partition, u.host"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[])) AS"
            " u(partition, account, host)) u WHERE h.partition = u.partition AND h.host = u.host",
@@ -112,6 +118,7 @@ static const struct pg_statement write_losses = {
 
 static const struct pg_statement write_sessions = {
     .name = "case_write_sessions",
+    .rows = true,
     .sql = "INSERT INTO sessions (partition, account, session, agent, host, stream, expire_time)"
            " SELECT partition, account, session, agent, host, stream, clock_timestamp() + grace *"
            " interval '1 microsecond' FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
@@ -123,6 +130,7 @@ static const struct pg_statement write_sessions = {
 
 static const struct pg_statement delete_sessions = {
     .name = "case_delete_sessions",
+    .rows = true,
     .sql = "DELETE FROM sessions s USING (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::text[])) AS u(partition, account, session) WHERE s.partition = u.partition"
            " AND s.account = u.account AND s.session = u.session",
@@ -130,6 +138,7 @@ static const struct pg_statement delete_sessions = {
 
 static const struct pg_statement write_tabs = {
     .name = "case_write_tabs",
+    .rows = true,
     .sql = "INSERT INTO tabs (partition, account, case_id, session, agent, wait, open_time) SELECT"
            " partition, account, case_id, session, agent, wait, open_time FROM (SELECT"
            " unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::text[]),"
@@ -140,6 +149,7 @@ static const struct pg_statement write_tabs = {
 
 static const struct pg_statement delete_tabs = {
     .name = "case_delete_tabs",
+    .rows = true,
     .sql = "DELETE FROM tabs t USING (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::int8[]), unnest($4::text[])) AS u(partition, account, case_id, session)"
            " WHERE t.partition = u.partition AND t.account = u.account AND t.case_id = u.case_id AND"

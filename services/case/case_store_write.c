@@ -12,6 +12,7 @@
 
 static const struct pg_statement write_heads = {
     .name = "case_write_heads",
+    .rows = true,
     .sql = "UPDATE partitions p SET head = u.head, last_time = u.last_time, mark = $4::int8"
            " FROM (SELECT unnest($1::int2[]), unnest($2::int8[]), unnest($3::timestamptz[])) AS u(partition, "
            "head, last_time)"
@@ -21,6 +22,7 @@ static const struct pg_statement write_heads = {
 /* Customer messages that were stored before this batch and stand below a state. */
 static const struct pg_statement raise_messages = {
     .name = "case_raise_messages",
+    .rows = true,
     .sql = "UPDATE messages m SET state = u.state"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
            "unnest($5::int4[]), unnest($6::int2[]))"
@@ -31,6 +33,7 @@ static const struct pg_statement raise_messages = {
 
 static const struct pg_statement set_messages = {
     .name = "case_set_messages",
+    .rows = true,
     .sql =
         "UPDATE messages m SET state = u.state FROM (SELECT unnest($1::int2[]), unnest($2::text[]), "
         "unnest($3::int8[]), unnest($4::int4[]), "
@@ -42,6 +45,7 @@ static const struct pg_statement set_messages = {
 
 static const struct pg_statement insert_messages = {
     .name = "case_insert_messages",
+    .rows = true,
     .sql =
         "INSERT INTO messages (partition, account, case_id, number, kind, state, delivery, automatic, "
         "redacted,"
@@ -63,6 +67,7 @@ static const struct pg_statement insert_messages = {
 
 static const struct pg_statement insert_externals = {
     .name = "case_insert_externals",
+    .rows = true,
     .sql = "INSERT INTO external_ids (partition, account, channel, external_id, case_id, number)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
            "unnest($5::int8[]), unnest($6::int4[])",
@@ -71,6 +76,7 @@ static const struct pg_statement insert_externals = {
 /* One that is over its 24 hours may still be there. */
 static const struct pg_statement write_requests = {
     .name = "case_write_requests",
+    .rows = true,
     .sql = "INSERT INTO request_ids (partition, account, request_id, fingerprint, method, resource, case_id, "
            "number,"
            " position, time)"
@@ -85,6 +91,7 @@ static const struct pg_statement write_requests = {
 
 static const struct pg_statement insert_events = {
     .name = "case_insert_events",
+    .rows = true,
     .sql = "INSERT INTO events (partition, account, position, case_id, kind, time, data)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int8[]), "
            "unnest($5::int2[]), unnest($6::timestamptz[]), unnest($7::bytea[])",

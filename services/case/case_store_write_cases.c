@@ -55,6 +55,7 @@
 
 static const struct pg_statement insert_cases = {
     .name = "case_insert_cases",
+    .rows = true,
     .sql =
         "INSERT INTO cases (" NARROW_COLUMNS ", status_before_delete, priority, create_time, delete_time,"
         " merged_into, lock_token, lock_time, lock_agent, lock_session, contact, channel, external_id, "
@@ -69,18 +70,21 @@ static const struct pg_statement insert_cases = {
 
 static const struct pg_statement update_cases = {
     .name = "case_update_cases",
+    .rows = true,
     .sql =
         "UPDATE cases c SET " NARROW_SET " FROM (SELECT " NARROW_ARRAYS ") AS u(" NARROW_COLUMNS ")" CASE_KEY,
 };
 
 static const struct pg_statement update_cases_wide = {
     .name = "case_update_cases_wide",
+    .rows = true,
     .sql = "UPDATE cases c SET " NARROW_SET ", " WIDE_SET " FROM (SELECT " NARROW_ARRAYS ", " WIDE_ARRAYS
            ") AS u(" NARROW_COLUMNS ", " WIDE_COLUMNS ")" CASE_KEY,
 };
 
 static const struct pg_statement insert_contact_cases = {
     .name = "case_insert_contact_cases",
+    .rows = true,
     .sql = "INSERT INTO contact_cases (partition, account, contact, channel, case_id)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
            "unnest($5::int8[])",
@@ -88,6 +92,7 @@ static const struct pg_statement insert_contact_cases = {
 
 static const struct pg_statement insert_involved_cases = {
     .name = "case_insert_involved_cases",
+    .rows = true,
     .sql = "INSERT INTO involved_cases (partition, account, agent, case_id)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]) ON "
            "CONFLICT DO NOTHING",

@@ -4,6 +4,7 @@
 
 static const struct pg_statement write_accounts = {
     .name = "case_write_accounts",
+    .rows = true,
     .sql = "INSERT INTO accounts (partition, account, display_name, time_zone, reopen_resolved, "
            "report_lock_days,"
            " session_grace, next_case, version, create_time, update_time)"
@@ -18,6 +19,7 @@ static const struct pg_statement write_accounts = {
 
 static const struct pg_statement write_agents = {
     .name = "case_write_agents",
+    .rows = true,
     .sql = "INSERT INTO agents (partition, account, agent, display_name, email, role, disabled, version, "
            "create_time,"
            " update_time)"
@@ -32,6 +34,7 @@ static const struct pg_statement write_agents = {
 
 static const struct pg_statement write_channels = {
     .name = "case_write_channels",
+    .rows = true,
     .sql = "INSERT INTO channels (partition, account, channel, network, address, version, create_time, "
            "update_time)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
@@ -43,6 +46,7 @@ static const struct pg_statement write_channels = {
 
 static const struct pg_statement write_contacts = {
     .name = "case_write_contacts",
+    .rows = true,
     .sql =
         "INSERT INTO contacts (partition, account, contact, display_name, emails, phones, handles, note, "
         "version,"
@@ -65,6 +69,7 @@ static const struct pg_statement write_contacts = {
 
 static const struct pg_statement remove_addresses = {
     .name = "case_remove_addresses",
+    .rows = true,
     .sql =
         "DELETE FROM contact_addresses d USING (SELECT unnest($1::int2[]), unnest($2::text[]), "
         "unnest($3::text[]), unnest($4::text[]))"
@@ -75,6 +80,7 @@ static const struct pg_statement remove_addresses = {
 
 static const struct pg_statement write_addresses = {
     .name = "case_write_addresses",
+    .rows = true,
     .sql = "INSERT INTO contact_addresses (partition, account, network, address, contact)"
            " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
            "unnest($5::text[])",

@@ -137,6 +137,49 @@ Test(pg_conn, rows_of_arrays_go_through_unnest)
     pg_result_free(r);
 }
 
+/* A single row goes as values, several as arrays: the same rows come out, and one form does not stand in for
+ * the other. */
+Test(pg_conn, a_single_row_is_as_good_as_several)
+{
+    static const struct pg_statement rows = {
+        .name = "rows",
+        .rows = true,
+        .sql = "SELECT u.*, (u.list::text[])[1] FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+               " unnest($3::bytea[]), unnest($4::timestamptz[]), unnest($5::text[]),"
+               " generate_subscripts($1::int2[], 1)) AS u(number, text, data, time, list, ord)"
+               " WHERE number > $6::int8 ORDER BY ord",
+    };
+    const char *list[] = {"a,b", "\"c\""};
+    for (int round = 0; round < 3; round++) {
+        int count = round == 1 ? 3 : 1;
+        pg_params p;
+        pg_params_init(&p, memory);
+        pg_array *columns[] = {pg_add_array(&p, PG_INT2), pg_add_array(&p, PG_TEXT),
+                               pg_add_array(&p, PG_BYTEA), pg_add_array(&p, PG_TIME),
+                               pg_add_array(&p, PG_TEXT)};
+        pg_add_int8(&p, 6);
+        for (int i = 0; i < count; i++) {
+            pg_put_int(columns[0], 7 + i);
+            pg_put_text(columns[1], i == 1 ? NULL : "");
+            pg_put_bytea(columns[2], "\0\1", 2);
+            pg_put_time(columns[3], round == 2 ? 0 : INT64_C(1551675967000008));
+            pg_put_text_list(columns[4], list, 2);
+        }
+        pg_result *r = query(&rows, &p);
+        size_t length;
+        cr_assert_eq(pg_rows(r), count);
+        for (int i = 0; i < count; i++) {
+            cr_assert_eq(pg_get_int(r, i, 0), 7 + i);
+            cr_assert_eq(pg_is_null(r, i, 1), i == 1);
+            cr_assert(memcmp(pg_get_bytes(r, i, 2, &length), "\0\1", 2) == 0 && length == 2);
+            cr_assert_eq(pg_get_time(r, i, 3), round == 2 ? 0 : INT64_C(1551675967000008));
+            cr_assert_eq(pg_get_int(r, i, 5), i + 1);
+            cr_assert_str_eq(pg_get_text(r, i, 6), "a,b");
+        }
+        pg_result_free(r);
+    }
+}
+
 Test(pg_conn, whole_arrays)
 {
     static const struct pg_statement sums = {

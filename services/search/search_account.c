@@ -1,187 +1,272 @@
 #include "search/search_account.h"
 
-#include "text/fold.h"
+#include "search/search_tiers.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* Dead numbers cost a pointer each; numbering anew walks every list. So it waits until they are many, and
- * most of all. */
-enum { RENUMBER_FROM = 1 << 20, FIRST_SIZE = 64 };
-
-void search_account_init(struct search_account *account)
+static bool out_of_memory(error *err)
 {
-    *account = (struct search_account){.renumber_from = RENUMBER_FROM};
-    search_terms_init(&account->terms);
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to index cases");
+}
+
+bool search_account_init(struct search_account *account, error *err)
+{
+    *account = (struct search_account){.view = search_view_new()};
+    if (!account->view)
+        return out_of_memory(err);
+    pthread_mutex_init(&account->writing, NULL);
+    pthread_mutex_init(&account->lock, NULL);
+    return true;
 }
 
 void search_account_release(struct search_account *account)
 {
-    for (uint32_t i = 0; i < account->count; i++)
-        free(account->entries[i]);
-    free(account->entries);
-    search_map_release(&account->numbers);
-    search_terms_release(&account->terms);
-    search_account_init(account);
+    search_view_unref(account->view);
+    pthread_mutex_destroy(&account->writing);
+    pthread_mutex_destroy(&account->lock);
 }
 
-size_t search_account_bytes(const struct search_account *account)
+struct search_view *search_account_view(struct search_account *account)
 {
-    return sizeof *account + account->terms.bytes + account->numbers.size * sizeof *account->numbers.entries +
-           account->size * sizeof(struct search_entry *) + account->entry_bytes;
+    pthread_mutex_lock(&account->lock);
+    struct search_view *view = search_view_ref(account->view);
+    pthread_mutex_unlock(&account->lock);
+    return view;
 }
 
-static bool is_dead(const void *context, uint32_t document)
+/* Giving back the old one may take its time: nobody waits for that. */
+static void publish(struct search_account *account, struct search_view *view)
+{
+    pthread_mutex_lock(&account->lock);
+    struct search_view *old = account->view;
+    account->view = view;
+    pthread_mutex_unlock(&account->lock);
+    search_view_unref(old);
+}
+
+void search_account_replace(struct search_account *account, struct search_view *view)
+{
+    pthread_mutex_lock(&account->writing);
+    publish(account, view);
+    pthread_mutex_unlock(&account->writing);
+}
+
+static bool is_merging(const void *context, const struct search_block *block)
 {
     const struct search_account *account = context;
-    return !account->entries[document];
+    for (uint32_t i = 0; i < account->merging_count; i++)
+        if (account->merging[i] == block)
+            return true;
+    return false;
 }
 
-static const char *place(char **at, const char *text, size_t size)
-{
-    char *start = *at;
-    memcpy(start, text, size);
-    *at += size;
-    return start;
-}
+/* --- a batch ------------------------------------------------------------------------------------------ */
 
-/* The entry without its terms; NULL when memory is out. */
-static struct search_entry *entry_new(const struct search_document *document, uint32_t term_count)
+/* Takes what was filed before out of the draft, or what was read earlier out of the new section, which is its
+ * last one. */
+static bool displace(struct search_draft *draft)
 {
-    bytes key;
-    bytes_init(&key, UINT32_MAX);
-    if (!text_fold_append(&key, document->subject, strlen(document->subject))) {
-        bytes_release(&key);
-        return NULL;
-    }
-    size_t subject = strlen(document->subject) + 1, owner = strlen(document->owner) + 1;
-    size_t size =
-        sizeof(struct search_entry) + term_count * sizeof(uint32_t) + subject + key.length + 1 + owner;
-    struct search_entry *entry = malloc(size);
-    if (entry) {
-        *entry = (struct search_entry){.number = document->number,
-                                       .position = document->position,
-                                       .update_time_us = document->update_time_us,
-                                       .status = document->status,
-                                       .need_reply = document->need_reply,
-                                       .term_count = term_count,
-                                       .bytes = size};
-        char *at = (char *)(entry->terms + term_count);
-        entry->subject = place(&at, document->subject, subject);
-        entry->subject_key = place(&at, bytes_text(&key), key.length + 1);
-        entry->owner = place(&at, document->owner, owner);
-    }
-    bytes_release(&key);
-    return entry;
-}
-
-static bool reserve_entry(struct search_account *account)
-{
-    if (account->count < account->size)
-        return true;
-    uint32_t size = account->size ? account->size * 2 : FIRST_SIZE;
-    struct search_entry **grown = reallocarray(account->entries, size, sizeof(struct search_entry *));
-    if (!grown)
-        return false;
-    account->entries = grown;
-    account->size = size;
-    return true;
-}
-
-/* Fills entry->terms. On failure nothing is left behind in the dictionary. */
-static bool reserve_terms(struct search_terms *terms, const struct search_words *words,
-                          struct search_entry *entry)
-{
-    for (uint32_t i = 0; i < words->count; i++) {
-        const struct search_word *word = &words->words[i];
-        const char *text = (const char *)words->texts.data + word->offset;
-        entry->terms[i] = search_terms_reserve(terms, word->hash, text, word->length);
-        if (entry->terms[i] != SEARCH_TERM_NONE)
+    uint32_t own = draft->count - 1;
+    const struct search_section *section = &draft->slices[own].block->section;
+    for (uint32_t document = 0; document < section->documents; document++) {
+        uint32_t slice, old;
+        if (!search_draft_find(draft, own, section->numbers[document], &slice, &old))
             continue;
-        while (i-- > 0)
-            search_terms_discard_empty(terms, entry->terms[i]);
+        bool later = draft->slices[slice].block->section.positions[old] > section->positions[document];
+        if (!search_draft_kill(draft, later ? own : slice, later ? document : old))
+            return false;
+    }
+    return true;
+}
+
+static bool remove_cases(struct search_draft *draft, const int64_t *gone, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t slice, document;
+        if (search_draft_find(draft, draft->count, gone[i], &slice, &document) &&
+            !search_draft_kill(draft, slice, document))
+            return false;
+    }
+    return true;
+}
+
+/* Small sections at once: there would be one for every change. Without memory they stay as they are. */
+static void merge_small(const struct search_account *account, struct search_draft *draft)
+{
+    uint32_t picked[SEARCH_MERGE_MAX], count;
+    while ((count = search_tiers_pick(draft->slices, draft->count, SEARCH_TIERS_AT_ONCE, is_merging, account,
+                                      picked, SEARCH_MERGE_MAX)) > 0) {
+        struct search_merge_source sources[SEARCH_MERGE_MAX];
+        struct search_block *merged = NULL;
+        uint32_t live = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            const struct search_slice *slice = &draft->slices[picked[i]];
+            sources[i] =
+                (struct search_merge_source){.section = &slice->block->section, .alive = slice->alive};
+            live += search_alive_count(slice->alive, slice->block->section.documents);
+        }
+        error err;
+        bool done = live == 0 || search_merge_run(sources, count, NULL, &merged, &err);
+        search_merge_release(sources, count);
+        if (!done || (merged && !search_draft_add(draft, merged, NULL)))
+            return;
+        for (uint32_t i = count; i-- > 0;)
+            search_draft_remove(draft, picked[i]);
+    }
+}
+
+static bool is_due(const struct search_account *account)
+{
+    uint32_t picked[SEARCH_MERGE_MAX];
+    const struct search_view *view = account->view;
+    return search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging, account,
+                             picked, SEARCH_MERGE_MAX) > 0;
+}
+
+/* With `writing`. Takes the block over. */
+static bool apply(struct search_account *account, struct search_block *block, const int64_t *gone,
+                  size_t gone_count)
+{
+    struct search_draft draft;
+    if (!search_draft_init(&draft, account->view)) {
+        search_block_unref(block);
         return false;
     }
+    if (!remove_cases(&draft, gone, gone_count)) {
+        search_block_unref(block);
+        search_draft_release(&draft);
+        return false;
+    }
+    if (block && (!search_draft_add(&draft, block, NULL) || !displace(&draft))) {
+        search_draft_release(&draft);
+        return false;
+    }
+    merge_small(account, &draft);
+    struct search_view *view = search_draft_finish(&draft);
+    if (view)
+        publish(account, view);
+    return view;
+}
+
+bool search_account_apply(struct search_account *account, struct search_block *block, const int64_t *gone,
+                          size_t gone_count, bool *ret_due, error *err)
+{
+    pthread_mutex_lock(&account->writing);
+    bool done = apply(account, block, gone, gone_count);
+    bool due = done && account->merging_count == 0 && is_due(account);
+    pthread_mutex_unlock(&account->writing);
+    if (!done)
+        return out_of_memory(err);
+    *ret_due = due;
     return true;
 }
 
-/* A document dies: out of the entries first, for then its lists can tell. */
-static void kill(struct search_account *account, uint32_t document)
+/* --- merging aside ------------------------------------------------------------------------------------ */
+
+/* A merge while it runs: its sources as they were at its beginning. */
+struct merging {
+    struct search_view *view;
+    struct search_merge_source sources[SEARCH_MERGE_MAX];
+    uint32_t count;
+};
+
+static void begin(struct search_account *account, struct merging *merging)
 {
-    struct search_entry *entry = account->entries[document];
-    account->entries[document] = NULL;
-    account->live--;
-    account->entry_bytes -= entry->bytes;
-    account->postings -= entry->posting_count;
-    for (uint32_t i = 0; i < entry->term_count; i++)
-        search_terms_forget(&account->terms, entry->terms[i], is_dead, account);
-    free(entry);
+    uint32_t picked[SEARCH_MERGE_MAX];
+    pthread_mutex_lock(&account->writing);
+    struct search_view *view = merging->view = search_view_ref(account->view);
+    merging->count = search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging,
+                                       account, picked, SEARCH_MERGE_MAX);
+    for (uint32_t i = 0; i < merging->count; i++) {
+        const struct search_slice *slice = &view->slices[picked[i]];
+        merging->sources[i] =
+            (struct search_merge_source){.section = &slice->block->section, .alive = slice->alive};
+        account->merging[i] = slice->block;
+    }
+    account->merging_count = merging->count;
+    pthread_mutex_unlock(&account->writing);
 }
 
-/* Gives out the numbers anew, without the dead ones; without memory for that everything stays as it is. */
-static void renumber_if_due(struct search_account *account)
+/* What has died in a source since the merge began dies in its result, which is the draft's last slice. */
+static bool carry_deaths(struct search_draft *draft, const struct search_merge_source *source,
+                         const struct search_alive *now)
 {
-    if (account->count < account->renumber_from || account->count / 4 < account->live)
-        return;
-    uint32_t *map = reallocarray(NULL, account->count, sizeof *map);
-    if (!map)
-        return;
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < account->count; i++) {
-        struct search_entry *entry = account->entries[i];
-        map[i] = entry ? next : UINT32_MAX;
-        if (!entry)
+    uint32_t documents = source->section->documents;
+    for (uint32_t i = 0; i < documents; i++) {
+        uint32_t chunk = i >> SEARCH_CHUNK_BITS;
+        if (search_alive_bits(source->alive, chunk) == search_alive_bits(now, chunk)) {
+            i |= SEARCH_CHUNK_SIZE - 1;
             continue;
-        search_map_put(&account->numbers, entry->number, next);
-        account->entries[next++] = entry;
+        }
+        if (search_alive_has(source->alive, i) && !search_alive_has(now, i) &&
+            !search_draft_kill(draft, draft->count - 1, source->map[i]))
+            return false;
     }
-    search_terms_renumber(&account->terms, map);
-    account->count = next;
-    free(map);
-}
-
-static uint32_t count_postings(const struct search_words *words)
-{
-    int count = 0;
-    for (uint32_t i = 0; i < words->count; i++)
-        if (words->texts.data[words->words[i].offset] != '\0')
-            count += __builtin_popcount(words->words[i].fields);
-    return (uint32_t)count;
-}
-
-bool search_account_put(struct search_account *account, const struct search_document *document,
-                        const struct search_words *words, error *err)
-{
-    uint32_t old = search_map_get(&account->numbers, document->number);
-    if (old != SEARCH_MAP_NONE && account->entries[old]->position > document->position)
-        return true;
-    renumber_if_due(account);
-    old = search_map_get(&account->numbers, document->number);
-    struct search_entry *entry = entry_new(document, words->count);
-    if (!entry || !reserve_entry(account) || !search_map_reserve(&account->numbers) ||
-        !reserve_terms(&account->terms, words, entry)) {
-        free(entry);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to index a case");
-    }
-    entry->posting_count = count_postings(words);
-    uint32_t number = account->count++;
-    account->entries[number] = entry;
-    account->live++;
-    account->entry_bytes += entry->bytes;
-    account->postings += entry->posting_count;
-    for (uint32_t i = 0; i < words->count; i++)
-        search_terms_append(&account->terms, entry->terms[i], number, words->words[i].fields);
-    search_map_put(&account->numbers, document->number, number);
-    if (old != SEARCH_MAP_NONE)
-        kill(account, old);
     return true;
 }
 
-void search_account_remove(struct search_account *account, int64_t number)
+static uint32_t slice_of(const struct search_draft *draft, const struct search_section *section)
 {
-    uint32_t document = search_map_get(&account->numbers, number);
-    if (document == SEARCH_MAP_NONE)
+    uint32_t slice = 0;
+    while (slice < draft->count && &draft->slices[slice].block->section != section)
+        slice++;
+    return slice;
+}
+
+/* False also when a source is no longer there: the account has been emptied, or built anew. */
+static bool replace_sources(struct search_draft *draft, const struct merging *merging,
+                            struct search_block *merged)
+{
+    if (!search_draft_add(draft, merged, NULL))
+        return false;
+    for (uint32_t i = 0; i < merging->count; i++) {
+        uint32_t slice = slice_of(draft, merging->sources[i].section);
+        if (slice == draft->count || !carry_deaths(draft, &merging->sources[i], draft->slices[slice].alive))
+            return false;
+        search_draft_remove(draft, slice);
+    }
+    return true;
+}
+
+static void exchange(struct search_account *account, const struct merging *merging,
+                     struct search_block *merged)
+{
+    struct search_draft draft;
+    if (!search_draft_init(&draft, account->view)) {
+        search_block_unref(merged);
         return;
-    search_map_remove(&account->numbers, number);
-    kill(account, document);
+    }
+    if (!replace_sources(&draft, merging, merged)) {
+        search_draft_release(&draft);
+        return;
+    }
+    struct search_view *view = search_draft_finish(&draft);
+    if (view)
+        publish(account, view);
+}
+
+static bool is_any_alive(const struct merging *merging)
+{
+    for (uint32_t i = 0; i < merging->count; i++)
+        if (search_alive_count(merging->sources[i].alive, merging->sources[i].section->documents) > 0)
+            return true;
+    return false;
+}
+
+bool search_account_merge(struct search_account *account, const struct search_pace *pace, bool *ret_done,
+                          error *err)
+{
+    struct merging merging;
+    struct search_block *merged = NULL;
+    begin(account, &merging);
+    *ret_done = is_any_alive(&merging);
+    bool done = !*ret_done || search_merge_run(merging.sources, merging.count, pace, &merged, err);
+    pthread_mutex_lock(&account->writing);
+    account->merging_count = 0;
+    if (done && merged)
+        exchange(account, &merging, merged);
+    pthread_mutex_unlock(&account->writing);
+    search_merge_release(merging.sources, merging.count);
+    search_view_unref(merging.view);
+    return done;
 }

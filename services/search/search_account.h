@@ -2,52 +2,48 @@
 #define CASEWORK_SEARCH_ACCOUNT_H
 
 /*
- * The index of one account. Documents are numbered in order of update: a changed case gets a new number, its
- * old one dies. Not thread-safe: search_index.c guards it.
+ * The index of one account: its present view, which readers take and keep as long as they need it, and how it
+ * changes. Thread-safe: one writer at a time, nobody waits for readers, readers for nobody.
  */
 
-#include "search/search_document.h"
-#include "search/search_map.h"
-#include "search/search_terms.h"
-#include "search/search_words.h"
+#include "search/search_merge.h"
+#include "search/search_view.h"
 
-/* One case. A single block of memory: `terms` and the texts stand behind the struct. */
-struct search_entry {
-    int64_t number, position, update_time_us;
-    int status;
-    bool need_reply;
-    const char *subject, *subject_key; /* as written; folded, what it sorts by */
-    const char *owner;
-    uint32_t term_count, posting_count;
-    size_t bytes;
-    uint32_t terms[]; /* what the case is filed under */
-};
+#include <pthread.h>
 
 struct search_account {
-    struct search_terms terms;
-    struct search_map numbers;     /* case → document */
-    struct search_entry **entries; /* by document number; NULL: dead. Owned */
-    uint32_t count, size;          /* document numbers given out, and room */
-    uint32_t live;
-    uint32_t renumber_from; /* how many numbers are given out before it is worth looking for dead ones */
-    uint64_t postings;      /* words and the fields they stand in, of all living documents */
-    size_t entry_bytes;
+    pthread_mutex_t writing; /* held for a change, the making of its section left out */
+    pthread_mutex_t lock;    /* of `view`, for an instant */
+    struct search_view *view;
+    struct search_block
+        *merging[SEARCH_MERGE_MAX]; /* by search_account_merge; not referenced. With `writing` */
+    uint32_t merging_count;
+    bool queued; /* the merger's */
 };
 
-void search_account_init(struct search_account *account);
+bool search_account_init(struct search_account *account, error *err) __attribute__((warn_unused_result));
 void search_account_release(struct search_account *account);
 
+/* The present view, to be given back. */
+struct search_view *search_account_view(struct search_account *account);
+
+/* Publishes another view, whatever there was; takes it over. */
+void search_account_replace(struct search_account *account, struct search_view *view);
+
 /*
- * Files the document in place of what was filed for its case, unless that was read later. `words` are
- * the document's. All or nothing.
+ * One batch: takes the cases out, then files the documents of the section, each in place of what was filed
+ * for its case unless that was read later. Readers see all of it or nothing. `block` may be NULL and is taken
+ * over, on failure too. Small sections are merged at once; *ret_due: search_account_merge has something to
+ * do.
  */
-bool search_account_put(struct search_account *account, const struct search_document *document,
-                        const struct search_words *words, error *err) __attribute__((warn_unused_result));
+bool search_account_apply(struct search_account *account, struct search_block *block, const int64_t *gone,
+                          size_t gone_count, bool *ret_due, error *err) __attribute__((warn_unused_result));
 
-/* Takes a case out; nothing happens when it is not there. */
-void search_account_remove(struct search_account *account, int64_t number);
-
-/* Memory held, in bytes. */
-size_t search_account_bytes(const struct search_account *account);
+/*
+ * Merges what is due, once; *ret_done says whether there was anything. What changes meanwhile is carried
+ * over. `pace` may be NULL. One call at a time.
+ */
+bool search_account_merge(struct search_account *account, const struct search_pace *pace, bool *ret_done,
+                          error *err) __attribute__((warn_unused_result));
 
 #endif

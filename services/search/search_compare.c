@@ -1,5 +1,8 @@
 #include "search/search_compare.h"
 
+#include "search/search_dictionary.h"
+#include "search/search_postings.h"
+
 #include <string.h>
 
 static void add_value(struct search_comparison *comparison, const char *name)
@@ -11,18 +14,18 @@ static void add_value(struct search_comparison *comparison, const char *name)
     comparison->values[comparison->value_count++] = name;
 }
 
-static void compare_values(const struct search_entry *entry, const struct search_document *document,
-                           struct search_comparison *comparison)
+static void compare_values(const struct search_section *section, uint32_t filed,
+                           const struct search_document *document, struct search_comparison *comparison)
 {
-    if (strcmp(entry->subject, document->subject) != 0)
+    if (strcmp(search_section_subject(section, filed), document->subject) != 0)
         add_value(comparison, "subject");
-    if (entry->status != document->status)
+    if (search_section_status(section, filed) != document->status)
         add_value(comparison, "status");
-    if (strcmp(entry->owner, document->owner) != 0)
+    if (strcmp(search_section_owner(section, filed), document->owner) != 0)
         add_value(comparison, "owner");
-    if (entry->update_time_us != document->update_time_us)
+    if (section->times[filed] != document->update_time_us)
         add_value(comparison, "update_time");
-    if (entry->need_reply != document->need_reply)
+    if ((bool)(section->states[filed] & SEARCH_STATE_NEED_REPLY) != document->need_reply)
         add_value(comparison, "need_reply");
 }
 
@@ -70,57 +73,62 @@ static bool add_word(struct search_comparison *comparison, const char *text, siz
 }
 
 /* The fields in which a document has a term. */
-static uint8_t filed_fields(const struct search_terms *terms, uint32_t term, uint32_t document)
+static uint8_t filed_fields(const struct search_section *section, const struct search_term *term,
+                            uint32_t document)
 {
-    struct search_postings postings = search_terms_postings(terms, term);
-    for (uint32_t from = 0, to = postings.count; from < to;) {
-        uint32_t middle = from + (to - from) / 2;
-        if (postings.documents[middle] == document)
-            return postings.fields[middle];
-        if (postings.documents[middle] < document)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return 0;
+    struct search_postings postings;
+    search_postings_read(section, term, &postings);
+    return search_postings_has(&postings, document) ? search_postings_fields(&postings, document) : 0;
 }
 
-static bool compare_words(const struct search_account *account, uint32_t document,
-                          const struct search_words *words, arena *memory,
-                          struct search_comparison *comparison)
+static bool add_missing(const struct search_section *section, uint32_t filed,
+                        const struct search_words *words, arena *memory, struct search_comparison *comparison)
 {
-    const struct search_terms *terms = &account->terms;
-    const struct search_entry *entry = account->entries[document];
     for (uint32_t i = 0; i < words->count; i++) {
         const struct search_word *word = &words->words[i];
         const char *text = (const char *)words->texts.data + word->offset;
-        uint32_t term = search_terms_find(terms, word->hash, text, word->length);
-        uint8_t filed = term == SEARCH_TERM_NONE ? 0 : filed_fields(terms, term, document);
-        if (!add_word(comparison, text, word->length, (uint8_t)(word->fields & ~filed), true, memory))
-            return false;
-    }
-    for (uint32_t i = 0; i < entry->term_count; i++) {
-        const struct search_term *term = &terms->terms[entry->terms[i]];
-        uint8_t filed = filed_fields(terms, entry->terms[i], document);
-        uint8_t wanted = search_words_fields(words, term->hash, term->text, term->length);
-        if (!add_word(comparison, term->text, term->length, (uint8_t)(filed & ~wanted), false, memory))
+        const struct search_term *term = search_dictionary_find(section, word->hash, text, word->length);
+        uint8_t fields = term ? filed_fields(section, term, filed) : 0;
+        if (!add_word(comparison, text, word->length, (uint8_t)(word->fields & ~fields), true, memory))
             return false;
     }
     return true;
 }
 
-bool search_compare(const struct search_account *account, int64_t number,
-                    const struct search_document *document, const struct search_words *words, arena *memory,
-                    struct search_comparison *ret_comparison, error *err)
+/* Nothing says which words a document has: all of the section are asked. */
+static bool add_surplus(const struct search_section *section, uint32_t filed,
+                        const struct search_words *words, arena *memory, struct search_comparison *comparison)
 {
-    uint32_t filed = search_map_get(&account->numbers, number);
-    struct search_comparison comparison = {.present = filed != SEARCH_MAP_NONE, .position = -1};
-    if (comparison.present)
-        comparison.position = account->entries[filed]->position;
+    for (uint32_t i = 0; i < section->term_count; i++) {
+        const struct search_term *term = &section->terms[i];
+        uint8_t fields = filed_fields(section, term, filed);
+        if (!fields)
+            continue;
+        size_t length;
+        const char *text = search_dictionary_text(section, term, &length);
+        uint8_t wanted = search_words_fields(words, search_word_hash(text, length), text, length);
+        if (!add_word(comparison, text, length, (uint8_t)(fields & ~wanted), false, memory))
+            return false;
+    }
+    return true;
+}
+
+bool search_compare(const struct search_view *view, int64_t number, const struct search_document *document,
+                    const struct search_words *words, arena *memory, struct search_comparison *ret_comparison,
+                    error *err)
+{
+    uint32_t slice = 0, filed = 0;
+    struct search_comparison comparison = {.present = search_view_find(view, number, &slice, &filed),
+                                           .position = -1};
+    const struct search_section *section = comparison.present ? &view->slices[slice].block->section : NULL;
+    if (section)
+        comparison.position = section->positions[filed];
     comparison.different = comparison.present != (document != NULL);
-    if (comparison.present && document) {
-        compare_values(account->entries[filed], document, &comparison);
-        if (!compare_words(account, filed, words, memory, &comparison))
+    if (section && document) {
+        compare_values(section, filed, document, &comparison);
+        if (section->fingerprints[filed] != search_words_fingerprint(words) &&
+            (!add_missing(section, filed, words, memory, &comparison) ||
+             !add_surplus(section, filed, words, memory, &comparison)))
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to compare a case");
     }
     *ret_comparison = comparison;

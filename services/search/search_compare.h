@@ -4,7 +4,8 @@
 /* One case as it is filed, compared with what it should be. */
 
 #include "base/arena.h"
-#include "search/search_account.h"
+#include "search/search_view.h"
+#include "search/search_words.h"
 
 enum { SEARCH_COMPARE_WORDS_MAX = 100, SEARCH_COMPARE_VALUES_MAX = 9, SEARCH_COMPARE_FIELDS = 8 };
 
@@ -25,10 +26,11 @@ struct search_comparison {
 
 /*
  * Compares the case of that number with the document that was read of it (NULL: it does not exist) and the
- * document's words. Texts are in `memory`.
+ * document's words: by their fingerprint first; which words differ is looked for only when that does. Texts
+ * are in `memory`.
  */
-bool search_compare(const struct search_account *account, int64_t number,
-                    const struct search_document *document, const struct search_words *words, arena *memory,
-                    struct search_comparison *ret_comparison, error *err) __attribute__((warn_unused_result));
+bool search_compare(const struct search_view *view, int64_t number, const struct search_document *document,
+                    const struct search_words *words, arena *memory, struct search_comparison *ret_comparison,
+                    error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -1,18 +1,31 @@
 #include "search/search_index.h"
 
-#include <pthread.h>
+#include "search/search_builder.h"
+#include "search/search_dictionary.h"
+#include "search/search_merger.h"
+#include "search/search_postings.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Text of cases that are read for a rebuild before they become a section. */
+enum { BUILD_BYTES = 32 << 20 };
+
+/* An account's successor while it is being built. */
+struct building {
+    struct search_account account;
+    struct search_builder builder; /* what was read lately */
+};
 
 /* An account's shelf stays once it is there, empty or not: whoever found it may use it without the index's
  * lock. */
 struct shelf {
     char id[64];
-    pthread_rwlock_t lock;
     struct search_account account;
-    struct search_account *building; /* its successor, while it is being built; the writer's */
-    atomic_bool rebuilding;          /* there is one; for everybody */
+    pthread_mutex_t lock; /* of writers: what is written stays the same until both accounts have it */
+    struct building *building;
+    atomic_bool rebuilding; /* there is one; for everybody */
 };
 
 struct search_index {
@@ -20,14 +33,17 @@ struct search_index {
     struct shelf **shelves; /* by id */
     size_t count, size;
     struct feed_positions positions;
-    struct search_words scratch; /* of the writer */
-    pthread_mutex_t writer;
+    pthread_mutex_t scratch_lock;
+    struct search_builder scratch;
+    search_merger *merger;
 };
 
 static bool out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the index");
 }
+
+/* --- shelves ------------------------------------------------------------------------------------------ */
 
 /* Readers come all the time: without this a writer might wait for ever. */
 static void lock_init(pthread_rwlock_t *lock)
@@ -44,41 +60,46 @@ bool search_index_new(search_index **ret_index, error *err)
     search_index *index = calloc(1, sizeof *index);
     if (!index)
         return out_of_memory(err);
+    if (!search_merger_new(&index->merger, err)) {
+        free(index);
+        return false;
+    }
     lock_init(&index->lock);
-    pthread_mutex_init(&index->writer, NULL);
-    search_words_init(&index->scratch);
+    pthread_mutex_init(&index->scratch_lock, NULL);
+    search_builder_init(&index->scratch);
     *ret_index = index;
     return true;
-}
-
-static void set_building(struct shelf *shelf, struct search_account *building)
-{
-    shelf->building = building;
-    atomic_store(&shelf->rebuilding, building != NULL);
 }
 
 static void give_up_building(struct shelf *shelf)
 {
     if (!shelf->building)
         return;
-    search_account_release(shelf->building);
+    search_account_release(&shelf->building->account);
+    search_builder_release(&shelf->building->builder);
     free(shelf->building);
-    set_building(shelf, NULL);
+    shelf->building = NULL;
+    atomic_store(&shelf->rebuilding, false);
+}
+
+static void free_shelf(struct shelf *shelf)
+{
+    give_up_building(shelf);
+    search_account_release(&shelf->account);
+    pthread_mutex_destroy(&shelf->lock);
+    free(shelf);
 }
 
 void search_index_free(search_index *index)
 {
     if (!index)
         return;
-    for (size_t i = 0; i < index->count; i++) {
-        give_up_building(index->shelves[i]);
-        search_account_release(&index->shelves[i]->account);
-        pthread_rwlock_destroy(&index->shelves[i]->lock);
-        free(index->shelves[i]);
-    }
+    search_merger_free(index->merger);
+    for (size_t i = 0; i < index->count; i++)
+        free_shelf(index->shelves[i]);
     free(index->shelves);
-    search_words_release(&index->scratch);
-    pthread_mutex_destroy(&index->writer);
+    search_builder_release(&index->scratch);
+    pthread_mutex_destroy(&index->scratch_lock);
     pthread_rwlock_destroy(&index->lock);
     free(index);
 }
@@ -97,197 +118,303 @@ static size_t place_of(const search_index *index, const char *account)
     return from;
 }
 
-static struct shelf *find(search_index *index, const char *account)
+static struct shelf *find_locked(const search_index *index, const char *account)
 {
-    pthread_rwlock_rdlock(&index->lock);
     size_t at = place_of(index, account);
     struct shelf *shelf = at < index->count ? index->shelves[at] : NULL;
-    pthread_rwlock_unlock(&index->lock);
     return shelf && strcmp(shelf->id, account) == 0 ? shelf : NULL;
 }
 
-/* Called by the writer only, so that nobody else adds one meanwhile. */
-static struct shelf *find_or_add(search_index *index, const char *account)
+static struct shelf *find(search_index *index, const char *account)
 {
-    struct shelf *shelf = find(index, account);
-    if (shelf || strlen(account) >= sizeof shelf->id || !(shelf = calloc(1, sizeof *shelf)))
-        return shelf;
-    memcpy(shelf->id, account, strlen(account) + 1);
-    lock_init(&shelf->lock);
-    search_account_init(&shelf->account);
-
-    pthread_rwlock_wrlock(&index->lock);
-    if (index->count == index->size) {
-        size_t size = index->size ? index->size * 2 : 16;
-        struct shelf **grown = reallocarray(index->shelves, size, sizeof(struct shelf *));
-        if (!grown) {
-            pthread_rwlock_unlock(&index->lock);
-            pthread_rwlock_destroy(&shelf->lock);
-            free(shelf);
-            return NULL;
-        }
-        index->shelves = grown;
-        index->size = size;
-    }
-    size_t at = place_of(index, account);
-    memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof(struct shelf *));
-    index->shelves[at] = shelf;
-    index->count++;
+    pthread_rwlock_rdlock(&index->lock);
+    struct shelf *shelf = find_locked(index, account);
     pthread_rwlock_unlock(&index->lock);
     return shelf;
 }
 
-/* With the writer's lock. */
-static bool put(search_index *index, struct shelf *shelf, const struct search_document *document, error *err)
+static struct shelf *new_shelf(const char *account)
 {
-    if (!shelf)
-        return out_of_memory(err);
-    if (shelf->building && !search_account_put(shelf->building, document, &index->scratch, err))
-        return false;
-    pthread_rwlock_wrlock(&shelf->lock);
-    bool done = search_account_put(&shelf->account, document, &index->scratch, err);
-    pthread_rwlock_unlock(&shelf->lock);
-    return done;
-}
-
-bool search_index_put(search_index *index, const char *account, const struct search_document *document,
-                      error *err)
-{
-    pthread_mutex_lock(&index->writer);
-    bool done = search_words_collect(&index->scratch, document, err) &&
-                put(index, find_or_add(index, account), document, err);
-    pthread_mutex_unlock(&index->writer);
-    return done;
-}
-
-void search_index_remove(search_index *index, const char *account, int64_t number)
-{
-    pthread_mutex_lock(&index->writer);
-    struct shelf *shelf = find(index, account);
-    if (shelf && shelf->building)
-        search_account_remove(shelf->building, number);
-    if (shelf) {
-        pthread_rwlock_wrlock(&shelf->lock);
-        search_account_remove(&shelf->account, number);
-        pthread_rwlock_unlock(&shelf->lock);
+    error err;
+    struct shelf *shelf = strlen(account) < sizeof shelf->id ? calloc(1, sizeof *shelf) : NULL;
+    if (!shelf || !search_account_init(&shelf->account, &err)) {
+        free(shelf);
+        return NULL;
     }
-    pthread_mutex_unlock(&index->writer);
+    memcpy(shelf->id, account, strlen(account) + 1);
+    pthread_mutex_init(&shelf->lock, NULL);
+    return shelf;
 }
 
-/* Readers wait for the exchange only: giving back the old one takes its time. */
-static void replace(struct shelf *shelf, const struct search_account *successor)
+static bool make_room(search_index *index)
 {
-    pthread_rwlock_wrlock(&shelf->lock);
-    struct search_account old = shelf->account;
-    shelf->account = *successor;
-    pthread_rwlock_unlock(&shelf->lock);
-    search_account_release(&old);
+    if (index->count < index->size)
+        return true;
+    size_t size = index->size ? index->size * 2 : 16;
+    struct shelf **grown = reallocarray(index->shelves, size, sizeof(struct shelf *));
+    if (!grown)
+        return false;
+    index->shelves = grown;
+    index->size = size;
+    return true;
 }
 
+static struct shelf *find_or_add(search_index *index, const char *account)
+{
+    struct shelf *shelf = find(index, account);
+    if (shelf)
+        return shelf;
+    pthread_rwlock_wrlock(&index->lock);
+    shelf = find_locked(index, account);
+    if (!shelf && make_room(index) && (shelf = new_shelf(account))) {
+        size_t at = place_of(index, account);
+        memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof(struct shelf *));
+        index->shelves[at] = shelf;
+        index->count++;
+    }
+    pthread_rwlock_unlock(&index->lock);
+    return shelf;
+}
+
+/* The account as it is, to be given back; NULL when nobody has heard of it. */
+static struct search_view *view_of(search_index *index, const char *account)
+{
+    struct shelf *shelf = find(index, account);
+    return shelf ? search_account_view(&shelf->account) : NULL;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------ */
+
+/* What was read for a rebuild becomes a section of the successor. */
+static bool flush_building(struct building *building, error *err)
+{
+    bool due;
+    struct search_block *block;
+    if (search_builder_count(&building->builder) == 0)
+        return true;
+    return search_builder_finish(&building->builder, &block, err) &&
+           search_account_apply(&building->account, block, NULL, 0, &due, err);
+}
+
+/* With the shelf's lock. Takes the block over. */
+static bool apply(search_index *index, struct shelf *shelf, struct search_block *block, const int64_t *gone,
+                  size_t gone_count, error *err)
+{
+    bool due = false;
+    if (shelf->building) { /* what was read before a case went must not come after */
+        if (!flush_building(shelf->building, err)) {
+            search_block_unref(block);
+            return false;
+        }
+        if (block)
+            search_block_ref(block);
+        if (!search_account_apply(&shelf->building->account, block, gone, gone_count, &due, err)) {
+            search_block_unref(block);
+            return false;
+        }
+    }
+    if (!search_account_apply(&shelf->account, block, gone, gone_count, &due, err))
+        return false;
+    if (due)
+        search_merger_add(index->merger, &shelf->account);
+    return true;
+}
+
+/* A section of the batch's documents; NULL when it has none. */
+static bool build(search_index *index, const struct search_change *changes, size_t count,
+                  struct search_block **ret_block, error *err)
+{
+    bool done = true;
+    *ret_block = NULL;
+    pthread_mutex_lock(&index->scratch_lock);
+    for (size_t i = 0; i < count && done; i++)
+        if (changes[i].document)
+            done = search_builder_add(&index->scratch, changes[i].document, err);
+    if (!done)
+        search_builder_clear(&index->scratch);
+    else if (search_builder_count(&index->scratch) > 0)
+        done = search_builder_finish(&index->scratch, ret_block, err);
+    pthread_mutex_unlock(&index->scratch_lock);
+    return done;
+}
+
+bool search_index_apply(search_index *index, const char *account, const struct search_change *changes,
+                        size_t count, error *err)
+{
+    struct shelf *shelf = find_or_add(index, account);
+    int64_t *gone = shelf ? reallocarray(NULL, count + 1, sizeof *gone) : NULL;
+    struct search_block *block;
+    size_t gone_count = 0;
+    if (!gone)
+        return out_of_memory(err);
+    for (size_t i = 0; i < count; i++)
+        if (!changes[i].document)
+            gone[gone_count++] = changes[i].number;
+    bool done = build(index, changes, count, &block, err);
+    if (done && (block || gone_count > 0)) {
+        pthread_mutex_lock(&shelf->lock);
+        done = apply(index, shelf, block, gone, gone_count, err);
+        pthread_mutex_unlock(&shelf->lock);
+    }
+    free(gone);
+    return done;
+}
+
+/* Without memory for an empty view an account stays: it is emptied one case after the other. */
 static void empty(struct shelf *shelf)
 {
-    struct search_account nothing;
-    search_account_init(&nothing);
+    pthread_mutex_lock(&shelf->lock);
     give_up_building(shelf);
-    replace(shelf, &nothing);
+    struct search_view *nothing = search_view_new();
+    if (nothing)
+        search_account_replace(&shelf->account, nothing);
+    pthread_mutex_unlock(&shelf->lock);
 }
 
 void search_index_drop(search_index *index, const char *account)
 {
-    pthread_mutex_lock(&index->writer);
     struct shelf *shelf = find(index, account);
     if (shelf)
         empty(shelf);
-    pthread_mutex_unlock(&index->writer);
 }
 
 void search_index_clear(search_index *index)
 {
-    pthread_mutex_lock(&index->writer);
     search_index_set_positions(index, &(struct feed_positions){0});
+    pthread_rwlock_rdlock(&index->lock);
     for (size_t i = 0; i < index->count; i++)
         empty(index->shelves[i]);
-    pthread_mutex_unlock(&index->writer);
+    pthread_rwlock_unlock(&index->lock);
+}
+
+void search_index_settle(search_index *index)
+{
+    search_merger_finish(index->merger);
+}
+
+/* --- building anew ------------------------------------------------------------------------------------ */
+
+static struct building *new_building(error *err)
+{
+    struct building *building = calloc(1, sizeof *building);
+    if (!building || !search_account_init(&building->account, err)) {
+        free(building);
+        out_of_memory(err);
+        return NULL;
+    }
+    search_builder_init(&building->builder);
+    return building;
 }
 
 bool search_index_build_begin(search_index *index, const char *account, error *err)
 {
-    pthread_mutex_lock(&index->writer);
     struct shelf *shelf = find_or_add(index, account);
-    bool running = shelf && shelf->building;
-    struct search_account *building = shelf && !running ? malloc(sizeof *building) : NULL;
-    if (building) {
-        search_account_init(building);
-        set_building(shelf, building);
-    }
-    pthread_mutex_unlock(&index->writer);
+    if (!shelf)
+        return out_of_memory(err);
+    pthread_mutex_lock(&shelf->lock);
+    bool running = shelf->building;
     if (running)
-        return error_set(err, STATUS_FAILED_PRECONDITION, "REBUILD_RUNNING",
-                         "the account is being rebuilt already");
-    return building || out_of_memory(err);
+        error_set(err, STATUS_FAILED_PRECONDITION, "REBUILD_RUNNING", "the account is being rebuilt already");
+    else
+        shelf->building = new_building(err);
+    bool begun = !running && shelf->building;
+    atomic_store(&shelf->rebuilding, shelf->building != NULL);
+    pthread_mutex_unlock(&shelf->lock);
+    return begun;
 }
 
 bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
                             error *err)
 {
-    pthread_mutex_lock(&index->writer);
-    const struct shelf *shelf = find(index, account);
-    bool done = shelf && shelf->building;
+    struct shelf *shelf = find(index, account);
+    if (!shelf)
+        return error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
+    pthread_mutex_lock(&shelf->lock);
+    struct building *building = shelf->building;
+    bool done = building;
     if (!done)
         error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
-    done = done && search_words_collect(&index->scratch, document, err) &&
-           search_account_put(shelf->building, document, &index->scratch, err);
-    pthread_mutex_unlock(&index->writer);
+    done = done && search_builder_add(&building->builder, document, err) &&
+           (building->builder.text_bytes < BUILD_BYTES || flush_building(building, err));
+    pthread_mutex_unlock(&shelf->lock);
     return done;
 }
 
-void search_index_build_end(search_index *index, const char *account, bool commit)
+static bool put_in_place(search_index *index, struct shelf *shelf, error *err)
 {
-    pthread_mutex_lock(&index->writer);
-    struct shelf *shelf = find(index, account);
-    if (shelf && shelf->building && commit) {
-        struct search_account *building = shelf->building;
-        set_building(shelf, NULL);
-        replace(shelf, building);
-        free(building);
-    } else if (shelf) {
-        give_up_building(shelf);
-    }
-    pthread_mutex_unlock(&index->writer);
+    if (!flush_building(shelf->building, err))
+        return false;
+    search_account_replace(&shelf->account, search_account_view(&shelf->building->account));
+    search_merger_add(index->merger, &shelf->account);
+    return true;
 }
 
-int64_t search_index_case_position(search_index *index, const char *account, int64_t number)
+bool search_index_build_end(search_index *index, const char *account, bool commit, error *err)
 {
     struct shelf *shelf = find(index, account);
     if (!shelf)
-        return -1;
-    pthread_rwlock_rdlock(&shelf->lock);
-    uint32_t document = search_map_get(&shelf->account.numbers, number);
-    int64_t position = document == SEARCH_MAP_NONE ? -1 : shelf->account.entries[document]->position;
-    pthread_rwlock_unlock(&shelf->lock);
+        return true;
+    pthread_mutex_lock(&shelf->lock);
+    bool done = !commit || !shelf->building || put_in_place(index, shelf, err);
+    give_up_building(shelf);
+    pthread_mutex_unlock(&shelf->lock);
+    return done;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------ */
+
+int64_t search_index_case_position(search_index *index, const char *account, int64_t number)
+{
+    struct search_view *view = view_of(index, account);
+    uint32_t slice, document;
+    int64_t position = -1;
+    if (view && search_view_find(view, number, &slice, &document))
+        position = view->slices[slice].block->section.positions[document];
+    search_view_unref(view);
     return position;
 }
 
-static bool copy_contact_cases(const struct search_account *account, const bytes *key, int64_t position,
+/* The living cases of a term, or all when it is NULL, that were read before `position`. */
+static bool add_cases(const struct search_slice *slice, const struct search_term *term, int64_t position,
+                      arena *memory, int64_t *numbers, size_t *count)
+{
+    const struct search_section *section = &slice->block->section;
+    struct search_postings postings = {.count = section->documents};
+    if (term)
+        search_postings_read(section, term, &postings);
+    uint32_t *documents = term ? arena_alloc(memory, postings.count * sizeof *documents) : NULL;
+    uint8_t *fields = documents ? arena_alloc(memory, postings.count) : NULL;
+    if (term && !fields)
+        return false;
+    if (term)
+        search_postings_decode(&postings, documents, fields);
+    for (uint32_t i = 0; i < postings.count; i++) {
+        uint32_t document = documents ? documents[i] : i;
+        if (search_alive_has(slice->alive, document) && section->positions[document] < position)
+            numbers[(*count)++] = section->numbers[document];
+    }
+    return true;
+}
+
+static bool copy_contact_cases(const struct search_view *view, const bytes *key, int64_t position,
                                arena *memory, int64_t **ret_numbers, size_t *ret_count)
 {
-    const char *text = bytes_text(key);
-    uint32_t term =
-        search_terms_find(&account->terms, search_word_hash(text, key->length), text, key->length);
-    if (term == SEARCH_TERM_NONE) {
-        *ret_count = 0;
-        return true;
+    const struct search_term **terms = arena_alloc(memory, (view->count + 1) * sizeof(struct search_term *));
+    if (!terms)
+        return false;
+    uint64_t hash = search_word_hash(bytes_text(key), key->length);
+    size_t most = 0, count = 0;
+    for (uint32_t i = 0; i < view->count; i++) {
+        terms[i] =
+            search_dictionary_find(&view->slices[i].block->section, hash, bytes_text(key), key->length);
+        most += !terms[i] ? 0 : terms[i]->count & SEARCH_TERM_SINGLE ? 1 : terms[i]->count;
     }
-    struct search_postings postings = search_terms_postings(&account->terms, term);
-    int64_t *numbers = arena_calloc(memory, postings.count, sizeof *numbers);
+    int64_t *numbers = arena_calloc(memory, most + 1, sizeof *numbers);
     if (!numbers)
         return false;
-    size_t count = 0;
-    for (uint32_t i = 0; i < postings.count; i++) {
-        const struct search_entry *entry = account->entries[postings.documents[i]];
-        if (entry && entry->position < position)
-            numbers[count++] = entry->number;
-    }
+    for (uint32_t i = 0; i < view->count; i++)
+        if (terms[i] && !add_cases(&view->slices[i], terms[i], position, memory, numbers, &count))
+            return false;
     *ret_numbers = numbers;
     *ret_count = count;
     return true;
@@ -297,99 +424,70 @@ bool search_index_contact_cases(search_index *index, const char *account, const 
                                 int64_t position, arena *memory, int64_t **ret_numbers, size_t *ret_count,
                                 error *err)
 {
-    struct shelf *shelf = find(index, account);
-    if (!shelf) {
+    struct search_view *view = view_of(index, account);
+    if (!view) {
         *ret_count = 0;
         return true;
     }
     bytes key;
     bytes_init(&key, SEARCH_QUERY_BYTES_MAX);
-    bool done = search_key_append(&key, SEARCH_KEY_CONTACT, contact);
-    pthread_rwlock_rdlock(&shelf->lock);
-    done = done && copy_contact_cases(&shelf->account, &key, position, memory, ret_numbers, ret_count);
-    pthread_rwlock_unlock(&shelf->lock);
+    bool done = search_key_append(&key, SEARCH_KEY_CONTACT, contact) &&
+                copy_contact_cases(view, &key, position, memory, ret_numbers, ret_count);
     bytes_release(&key);
+    search_view_unref(view);
     return done || out_of_memory(err);
-}
-
-bool search_index_query(search_index *index, const char *account, const struct search_query *query,
-                        arena *memory, struct search_answer *ret_answer, error *err)
-{
-    struct shelf *shelf = find(index, account);
-    if (!shelf) {
-        *ret_answer = (struct search_answer){0};
-        return true;
-    }
-    pthread_rwlock_rdlock(&shelf->lock);
-    bool done = search_query_run(&shelf->account, query, memory, ret_answer, err);
-    pthread_rwlock_unlock(&shelf->lock);
-    return done;
-}
-
-void search_index_set_positions(search_index *index, const struct feed_positions *positions)
-{
-    pthread_rwlock_wrlock(&index->lock);
-    index->positions = *positions;
-    pthread_rwlock_unlock(&index->lock);
-}
-
-void search_index_positions(search_index *index, struct feed_positions *ret_positions)
-{
-    pthread_rwlock_rdlock(&index->lock);
-    *ret_positions = index->positions;
-    pthread_rwlock_unlock(&index->lock);
-}
-
-int64_t search_index_position(search_index *index, int partition)
-{
-    pthread_rwlock_rdlock(&index->lock);
-    int64_t position = index->positions.at[partition];
-    pthread_rwlock_unlock(&index->lock);
-    return position;
-}
-
-bool search_index_compare(search_index *index, const char *account, int64_t number,
-                          const struct search_document *document, const struct search_words *words,
-                          arena *memory, struct search_comparison *ret_comparison, error *err)
-{
-    static const struct search_account nothing = {.terms = {.first_free = SEARCH_TERM_NONE}};
-    struct shelf *shelf = find(index, account);
-    if (!shelf)
-        return search_compare(&nothing, number, document, words, memory, ret_comparison, err);
-    pthread_rwlock_rdlock(&shelf->lock);
-    bool done = search_compare(&shelf->account, number, document, words, memory, ret_comparison, err);
-    pthread_rwlock_unlock(&shelf->lock);
-    return done;
 }
 
 bool search_index_cases(search_index *index, const char *account, arena *memory, int64_t **ret_numbers,
                         size_t *ret_count, error *err)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_view *view = view_of(index, account);
     *ret_count = 0;
-    if (!shelf)
+    if (!view)
         return true;
-    pthread_rwlock_rdlock(&shelf->lock);
-    int64_t *numbers = arena_calloc(memory, shelf->account.live + 1, sizeof *numbers);
-    for (uint32_t i = 0; numbers && i < shelf->account.count; i++)
-        if (shelf->account.entries[i])
-            numbers[(*ret_count)++] = shelf->account.entries[i]->number;
-    pthread_rwlock_unlock(&shelf->lock);
+    int64_t *numbers = arena_calloc(memory, view->live + 1, sizeof *numbers);
+    for (uint32_t i = 0; numbers && i < view->count; i++)
+        (void)add_cases(&view->slices[i], NULL, INT64_MAX, memory, numbers, ret_count);
+    search_view_unref(view);
     if (!numbers)
         return out_of_memory(err);
     *ret_numbers = numbers;
     return true;
 }
 
+bool search_index_query(search_index *index, const char *account, const struct search_query *query,
+                        arena *memory, struct search_answer *ret_answer, error *err)
+{
+    struct search_view *view = view_of(index, account);
+    if (!view) {
+        *ret_answer = (struct search_answer){0};
+        return true;
+    }
+    bool done = search_query_run(view, query, memory, ret_answer, err);
+    search_view_unref(view);
+    return done;
+}
+
+bool search_index_compare(search_index *index, const char *account, int64_t number,
+                          const struct search_document *document, const struct search_words *words,
+                          arena *memory, struct search_comparison *ret_comparison, error *err)
+{
+    static const struct search_view nothing;
+    struct search_view *view = view_of(index, account);
+    bool done = search_compare(view ? view : &nothing, number, document, words, memory, ret_comparison, err);
+    search_view_unref(view);
+    return done;
+}
+
 static void shelf_status(struct shelf *shelf, struct search_account_status *status)
 {
-    pthread_rwlock_rdlock(&shelf->lock);
-    status->cases = shelf->account.live;
-    status->words = shelf->account.terms.live_words;
-    status->postings = shelf->account.postings;
+    struct search_view *view = search_account_view(&shelf->account);
+    status->cases = view->live;
+    status->words = search_view_words(view);
+    status->postings = view->postings;
     status->rebuilding = atomic_load(&shelf->rebuilding);
-    status->bytes = search_account_bytes(&shelf->account);
-    pthread_rwlock_unlock(&shelf->lock);
+    status->bytes = search_view_bytes(view);
+    search_view_unref(view);
 }
 
 bool search_index_status(search_index *index, const char *account, arena *memory,
@@ -415,4 +513,28 @@ bool search_index_status(search_index *index, const char *account, arena *memory
     *ret_accounts = accounts;
     *ret_count = count;
     return true;
+}
+
+/* --- positions ---------------------------------------------------------------------------------------- */
+
+void search_index_set_positions(search_index *index, const struct feed_positions *positions)
+{
+    pthread_rwlock_wrlock(&index->lock);
+    index->positions = *positions;
+    pthread_rwlock_unlock(&index->lock);
+}
+
+void search_index_positions(search_index *index, struct feed_positions *ret_positions)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    *ret_positions = index->positions;
+    pthread_rwlock_unlock(&index->lock);
+}
+
+int64_t search_index_position(search_index *index, int partition)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    int64_t position = index->positions.at[partition];
+    pthread_rwlock_unlock(&index->lock);
+    return position;
 }

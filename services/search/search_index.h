@@ -3,7 +3,8 @@
 
 /*
  * The index: accounts, and the positions of the feed up to which it is complete. Thread-safe: any number of
- * readers, one writer at a time in each account; a writer holds an account for one document only.
+ * readers, who see each account as it was left by its last batch, and one writer at a time in each account.
+ * Neither waits for the other.
  */
 
 #include "feed/partition.h"
@@ -15,11 +16,19 @@ typedef struct search_index search_index;
 bool search_index_new(search_index **ret_index, error *err) __attribute__((warn_unused_result));
 void search_index_free(search_index *index); /* takes NULL */
 
-/* Files a case in place of what was filed for it, unless that was read later. */
-bool search_index_put(search_index *index, const char *account, const struct search_document *document,
-                      error *err) __attribute__((warn_unused_result));
+/* What becomes of a case. */
+struct search_change {
+    int64_t number;
+    const struct search_document *document; /* NULL: it is gone */
+};
 
-void search_index_remove(search_index *index, const char *account, int64_t number);
+/*
+ * Files a batch of cases of one account, each in place of what was filed for it unless that was read later,
+ * and takes out those that are gone. Readers see all of it or nothing; so it is when it fails.
+ */
+bool search_index_apply(search_index *index, const char *account, const struct search_change *changes,
+                        size_t count, error *err) __attribute__((warn_unused_result));
+
 void search_index_drop(search_index *index, const char *account); /* all its cases */
 void search_index_clear(search_index *index);                     /* all accounts, positions too */
 
@@ -27,13 +36,14 @@ void search_index_clear(search_index *index);                     /* all account
  * An account built anew while the old one serves: what is put meanwhile goes into both; what is built goes
  * into the new one only. begin: FAILED_PRECONDITION, REBUILD_RUNNING when it is being built already. put:
  * false with ABORTED when the account was dropped meanwhile. end puts the new one in place of the old, or
- * gives it up.
+ * gives it up, as it does when memory is out.
  */
 bool search_index_build_begin(search_index *index, const char *account, error *err)
     __attribute__((warn_unused_result));
 bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
                             error *err) __attribute__((warn_unused_result));
-void search_index_build_end(search_index *index, const char *account, bool commit);
+bool search_index_build_end(search_index *index, const char *account, bool commit, error *err)
+    __attribute__((warn_unused_result));
 
 /* The position as of which a case was read; -1 when it is not there. */
 int64_t search_index_case_position(search_index *index, const char *account, int64_t number);
@@ -53,6 +63,9 @@ void search_index_set_positions(search_index *index, const struct feed_positions
 void search_index_positions(search_index *index, struct feed_positions *ret_positions);
 int64_t search_index_position(search_index *index, int partition);
 
+/* Waits until no sections are left to merge: for tests and measurements. */
+void search_index_settle(search_index *index);
+
 /* See search_compare. */
 bool search_index_compare(search_index *index, const char *account, int64_t number,
                           const struct search_document *document, const struct search_words *words,
@@ -65,7 +78,8 @@ bool search_index_cases(search_index *index, const char *account, arena *memory,
 
 struct search_account_status {
     const char *account; /* in the arena */
-    uint64_t cases, words, postings, bytes;
+    uint64_t cases, postings, bytes;
+    uint64_t words; /* a word counts in each section that has it */
     bool rebuilding;
 };
 

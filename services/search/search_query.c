@@ -1,330 +1,297 @@
 #include "search/search_query.h"
 
-#include "text/words.h"
+#include "search/search_plan.h"
+#include "search/search_scan.h"
+#include "search/search_select.h"
+#include "search/search_view.h"
+#include "text/fold.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the text of a query ------------------------------------------------------------------------------ */
-
-static bool is_known(const char *const *words, size_t count, const char *word)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i], word) == 0)
-            return true;
-    return false;
-}
-
-bool search_query_words(const char *text, arena *memory, const char *const **ret_words, size_t *ret_count,
-                        error *err)
-{
-    size_t length = strlen(text), count = 0, seen = 0, word_length;
-    if (length > SEARCH_QUERY_BYTES_MAX)
-        return error_bad_field(err, "query", "longer than %d bytes", SEARCH_QUERY_BYTES_MAX);
-    const char **words = arena_calloc(memory, SEARCH_QUERY_WORDS_MAX, sizeof *words);
-    text_words walk;
-    text_words_init(&walk, text, length);
-    const char *word;
-    bool room = words != NULL;
-    while (room && text_words_next(&walk, &word, &word_length)) {
-        if (++seen > SEARCH_QUERY_WORDS_MAX)
-            break;
-        if (is_known(words, count, word))
-            continue;
-        words[count] = arena_strndup(memory, word, word_length);
-        room = words[count++] != NULL;
-    }
-    room = room && !text_words_failed(&walk);
-    text_words_release(&walk);
-    if (!room)
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "no memory for the query");
-    if (seen > SEARCH_QUERY_WORDS_MAX)
-        return error_bad_field(err, "query", "more than %d words", SEARCH_QUERY_WORDS_MAX);
-    *ret_words = words;
-    *ret_count = count;
-    return true;
-}
-
-/* --- the lists of a query ----------------------------------------------------------------------------- */
-
-enum { FILTERS_MAX = 3, LISTS_MAX = SEARCH_QUERY_WORDS_MAX + FILTERS_MAX };
-
-struct list {
-    struct search_postings postings;
-    uint32_t live;
-    uint32_t end;   /* what is beyond has been passed: documents are visited newest first */
-    uint8_t fields; /* which of them count */
-};
-
-struct plan {
-    struct list lists[LISTS_MAX];                         /* rarest first */
-    struct search_postings words[SEARCH_QUERY_WORDS_MAX]; /* as in the query */
-    size_t count;
-};
-
-static bool plan_add(struct plan *plan, const struct search_terms *terms, const char *text, size_t length,
-                     uint8_t fields)
-{
-    uint32_t term = search_terms_find(terms, search_word_hash(text, length), text, length);
-    if (term == SEARCH_TERM_NONE)
-        return false;
-    struct search_postings postings = search_terms_postings(terms, term);
-    plan->lists[plan->count++] = (struct list){postings, terms->terms[term].live, postings.count, fields};
-    return true;
-}
-
-static bool plan_add_key(struct plan *plan, const struct search_terms *terms, enum search_key kind,
-                         const char *value, bool *ret_room)
-{
-    if (!value)
-        return true;
-    bytes key;
-    bytes_init(&key, SEARCH_QUERY_BYTES_MAX);
-    *ret_room = *ret_room && search_key_append(&key, kind, value);
-    bool found = *ret_room && plan_add(plan, terms, bytes_text(&key), key.length, SEARCH_FIELDS_ALL);
-    bytes_release(&key);
-    return found;
-}
-
-static int compare_lists(const void *a, const void *b)
-{
-    const struct list *left = a, *right = b;
-    return (left->live > right->live) - (left->live < right->live);
-}
-
-/* False: there is nothing to find. *ret_room false: memory was out. */
-static bool plan_make(const struct search_terms *terms, const struct search_query *query, struct plan *plan,
-                      bool *ret_room)
-{
-    plan->count = 0;
-    *ret_room = true;
-    for (size_t i = 0; i < query->word_count; i++) {
-        if (!plan_add(plan, terms, query->words[i], strlen(query->words[i]), query->fields))
-            return false;
-        plan->words[i] = plan->lists[i].postings;
-    }
-    if (!plan_add_key(plan, terms, SEARCH_KEY_OWNER, query->owner, ret_room) ||
-        !plan_add_key(plan, terms, SEARCH_KEY_CHANNEL, query->channel, ret_room) ||
-        !plan_add_key(plan, terms, SEARCH_KEY_LABEL, query->label, ret_room))
-        return false;
-    qsort(plan->lists, plan->count, sizeof *plan->lists, compare_lists);
-    return query->word_count > 0;
-}
-
-/* The first index in [from, to) whose document is not below `document`; `to` if there is none. */
-static uint32_t lower_bound(const uint32_t *documents, uint32_t from, uint32_t to, uint32_t document)
-{
-    while (from < to) {
-        uint32_t middle = from + (to - from) / 2;
-        if (documents[middle] < document)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
-}
-
-/* Whether the list has the document in a field that counts. Gallops downwards from where the last search
- * ended. */
-static bool list_has(struct list *list, uint32_t document)
-{
-    const uint32_t *documents = list->postings.documents;
-    uint32_t to = list->end, step = 1;
-    while (to > 0 && documents[to - 1] > document) {
-        list->end = to; /* its last one is above: so it is for all documents to come */
-        to = to > step ? to - step : 0;
-        step *= 2;
-    }
-    uint32_t at = lower_bound(documents, to > 0 ? to - 1 : 0, list->end, document);
-    bool found = at < list->end && documents[at] == document;
-    list->end = found ? at + 1 : at;
-    return found && (list->postings.fields[at] & list->fields);
-}
-
-/* --- the best of what matches ------------------------------------------------------------------------- */
-
-struct candidate {
-    const struct search_entry *entry;
+/* A match, of one section. */
+struct hit {
+    const struct search_plan *plan;
     uint32_t document;
+    const char *subject_key; /* in the order of subjects, when there are several sections */
 };
 
-struct selection {
+/* A query while it runs. */
+struct search {
     const struct search_query *query;
-    struct candidate *heap; /* the last one on top */
-    size_t count;
-    uint64_t total, eligible;
+    arena *memory;
+    struct search_plan **plans;
+    uint32_t plan_count;
+    uint32_t wanted; /* one more than the page: it tells whether there are more */
+    struct hit *hits, *spare;
+    uint32_t count;
+    uint32_t *documents; /* of the section at hand */
 };
+
+/* --- order -------------------------------------------------------------------------------------------- */
 
 static int compare_numbers(int64_t a, int64_t b)
 {
     return (a > b) - (a < b);
 }
 
-static int compare_places(const struct search_query *query, const struct search_cursor *a,
-                          const struct search_cursor *b)
+static int64_t number_of(const struct hit *hit)
+{
+    return hit->plan->section->numbers[hit->document];
+}
+
+static int64_t time_of(const struct hit *hit)
+{
+    return hit->plan->section->times[hit->document];
+}
+
+static int status_of(const struct hit *hit)
+{
+    return search_section_status(hit->plan->section, hit->document);
+}
+
+static int compare_hits(const struct search_query *query, const struct hit *a, const struct hit *b)
 {
     int order = 0;
     switch (query->order) {
     case SEARCH_ORDER_UPDATE_TIME:
-        order = compare_numbers(a->update_time_us, b->update_time_us);
+        order = compare_numbers(time_of(a), time_of(b));
         break;
     case SEARCH_ORDER_SUBJECT:
         order = strcmp(a->subject_key, b->subject_key);
         break;
     case SEARCH_ORDER_STATUS:
-        order = compare_numbers(a->status, b->status);
+        order = compare_numbers(status_of(a), status_of(b));
         break;
     }
     if (order == 0)
-        order = compare_numbers(a->number, b->number);
+        order = compare_numbers(number_of(a), number_of(b));
     return query->descending ? -order : order;
 }
 
-static struct search_cursor place_of(const struct search_entry *entry)
+static bool make_hit(const struct search *search, const struct search_plan *plan, uint32_t document,
+                     struct hit *hit)
 {
-    return (struct search_cursor){entry->update_time_us, entry->subject_key, entry->status, entry->number};
-}
-
-static int compare_candidates(const void *a, const void *b, void *query)
-{
-    const struct candidate *left = a, *right = b;
-    struct search_cursor left_place = place_of(left->entry), right_place = place_of(right->entry);
-    return compare_places(query, &left_place, &right_place);
-}
-
-static bool is_behind(const struct selection *selection, size_t a, size_t b)
-{
-    return compare_candidates(&selection->heap[a], &selection->heap[b], (void *)selection->query) > 0;
-}
-
-static void swap(struct selection *selection, size_t a, size_t b)
-{
-    struct candidate kept = selection->heap[a];
-    selection->heap[a] = selection->heap[b];
-    selection->heap[b] = kept;
-}
-
-static void sift_up(struct selection *selection, size_t at)
-{
-    for (; at > 0 && is_behind(selection, at, (at - 1) / 2); at = (at - 1) / 2)
-        swap(selection, at, (at - 1) / 2);
-}
-
-static void sift_down(struct selection *selection)
-{
-    for (size_t at = 0;;) {
-        size_t child = 2 * at + 1;
-        if (child + 1 < selection->count && is_behind(selection, child + 1, child))
-            child++;
-        if (child >= selection->count || !is_behind(selection, child, at))
-            return;
-        swap(selection, at, child);
-        at = child;
-    }
-}
-
-static void offer(struct selection *selection, struct candidate candidate)
-{
-    const struct search_query *query = selection->query;
-    selection->total++;
-    if (query->after) {
-        struct search_cursor place = place_of(candidate.entry);
-        if (compare_places(query, &place, query->after) <= 0)
-            return;
-    }
-    selection->eligible++;
-    if (selection->count < query->limit) {
-        selection->heap[selection->count++] = candidate;
-        sift_up(selection, selection->count - 1);
-    } else if (compare_candidates(&candidate, &selection->heap[0], (void *)query) < 0) {
-        selection->heap[0] = candidate;
-        sift_down(selection);
-    }
-}
-
-static bool passes(const struct search_entry *entry, const struct search_query *query)
-{
-    return (query->statuses & SEARCH_STATUS_BIT(entry->status)) &&
-           entry->update_time_us >= query->start_time_us && entry->update_time_us < query->end_time_us;
-}
-
-/* Down the rarest list, newest first; the others only say whether they have a document too. */
-static void collect(const struct search_account *account, struct plan *plan, struct selection *selection)
-{
-    const struct list *rarest = &plan->lists[0];
-    for (uint32_t i = rarest->postings.count; i-- > 0;) {
-        uint32_t document = rarest->postings.documents[i];
-        const struct search_entry *entry = account->entries[document];
-        if (!entry || !(rarest->postings.fields[i] & rarest->fields) || !passes(entry, selection->query))
-            continue;
-        size_t list = 1;
-        while (list < plan->count && list_has(&plan->lists[list], document))
-            list++;
-        if (list == plan->count)
-            offer(selection, (struct candidate){entry, document});
-    }
-}
-
-/* --- the answer --------------------------------------------------------------------------------------- */
-
-static bool fill_result(const struct plan *plan, const struct search_query *query,
-                        const struct candidate *candidate, arena *memory, struct search_result *result)
-{
-    const struct search_entry *entry = candidate->entry;
-    uint8_t *fields = arena_alloc(memory, query->word_count);
-    *result = (struct search_result){.number = entry->number,
-                                     .update_time_us = entry->update_time_us,
-                                     .status = entry->status,
-                                     .need_reply = entry->need_reply,
-                                     .subject = arena_strdup(memory, entry->subject),
-                                     .owner = arena_strdup(memory, entry->owner),
-                                     .fields = fields};
-    if (!fields || !result->subject || !result->owner)
-        return false;
-    for (size_t i = 0; i < query->word_count; i++) {
-        const struct search_postings *postings = &plan->words[i];
-        uint32_t at = lower_bound(postings->documents, 0, postings->count, candidate->document);
-        fields[i] = postings->fields[at] & query->fields;
+    *hit = (struct hit){.plan = plan, .document = document};
+    if (search->query->order == SEARCH_ORDER_SUBJECT && search->plan_count > 1) {
+        hit->subject_key = text_fold(search->memory, search_section_subject(plan->section, document));
+        return hit->subject_key;
     }
     return true;
 }
 
-static bool fill_answer(const struct plan *plan, struct selection *selection, arena *memory,
-                        struct search_answer *answer)
+/* Merges a section's matches, which are in order, into those that there are. */
+static bool merge(struct search *search, const struct search_plan *plan, uint32_t count)
 {
-    const struct search_query *query = selection->query;
-    qsort_r(selection->heap, selection->count, sizeof *selection->heap, compare_candidates, (void *)query);
-    answer->results = arena_calloc(memory, selection->count, sizeof *answer->results);
-    if (!answer->results)
+    struct hit *merged = search->spare, next;
+    uint32_t kept = 0, old = 0, new = 0;
+    if (count > 0 && !make_hit(search, plan, search->documents[0], &next))
         return false;
-    for (size_t i = 0; i < selection->count; i++)
-        if (!fill_result(plan, query, &selection->heap[i], memory, &answer->results[i]))
+    while (kept < search->wanted && (old < search->count || new < count)) {
+        if (new == count ||
+            (old < search->count && compare_hits(search->query, &search->hits[old], &next) < 0)) {
+            merged[kept++] = search->hits[old++];
+            continue;
+        }
+        merged[kept++] = next;
+        if (++new < count && !make_hit(search, plan, search->documents[new], &next))
             return false;
-    answer->count = selection->count;
-    answer->total = selection->total;
-    answer->more = selection->eligible > selection->count;
-    if (answer->more) {
-        answer->last = place_of(selection->heap[selection->count - 1].entry);
-        answer->last.subject_key = arena_strdup(memory, answer->last.subject_key);
     }
-    return !answer->more || answer->last.subject_key;
+    search->spare = search->hits;
+    search->hits = merged;
+    search->count = kept;
+    return true;
 }
 
-bool search_query_run(const struct search_account *account, const struct search_query *query, arena *memory,
+/* --- finding ------------------------------------------------------------------------------------------ */
+
+/* Sections that begin the order first, so that others need not be looked at. */
+static void sort_plans_by_time(struct search *search)
+{
+    bool descending = search->query->descending;
+    for (uint32_t i = 1; i < search->plan_count; i++)
+        for (uint32_t at = i; at > 0; at--) {
+            struct search_plan *here = search->plans[at], *before = search->plans[at - 1];
+            if (descending ? here->section->times[here->end - 1] <= before->section->times[before->end - 1]
+                           : here->section->times[here->first] >= before->section->times[before->first])
+                break;
+            search->plans[at] = before;
+            search->plans[at - 1] = here;
+        }
+}
+
+/* What stands behind the last of enough hits cannot come in any more. */
+static void limit_by_hits(const struct search *search, struct search_plan *plan)
+{
+    if (search->count < search->wanted)
+        return;
+    const struct hit *last = &search->hits[search->count - 1];
+    uint32_t at = search_section_from_place(plan->section, time_of(last), number_of(last));
+    if (search->query->descending)
+        plan->first = at > plan->first ? at : plan->first;
+    else
+        plan->end = at < plan->end ? at : plan->end;
+}
+
+static bool find_by_time(struct search *search)
+{
+    const struct search_query *query = search->query;
+    sort_plans_by_time(search);
+    for (uint32_t i = 0; i < search->plan_count; i++) {
+        struct search_plan *plan = search->plans[i];
+        limit_by_hits(search, plan);
+        if (plan->first >= plan->end)
+            continue;
+        uint32_t count =
+            search_select_latest(plan, query->descending, query->after, search->wanted, search->documents);
+        if (count > 0 && !merge(search, plan, count))
+            return false;
+    }
+    return true;
+}
+
+static bool find_in_order(struct search *search, enum search_select_order order,
+                          const struct search_cursor *after)
+{
+    for (uint32_t i = 0; i < search->plan_count; i++) {
+        const struct search_plan *plan = search->plans[i];
+        uint32_t count;
+        if (!search_select(plan, order, search->query->descending, after, search->wanted,
+                           search_scan_count(plan), search->memory, search->documents, &count) ||
+            !merge(search, plan, count))
+            return false;
+    }
+    return true;
+}
+
+/* Status by status, each by case number. */
+static bool find_by_status(struct search *search)
+{
+    const struct search_query *query = search->query;
+    const struct search_cursor *after = query->after;
+    struct search_plan **all = search->plans;
+    uint32_t all_count = search->plan_count;
+    struct search_plan **some = arena_calloc(search->memory, all_count + 1, sizeof(struct search_plan *));
+    bool done = some;
+    search->plans = some;
+    for (int i = 0; done && i <= SEARCH_STATUS_MAX && search->count < search->wanted; i++) {
+        int status = query->descending ? SEARCH_STATUS_MAX - i : i;
+        if (after && (query->descending ? status > after->status : status < after->status))
+            continue;
+        struct search_plan *copies = arena_calloc(search->memory, all_count + 1, sizeof *copies);
+        done = copies; /* hits point to them */
+        search->plan_count = 0;
+        for (uint32_t plan = 0; done && plan < all_count; plan++) {
+            if (!(all[plan]->statuses & SEARCH_STATUS_BIT(status)))
+                continue;
+            struct search_plan *copy = &copies[search->plan_count];
+            *copy = *all[plan];
+            copy->statuses = SEARCH_STATUS_BIT(status);
+            copy->check_statuses = copy->section->statuses != copy->statuses;
+            some[search->plan_count++] = copy;
+        }
+        bool within = after && status == after->status;
+        done = done && find_in_order(search, SEARCH_SELECT_NUMBER, within ? after : NULL);
+    }
+    search->plans = all;
+    search->plan_count = all_count;
+    return done;
+}
+
+static bool find_hits(struct search *search)
+{
+    switch (search->query->order) {
+    case SEARCH_ORDER_UPDATE_TIME:
+        return find_by_time(search);
+    case SEARCH_ORDER_SUBJECT:
+        return find_in_order(search, SEARCH_SELECT_SUBJECT, search->query->after);
+    case SEARCH_ORDER_STATUS:
+        return find_by_status(search);
+    }
+    return true;
+}
+
+/* --- the answer --------------------------------------------------------------------------------------- */
+
+static bool fill_result(const struct search *search, const struct hit *hit, struct search_result *result)
+{
+    const struct search_query *query = search->query;
+    const struct search_section *section = hit->plan->section;
+    uint32_t document = hit->document;
+    uint8_t *fields = arena_alloc(search->memory, query->word_count);
+    *result = (struct search_result){
+        .number = section->numbers[document],
+        .update_time_us = section->times[document],
+        .status = search_section_status(section, document),
+        .need_reply = section->states[document] & SEARCH_STATE_NEED_REPLY,
+        .subject = arena_strdup(search->memory, search_section_subject(section, document)),
+        .owner = arena_strdup(search->memory, search_section_owner(section, document)),
+        .fields = fields};
+    if (!fields || !result->subject || !result->owner)
+        return false;
+    for (size_t i = 0; i < query->word_count; i++)
+        fields[i] = search_postings_fields(&hit->plan->words[i], document) & query->fields;
+    return true;
+}
+
+static bool fill_answer(const struct search *search, struct search_answer *answer)
+{
+    answer->more = search->count == search->wanted;
+    answer->count = search->count - answer->more;
+    answer->results = arena_alloc(search->memory, (answer->count + 1) * sizeof *answer->results);
+    if (!answer->results)
+        return false;
+    for (size_t i = 0; i < answer->count; i++)
+        if (!fill_result(search, &search->hits[i], &answer->results[i]))
+            return false;
+    if (!answer->more)
+        return true;
+    const struct search_result *last = &answer->results[answer->count - 1];
+    answer->last = (struct search_cursor){last->update_time_us, NULL, last->status, last->number};
+    answer->last.subject_key = text_fold(search->memory, last->subject);
+    return answer->last.subject_key;
+}
+
+static bool make_plans(struct search *search, const struct search_view *view)
+{
+    struct search_terms terms;
+    search->plans = arena_alloc(search->memory, (view->count + 1) * sizeof(struct search_plan *));
+    if (!search->plans || !search_terms_read(search->query, search->memory, &terms))
+        return false;
+    for (uint32_t i = 0; i < view->count; i++) {
+        struct search_plan *plan;
+        if (!search_plan_make(search->query, &terms, &view->slices[i], search->memory, &plan))
+            return false;
+        if (plan)
+            search->plans[search->plan_count++] = plan;
+    }
+    return true;
+}
+
+/* Room for hits: no more than there can be. */
+static bool make_room(struct search *search, const struct search_view *view)
+{
+    uint64_t wanted = search->query->limit + UINT64_C(1), most = view->live + 1;
+    search->wanted = (uint32_t)(wanted < most ? wanted : most);
+    search->hits = arena_alloc(search->memory, search->wanted * sizeof *search->hits);
+    search->spare = arena_alloc(search->memory, search->wanted * sizeof *search->spare);
+    search->documents = arena_alloc(search->memory, search->wanted * sizeof *search->documents);
+    return search->hits && search->spare && search->documents;
+}
+
+bool search_query_run(const struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err)
 {
-    struct plan plan;
-    struct selection selection = {.query = query};
+    struct search search = {.query = query, .memory = memory};
     struct search_answer answer = {0};
-    bool room;
-    if (plan_make(&account->terms, query, &plan, &room)) {
-        selection.heap = arena_calloc(memory, query->limit, sizeof *selection.heap);
-        room = selection.heap != NULL;
-        if (room)
-            collect(account, &plan, &selection);
-        room = room && fill_answer(&plan, &selection, memory, &answer);
+    bool done = make_plans(&search, view);
+    if (done && search.plan_count > 0) {
+        for (uint32_t i = 0; i < search.plan_count && !query->without_total; i++)
+            answer.total += search_scan_count(search.plans[i]);
+        if (answer.total > 0 || query->without_total)
+            done = make_room(&search, view) && find_hits(&search) && fill_answer(&search, &answer);
     }
-    if (!room)
+    if (!done)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the answer does not fit");
     *ret_answer = answer;
     return true;

@@ -4,7 +4,10 @@
 /* What is asked of an account's index, and the answer. */
 
 #include "base/arena.h"
-#include "search/search_account.h"
+#include "base/error.h"
+#include "search/search_document.h"
+
+struct search_view;
 
 enum { SEARCH_QUERY_BYTES_MAX = 4096, SEARCH_QUERY_WORDS_MAX = 64 };
 
@@ -29,6 +32,7 @@ struct search_query {
     bool descending;
     size_t limit;                      /* results wanted, at least 1 */
     const struct search_cursor *after; /* NULL: from the start */
+    bool without_total;                /* the answer's total is not wanted */
 };
 
 struct search_result {
@@ -56,7 +60,7 @@ bool search_query_words(const char *text, arena *memory, const char *const **ret
                         error *err) __attribute__((warn_unused_result));
 
 /* Everything in the answer is in `memory`. RESOURCE_EXHAUSTED when that is full. */
-bool search_query_run(const struct search_account *account, const struct search_query *query, arena *memory,
+bool search_query_run(const struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -164,11 +164,8 @@ bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, si
 static bool file(void *context, const char *account, int64_t number, const struct search_document *document,
                  error *err)
 {
-    search_index *index = context;
-    if (document)
-        return search_index_put(index, account, document, err);
-    search_index_remove(index, account, number);
-    return true;
+    const struct search_change change = {number, document};
+    return search_index_apply(context, account, &change, 1, err);
 }
 
 bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,

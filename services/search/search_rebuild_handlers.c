@@ -42,8 +42,8 @@ static bool rebuild(struct search_job *job, const char *account, error *err)
         job->total += (int64_t)count;
         done = search_reader_read(job->service->cases, cases, count, job->memory, build, job, err);
     }
-    search_index_build_end(job->service->index, account, done);
-    return done;
+    error unused; /* what has failed already is told */
+    return search_index_build_end(job->service->index, account, done, done ? err : &unused) && done;
 }
 
 static bool end(struct search_job *job, error *err)

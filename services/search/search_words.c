@@ -1,15 +1,22 @@
 #include "search/search_words.h"
 
-#include "text/words.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
+#ifdef CASEWORK_INJECTION
+uint64_t search_word_hash_mask = UINT64_MAX;
+
+uint64_t search_word_hash(const char *word, size_t length)
+{
+    return XXH3_64bits(word, length) & search_word_hash_mask;
+}
+#else
 uint64_t search_word_hash(const char *word, size_t length)
 {
     return XXH3_64bits(word, length);
 }
+#endif
 
 void search_words_init(struct search_words *words)
 {
@@ -68,8 +75,9 @@ static bool grow(struct search_words *words)
     return true;
 }
 
-static bool add(struct search_words *words, const char *text, size_t length, uint8_t fields)
+static bool add(void *context, const char *text, size_t length, uint8_t fields)
 {
+    struct search_words *words = context;
     if ((!words->slots || words->count == words->size) && !grow(words))
         return false;
     uint64_t hash = search_word_hash(text, length);
@@ -85,56 +93,57 @@ static bool add(struct search_words *words, const char *text, size_t length, uin
     return true;
 }
 
-static bool add_texts(struct search_words *words, const struct search_document *document)
-{
-    text_words walk;
-    text_words_init(&walk, "", 0);
-    bool done = true;
-    for (size_t i = 0; i < document->text_count && done; i++) {
-        const struct search_text *text = &document->texts[i];
-        const char *word;
-        size_t length;
-        text_words_again(&walk, text->text, strlen(text->text));
-        while (done && text_words_next(&walk, &word, &length))
-            done = add(words, word, length, SEARCH_FIELD_BIT(text->field));
-    }
-    done = done && !text_words_failed(&walk);
-    text_words_release(&walk);
-    return done;
-}
-
 bool search_key_append(bytes *out, enum search_key kind, const char *value)
 {
     char prefix[2] = {'\0', (char)kind};
     return bytes_append(out, prefix, sizeof prefix) && bytes_append_text(out, value);
 }
 
-static bool add_keys(struct search_words *words, const struct search_document *document)
+static bool walk_texts(const struct search_document *document, text_words *walk, search_word_take *take,
+                       void *context)
 {
-    const struct {
-        enum search_key kind;
-        const char *value;
-    } single[] = {
-        {SEARCH_KEY_OWNER, document->owner},
-        {SEARCH_KEY_CHANNEL, document->channel},
-        {SEARCH_KEY_CONTACT, document->contact},
-    };
-    bytes key;
-    bytes_init(&key, UINT32_MAX);
-    bool done = true;
-    for (size_t i = 0; i < sizeof single / sizeof *single && done; i++) {
-        bytes_clear(&key);
-        if (*single[i].value)
-            done = search_key_append(&key, single[i].kind, single[i].value) &&
-                   add(words, bytes_text(&key), key.length, SEARCH_FIELDS_ALL);
+    for (size_t i = 0; i < document->text_count; i++) {
+        const struct search_text *text = &document->texts[i];
+        const char *word;
+        size_t length;
+        text_words_again(walk, text->text, strlen(text->text));
+        while (text_words_next(walk, &word, &length))
+            if (!take(context, word, length, SEARCH_FIELD_BIT(text->field)))
+                return false;
+        if (text_words_failed(walk))
+            return false;
     }
-    for (size_t i = 0; i < document->label_count && done; i++) {
-        bytes_clear(&key);
-        done = search_key_append(&key, SEARCH_KEY_LABEL, document->labels[i]) &&
-               add(words, bytes_text(&key), key.length, SEARCH_FIELDS_ALL);
-    }
-    bytes_release(&key);
-    return done;
+    return true;
+}
+
+static bool take_key(bytes *key, enum search_key kind, const char *value, search_word_take *take,
+                     void *context)
+{
+    bytes_clear(key);
+    return search_key_append(key, kind, value) &&
+           take(context, bytes_text(key), key->length, SEARCH_FIELDS_ALL);
+}
+
+bool search_document_words(const struct search_document *document, text_words *walk, bytes *key,
+                           search_word_take *take, void *context)
+{
+    if (!walk_texts(document, walk, take, context) ||
+        (*document->owner && !take_key(key, SEARCH_KEY_OWNER, document->owner, take, context)) ||
+        (*document->channel && !take_key(key, SEARCH_KEY_CHANNEL, document->channel, take, context)) ||
+        (*document->contact && !take_key(key, SEARCH_KEY_CONTACT, document->contact, take, context)))
+        return false;
+    for (size_t i = 0; i < document->label_count; i++)
+        if (!take_key(key, SEARCH_KEY_LABEL, document->labels[i], take, context))
+            return false;
+    return true;
+}
+
+uint64_t search_words_fingerprint(const struct search_words *words)
+{
+    uint64_t print = 0;
+    for (uint32_t i = 0; i < words->count; i++)
+        print += search_word_print(words->words[i].hash, words->words[i].fields);
+    return print;
 }
 
 bool search_words_collect(struct search_words *words, const struct search_document *document, error *err)
@@ -143,7 +152,13 @@ bool search_words_collect(struct search_words *words, const struct search_docume
     bytes_clear(&words->texts);
     if (words->slots)
         memset(words->slots, 0, words->slot_count * sizeof *words->slots);
-    if (add_texts(words, document) && add_keys(words, document))
-        return true;
-    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the words of a case");
+    text_words walk;
+    bytes key;
+    text_words_init(&walk, "", 0);
+    bytes_init(&key, UINT32_MAX);
+    bool done = search_document_words(document, &walk, &key, add, words);
+    text_words_release(&walk);
+    bytes_release(&key);
+    return done ||
+           error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the words of a case");
 }

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "search/search_document.h"
+#include "text/words.h"
 
 struct search_word {
     uint64_t hash;
@@ -35,6 +36,15 @@ enum search_key {
 void search_words_init(struct search_words *words);
 void search_words_release(struct search_words *words);
 
+/* Takes a word or key as it comes, with the field it stands in; the same may come again. False ends the walk.
+ */
+typedef bool search_word_take(void *context, const char *word, size_t length, uint8_t fields);
+
+/* Goes through everything the document is found by. False: `take` said so, or memory is out. `walk` and `key`
+ * are kept by the caller, from one document to the next. */
+bool search_document_words(const struct search_document *document, text_words *walk, bytes *key,
+                           search_word_take *take, void *context) __attribute__((warn_unused_result));
+
 /* Everything the document is found by. Starts afresh; keeps its memory. */
 bool search_words_collect(struct search_words *words, const struct search_document *document, error *err)
     __attribute__((warn_unused_result));
@@ -47,5 +57,20 @@ bool search_key_append(bytes *out, enum search_key kind, const char *value);
 
 /* The hash by which words and keys are filed. */
 uint64_t search_word_hash(const char *word, size_t length);
+
+#ifdef CASEWORK_INJECTION
+/* Bits of the hash that count: a test makes words collide. All of them at first. */
+extern uint64_t search_word_hash_mask;
+#endif
+
+/* What a word and its fields add to a document's fingerprint. */
+static inline uint64_t search_word_print(uint64_t hash, uint8_t fields)
+{
+    uint64_t mixed = (hash ^ fields * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
+    return mixed ^ mixed >> 32;
+}
+
+/* The fingerprint of a document with these words. */
+uint64_t search_words_fingerprint(const struct search_words *words);
 
 #endif

@@ -1,0 +1,254 @@
+#include "search/search_postings.h"
+
+#include <string.h>
+
+uint32_t search_lower_bound(const uint32_t *values, uint32_t from, uint32_t to, uint32_t value)
+{
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (values[middle] < value)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+uint32_t search_lower_bound_narrow(const uint16_t *values, uint32_t from, uint32_t to, uint32_t value)
+{
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (values[middle] < value)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+void search_postings_read(const struct search_section *section, const struct search_term *term,
+                          struct search_postings *ret_postings)
+{
+    struct search_postings *postings = ret_postings;
+    *postings = (struct search_postings){0};
+    if (term->count & SEARCH_TERM_SINGLE) {
+        postings->count = 1;
+        postings->fields = (uint8_t)term->count;
+        postings->documents = &term->where;
+        return;
+    }
+    const unsigned char *list = section->lists + (size_t)term->where * 8;
+    const struct search_list_header *header = (const struct search_list_header *)list;
+    const void *behind = header + 1;
+    postings->count = term->count;
+    postings->fields = header->fields;
+    postings->exception_count = header->exceptions;
+    if (header->kind == SEARCH_LIST_PLAIN) {
+        postings->documents = behind;
+        postings->exceptions = postings->documents + term->count;
+    } else {
+        postings->base = list;
+        postings->chunks = behind;
+        postings->chunk_count = header->chunks;
+        postings->exceptions = (const uint32_t *)(postings->chunks + header->chunks);
+    }
+    postings->exception_fields = (const uint8_t *)(postings->exceptions + header->exceptions);
+}
+
+static const struct search_chunk *find_chunk(const struct search_postings *postings, uint32_t key)
+{
+    uint32_t to = postings->chunk_count, from = 0;
+    if (key < to && postings->chunks[key].key == key) /* no chunk before it is missing */
+        return &postings->chunks[key];
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (postings->chunks[middle].key < key)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < postings->chunk_count && postings->chunks[from].key == key ? &postings->chunks[from] : NULL;
+}
+
+struct search_container search_postings_container(const struct search_postings *postings, uint32_t chunk)
+{
+    struct search_container container = {.kind = SEARCH_NONE};
+    if (postings->documents) {
+        uint32_t first =
+            search_lower_bound(postings->documents, 0, postings->count, chunk << SEARCH_CHUNK_BITS);
+        uint32_t end =
+            search_lower_bound(postings->documents, first, postings->count, (chunk + 1) << SEARCH_CHUNK_BITS);
+        container.kind = first < end ? SEARCH_WIDE : SEARCH_NONE;
+        container.count = end - first;
+        container.wide = postings->documents + first;
+        return container;
+    }
+    const struct search_chunk *found = find_chunk(postings, chunk);
+    if (!found)
+        return container;
+    container.count = found->last + UINT32_C(1);
+    if (container.count <= SEARCH_ARRAY_MAX) {
+        container.kind = SEARCH_NARROW;
+        container.narrow = (const uint16_t *)(postings->base + found->offset);
+    } else {
+        container.kind = SEARCH_BITS;
+        container.bits = (const uint64_t *)(postings->base + found->offset);
+    }
+    return container;
+}
+
+bool search_container_has(const struct search_container *container, uint32_t document)
+{
+    uint32_t low = document % SEARCH_CHUNK_SIZE, at;
+    switch (container->kind) {
+    case SEARCH_WIDE:
+        at = search_lower_bound(container->wide, 0, container->count, document);
+        return at < container->count && container->wide[at] == document;
+    case SEARCH_NARROW:
+        at = search_lower_bound_narrow(container->narrow, 0, container->count, low);
+        return at < container->count && container->narrow[at] == low;
+    case SEARCH_BITS:
+        return container->bits[low / 64] >> low % 64 & 1;
+    case SEARCH_NONE:
+        break;
+    }
+    return false;
+}
+
+bool search_postings_has(const struct search_postings *postings, uint32_t document)
+{
+    if (postings->documents) {
+        uint32_t at = search_lower_bound(postings->documents, 0, postings->count, document);
+        return at < postings->count && postings->documents[at] == document;
+    }
+    struct search_container container = search_postings_container(postings, document >> SEARCH_CHUNK_BITS);
+    return search_container_has(&container, document);
+}
+
+uint8_t search_postings_fields(const struct search_postings *postings, uint32_t document)
+{
+    uint32_t at = search_lower_bound(postings->exceptions, 0, postings->exception_count, document);
+    if (at < postings->exception_count && postings->exceptions[at] == document)
+        return postings->exception_fields[at];
+    return postings->fields;
+}
+
+static uint32_t decode_chunk(const struct search_postings *postings, const struct search_chunk *chunk,
+                             uint32_t *documents)
+{
+    uint32_t base = (uint32_t)chunk->key << SEARCH_CHUNK_BITS, count = chunk->last + UINT32_C(1);
+    const unsigned char *data = postings->base + chunk->offset;
+    if (count <= SEARCH_ARRAY_MAX) {
+        const uint16_t *narrow = (const uint16_t *)data;
+        for (uint32_t i = 0; i < count; i++)
+            documents[i] = base + narrow[i];
+        return count;
+    }
+    const uint64_t *bits = (const uint64_t *)data;
+    uint32_t *next = documents;
+    for (uint32_t word = 0; word < SEARCH_CHUNK_WORDS; word++)
+        for (uint64_t rest = bits[word]; rest; rest &= rest - 1)
+            *next++ = base + word * 64 + (uint32_t)__builtin_ctzll(rest);
+    return count;
+}
+
+void search_postings_decode(const struct search_postings *postings, uint32_t *documents, uint8_t *fields)
+{
+    memset(fields, postings->fields, postings->count);
+    uint32_t filled = 0;
+    if (postings->documents)
+        memcpy(documents, postings->documents, postings->count * sizeof *documents);
+    for (uint32_t i = 0; i < postings->chunk_count; i++)
+        filled += decode_chunk(postings, &postings->chunks[i], documents + filled);
+    for (uint32_t i = 0, at = 0; i < postings->exception_count; i++, at++) {
+        at = search_lower_bound(documents, at, postings->count, postings->exceptions[i]);
+        if (at == postings->count)
+            break;
+        fields[at] = postings->exception_fields[i];
+    }
+}
+
+/* --- what can be trusted ------------------------------------------------------------------------------ */
+
+/* Ascending and below `limit`. */
+static bool ascends(const uint32_t *values, uint32_t count, uint32_t limit)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (values[i] >= limit || (i > 0 && values[i] <= values[i - 1]))
+            return false;
+    return true;
+}
+
+static bool ascends_narrow(const uint16_t *values, uint32_t count, uint32_t limit)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (values[i] >= limit || (i > 0 && values[i] <= values[i - 1]))
+            return false;
+    return true;
+}
+
+static bool counts(const uint64_t *bits, uint32_t count, uint32_t limit)
+{
+    uint32_t seen = 0;
+    for (uint32_t word = 0; word < SEARCH_CHUNK_WORDS; word++) {
+        seen += (uint32_t)__builtin_popcountll(bits[word]);
+        uint32_t first = word * 64;
+        uint64_t beyond = first >= limit        ? ~UINT64_C(0)
+                          : limit - first >= 64 ? 0
+                                                : ~UINT64_C(0) << (limit - first);
+        if (bits[word] & beyond)
+            return false;
+    }
+    return seen == count;
+}
+
+static bool check_chunk(const unsigned char *list, size_t room, const struct search_chunk *chunk,
+                        uint32_t documents)
+{
+    uint32_t count = chunk->last + UINT32_C(1), base = (uint32_t)chunk->key << SEARCH_CHUNK_BITS;
+    if (base >= documents)
+        return false;
+    uint32_t limit = documents - base < SEARCH_CHUNK_SIZE ? documents - base : SEARCH_CHUNK_SIZE;
+    bool narrow = count <= SEARCH_ARRAY_MAX;
+    size_t size = narrow ? count * sizeof(uint16_t) : SEARCH_CHUNK_SIZE / 8;
+    if (chunk->offset % 8 || chunk->offset > room || room - chunk->offset < size)
+        return false;
+    return narrow ? ascends_narrow((const uint16_t *)(list + chunk->offset), count, limit)
+                  : counts((const uint64_t *)(list + chunk->offset), count, limit);
+}
+
+static bool check_chunks(const unsigned char *list, size_t room, const struct search_postings *postings,
+                         uint32_t documents)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < postings->chunk_count; i++) {
+        const struct search_chunk *chunk = &postings->chunks[i];
+        if ((i > 0 && chunk->key <= chunk[-1].key) || !check_chunk(list, room, chunk, documents))
+            return false;
+        count += chunk->last + UINT64_C(1);
+    }
+    return count == postings->count;
+}
+
+bool search_postings_check(const struct search_section *section, const struct search_term *term)
+{
+    if (term->count & SEARCH_TERM_SINGLE)
+        return term->where < section->documents && (term->count & ~SEARCH_TERM_SINGLE) <= UINT8_MAX;
+    size_t offset = (size_t)term->where * 8;
+    if (term->count == 0 || term->count > section->documents || offset >= section->lists_size ||
+        section->lists_size - offset < sizeof(struct search_list_header))
+        return false;
+    size_t room = section->lists_size - offset;
+    const struct search_list_header *header = (const struct search_list_header *)(section->lists + offset);
+    size_t needed = sizeof *header + (size_t)header->exceptions * 5 +
+                    (header->kind == SEARCH_LIST_PLAIN ? term->count * sizeof(uint32_t)
+                                                       : header->chunks * sizeof(struct search_chunk));
+    if (header->kind > SEARCH_LIST_CHUNKED || header->exceptions > term->count || needed > room)
+        return false;
+    struct search_postings postings;
+    search_postings_read(section, term, &postings);
+    if (!ascends(postings.exceptions, postings.exception_count, section->documents))
+        return false;
+    return postings.documents ? ascends(postings.documents, postings.count, section->documents)
+                              : check_chunks(section->lists + offset, room, &postings, section->documents);
+}

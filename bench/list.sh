@@ -9,8 +9,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${CASEWORK_BIN:-build/bin}
-bench=${BENCH_BIN:-build/bench/bin}
 sizes=${LIST_SIZES:-10000 1000000}
 calls=${LIST_CALLS:-40}
 rounds=${LIST_ROUNDS:-3}
@@ -53,56 +51,22 @@ fi
 
 # --- preparing ---
 
-work=$(mktemp -d /tmp/casework-bench-XXXXXX)
-pids=()
-end() {
-    local pid
-    for pid in $(printf '%s\n' "${pids[@]}" | tac); do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap end EXIT
+# shellcheck source=bench/support/common.sh
+. bench/support/common.sh
 
-wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
-    local left=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "list: gave up waiting for: $*" >&2; return 1; }
-        sleep 0.1
-    done
-}
-
-"$bench/private_pg" shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
-pids+=($!)
-wait_for 30 test -s "$work/url"
-url=$(cat "$work/url")
-programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
-
-mkdir "$work/keys"
-printf 0123456789abcdef0123456789abcdef >"$work/keys/bench.secret"
-base64url() { base64 -w0 | tr '+/' '-_' | tr -d =; }
-signed=$(printf '{"alg":"HS256","typ":"JWT","kid":"bench"}' | base64url).$(
-    printf '{"sub":"bench","account":"*","role":"service","exp":%d}' $(($(date +%s) + 86400)) | base64url)
-printf '%s.%s' "$signed" "$(printf %s "$signed" |
-    openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef -binary | base64url)" >"$work/token"
+start_pg shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=30min
+make_key
+service_token >"$work/token"
 
 for size in $sizes; do
-    ours=${url/\/postgres?//list_$size?}
-    sql "$url" -c "CREATE DATABASE list_$size"
-    DATABASE_URL=$ours MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
-    sql "$ours" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
-    "$bench/write_load" accounts 1 | sql "$ours" -c '\copy bench_accounts FROM STDIN'
-    sql -v cases="$size" "$ours" -f bench/list_prepare.sql
-    DATABASE_URL=$ours LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 AUTH_KEY_DIRECTORY=$work/keys \
-        "$bin/casework-case" 2>"$work/service.$size" &
-    pids+=($!)
-    wait_for 30 grep -q '"msg":"listening"' "$work/service.$size" || { cat "$work/service.$size" >&2; exit 1; }
-    echo "$size $(sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service.$size" | head -n 1)"
-done >"$work/services"
+    create_database "list_$size" case
+    database=$(in_database "list_$size")
+    sql "$database" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
+    "$bench/write_load" accounts 1 | sql "$database" -c '\copy bench_accounts FROM STDIN'
+    sql -v cases="$size" "$database" -f bench/list_prepare.sql
+    start_service case DATABASE_URL="$database" AUTH_KEY_DIRECTORY="$work/keys"
+    echo "$size $port" >>"$work/services"
+done
 
 # The requests, as gRPC frames them.
 mkdir "$work/bodies"

@@ -8,11 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${CASEWORK_BIN:-build/bin}
-bench=${BENCH_BIN:-build/bench/bin}
 rounds=${READ_ROUNDS:-5}
 seconds=${READ_SECONDS:-2}
-programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
 
 # --- measuring ---
 
@@ -28,7 +25,7 @@ calls() { # calls PATH BODY CONNECTIONS STREAMS: a second
 }
 
 selects() { # selects CLIENTS: a second
-    "$programs/pgbench" -n -M prepared -c "$1" -j "$(($1 < 2 ? 1 : 2))" -T "$seconds" \
+    "$(cat "$work/programs")/pgbench" -n -M prepared -c "$1" -j "$(($1 < 2 ? 1 : 2))" -T "$seconds" \
         -D "partition=$(cat "$work/partition")" -f bench/read.pgbench "$(cat "$work/database")" |
         sed -n 's/^tps = \([0-9.]*\).*/\1/p'
 }
@@ -55,55 +52,25 @@ fi
 
 # --- preparing ---
 
-work=$(mktemp -d /tmp/casework-bench-XXXXXX)
-pids=()
-end() {
-    local pid
-    for pid in $(printf '%s\n' "${pids[@]}" | tac); do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap end EXIT
+# shellcheck source=bench/support/common.sh
+. bench/support/common.sh
 
-wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
-    local left=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "read: gave up waiting for: $*" >&2; return 1; }
-        sleep 0.1
-    done
-}
+start_pg shared_buffers=512MB
+create_database read case
+database=$(in_database read)
+sql "$database" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
+"$bench/write_load" accounts 1 | sql "$database" -c '\copy bench_accounts FROM STDIN'
+sql -v cases="${READ_CASES:-200000}" "$database" -f bench/list_prepare.sql
+sql -A -t "$database" -c 'SELECT partition FROM bench_accounts' >"$work/partition"
+make_key
+# shellcheck disable=SC2086
+start_service case DATABASE_URL="$database" AUTH_KEY_DIRECTORY="$work/keys" ${READ_FLAGS:-}
 
-"$bench/private_pg" shared_buffers=512MB >"$work/url" &
-pids+=($!)
-wait_for 30 test -s "$work/url"
-url=$(cat "$work/url")
-ours=${url/\/postgres?//read?}
-sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
-sql "$url" -c "CREATE DATABASE read"
-DATABASE_URL=$ours MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
-sql "$ours" -c 'CREATE TABLE bench_accounts (ord int PRIMARY KEY, account text COLLATE "C", partition smallint)'
-"$bench/write_load" accounts 1 | sql "$ours" -c '\copy bench_accounts FROM STDIN'
-sql -v cases="${READ_CASES:-200000}" "$ours" -f bench/list_prepare.sql
-sql -A -t "$ours" -c 'SELECT partition FROM bench_accounts' >"$work/partition"
-echo "$ours" >"$work/database"
-
-mkdir "$work/keys"
-printf 0123456789abcdef0123456789abcdef >"$work/keys/bench.secret"
-base64url() { base64 -w0 | tr '+/' '-_' | tr -d =; }
-signed=$(printf '{"alg":"HS256","typ":"JWT","kid":"bench"}' | base64url).$(
-    printf '{"sub":"bench","account":"*","role":"service","exp":%d}' $(($(date +%s) + 86400)) | base64url)
-printf '%s.%s' "$signed" "$(printf %s "$signed" |
-    openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef -binary | base64url)" >"$work/token"
-
-DATABASE_URL=$ours LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 AUTH_KEY_DIRECTORY=$work/keys \
-    "$bin/casework-case" ${READ_FLAGS:-} 2>"$work/service" &
-pids+=($!)
-wait_for 30 grep -q '"msg":"listening"' "$work/service" || { cat "$work/service" >&2; exit 1; }
-sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service" | head -n 1 >"$work/port"
+# What the measuring, another process, needs to know.
+echo "$database" >"$work/database"
+echo "$port" >"$work/port"
+echo "$programs" >"$work/programs"
+service_token >"$work/token"
 printf '\0\0\0\0\0' >"$work/empty"
 printf '\0\0\0\0\x1e\x0a\x1caccounts/company-1/cases/777' >"$work/body" # GetCaseRequest.name
 

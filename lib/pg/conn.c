@@ -17,11 +17,7 @@
 enum { PREPARED_START = 64, PENDING_START = 64 };
 
 #define CONNECT_TIMEOUT (5 * CLOCK_SECOND)
-#define STATEMENT_TIMEOUT (10 * CLOCK_SECOND)
 #define IDLE_TIMEOUT (30 * CLOCK_SECOND)
-
-/* What the server is given beyond its own timeout to tell us about it. */
-#define ANSWER_GRACE CLOCK_SECOND
 
 const struct pg_statement pg_statement_begin = {.name = "begin", .sql = "BEGIN"};
 const struct pg_statement pg_statement_commit = {.name = "commit", .sql = "COMMIT"};
@@ -271,34 +267,10 @@ static bool await_result(pg_conn *conn, const char *what, int64_t deadline_us, e
     return true;
 }
 
-/* The one result of what is pending first; for a command also the NULL that ends it. */
-static bool take_result(pg_conn *conn, struct pg_pending p, int64_t deadline_us, PGresult **ret_result,
-                        error *err)
-{
-    const char *name = pending_name(conn, p);
-    PGresult *result = NULL;
-    for (int nulls = 0; !result && nulls < 2; nulls++) {
-        if (!await_result(conn, name, deadline_us, err))
-            return false;
-        result = PQgetResult(conn->pq);
-    }
-    if (!result)
-        return pg_conn_lost(conn, name, err);
-    *ret_result = result;
-    if (p.kind == PG_PENDING_SYNC)
-        return true;
-    if (!await_result(conn, name, deadline_us, err)) {
-        PQclear(result);
-        return false;
-    }
-    PQclear(PQgetResult(conn->pq));
-    return true;
-}
-
 static int64_t answer_deadline(const pg_conn *conn, int64_t deadline_us)
 {
     return deadline_us ? deadline_us
-                       : clock_monotonic_us() + conn->options.statement_timeout_us + ANSWER_GRACE;
+                       : clock_monotonic_us() + conn->options.statement_timeout_us + PG_ANSWER_GRACE;
 }
 
 static void note_failure(pg_conn *conn, struct pg_pending p, const PGresult *result)
@@ -319,50 +291,111 @@ static bool is_good(const PGresult *result)
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_PIPELINE_SYNC;
 }
 
-bool pg_conn_receive(pg_conn *conn, int64_t deadline_us, PGresult **ret_result, error *err)
+/* The one result of what is pending first, if it has come; NULL when libpq knows of nothing pending. */
+static bool next_result(pg_conn *conn, PGresult **ret_result)
 {
-    int64_t until = answer_deadline(conn, deadline_us);
+    *ret_result = NULL;
+    for (int nulls = 0; !*ret_result && nulls < 3; nulls++) { /* a NULL ends each command */
+        if (PQisBusy(conn->pq))
+            return false;
+        *ret_result = PQgetResult(conn->pq);
+    }
+    return true;
+}
+
+enum pg_step pg_conn_step(pg_conn *conn, PGresult **ret_result, error *err)
+{
     for (;;) {
         PGresult *result;
-        if (conn->lost || conn->pending_count == 0)
-            return pg_conn_lost(conn, "receive", err);
+        if (conn->lost || conn->pending_count == 0) {
+            pg_conn_lost(conn, "receive", err);
+            return PG_STEP_LOST;
+        }
+        if (!next_result(conn, &result))
+            return PG_STEP_WAIT;
         struct pg_pending p = pending_take(conn);
-        if (!take_result(conn, p, until, &result, err))
-            return false;
+        if (!result) {
+            pg_conn_lost(conn, pending_name(conn, p), err);
+            return PG_STEP_LOST;
+        }
         bool good = is_good(result);
         if (!good)
             note_failure(conn, p, result);
         if (good && p.kind == PG_PENDING_EXECUTE) {
             *ret_result = result;
-            return true;
+            return PG_STEP_RESULT;
         }
         PQclear(result);
+        if (p.kind == PG_PENDING_SYNC) {
+            conn->failed = false;
+            return PG_STEP_SYNCED;
+        }
         if (!good && (conn->lost || p.kind == PG_PENDING_EXECUTE)) {
             if (err)
                 *err = conn->failure;
-            return false;
+            return PG_STEP_FAILED;
         }
+    }
+}
+
+/* The next step but WAIT. */
+static enum pg_step await_step(pg_conn *conn, int64_t deadline_us, PGresult **ret_result, error *err)
+{
+    int64_t until = answer_deadline(conn, deadline_us);
+    for (;;) {
+        enum pg_step step = pg_conn_step(conn, ret_result, err);
+        if (step != PG_STEP_WAIT)
+            return step;
+        if (!await_result(conn, pending_name(conn, conn->pending[conn->pending_first]), until, err))
+            return PG_STEP_LOST;
+    }
+}
+
+bool pg_conn_receive(pg_conn *conn, int64_t deadline_us, PGresult **ret_result, error *err)
+{
+    for (;;) {
+        enum pg_step step = await_step(conn, deadline_us, ret_result, err);
+        if (step != PG_STEP_SYNCED)
+            return step == PG_STEP_RESULT;
     }
 }
 
 bool pg_conn_receive_sync(pg_conn *conn, int64_t deadline_us, error *err)
 {
-    int64_t until = answer_deadline(conn, deadline_us);
     for (;;) {
         PGresult *result;
-        if (conn->lost || conn->pending_count == 0)
-            return pg_conn_lost(conn, "sync", err);
-        struct pg_pending p = pending_take(conn);
-        if (!take_result(conn, p, until, &result, err))
-            return false;
-        if (!is_good(result))
-            note_failure(conn, p, result);
-        PQclear(result);
-        if (p.kind == PG_PENDING_SYNC) {
-            conn->failed = false;
+        error lost;
+        switch (await_step(conn, deadline_us, &result, &lost)) {
+        case PG_STEP_RESULT:
+            PQclear(result);
+            break;
+        case PG_STEP_SYNCED:
             return !conn->lost || pg_conn_lost(conn, "sync", err);
+        case PG_STEP_LOST:
+            if (err)
+                *err = lost;
+            return false;
+        default:
+            break; /* a failure is told with the first statement that it concerns */
         }
     }
+}
+
+bool pg_conn_flush(pg_conn *conn, bool *ret_rest, error *err)
+{
+    int unsent = PQflush(conn->pq);
+    *ret_rest = unsent > 0;
+    return unsent >= 0 || pg_conn_lost(conn, "send", err);
+}
+
+bool pg_conn_consume(pg_conn *conn, error *err)
+{
+    return PQconsumeInput(conn->pq) || pg_conn_lost(conn, "receive", err);
+}
+
+int pg_conn_socket(const pg_conn *conn)
+{
+    return PQsocket(conn->pq);
 }
 
 static bool has_pending_sync(const pg_conn *conn)
@@ -541,7 +574,7 @@ static bool connect_server(pg_conn *conn, error *err)
     char connect_timeout[24], user_timeout[24];
     snprintf(connect_timeout, sizeof connect_timeout, "%lld", (long long)(per_host < 2 ? 2 : per_host));
     snprintf(user_timeout, sizeof user_timeout, "%lld",
-             (long long)(conn->options.statement_timeout_us + ANSWER_GRACE) / 1000);
+             (long long)(conn->options.statement_timeout_us + PG_ANSWER_GRACE) / 1000);
     const char *const keywords[] = {"connect_timeout",  "tcp_user_timeout",
                                     "keepalives_idle",  "keepalives_interval",
                                     "keepalives_count", "fallback_application_name",
@@ -586,7 +619,7 @@ bool pg_conn_open(const struct pg_options *options, pg_conn **ret_conn, error *e
     if (!conn->options.connect_timeout_us)
         conn->options.connect_timeout_us = CONNECT_TIMEOUT;
     if (!conn->options.statement_timeout_us)
-        conn->options.statement_timeout_us = STATEMENT_TIMEOUT;
+        conn->options.statement_timeout_us = PG_STATEMENT_TIMEOUT;
     if (!conn->options.lock_timeout_us)
         conn->options.lock_timeout_us = conn->options.statement_timeout_us;
     if (!conn->options.idle_timeout_us)

@@ -51,6 +51,7 @@ struct pg_statement {
      * less.
      */
     bool rows;
+    bool quick; /* reads a few rows by their keys: may share a round trip with others (pg/reader.h) */
 };
 
 /* --- parameters

@@ -3,9 +3,14 @@
 
 /* What the files of lib/pg share. Nothing outside includes this. */
 
+#include "base/clock.h"
 #include "pg/pg.h"
 
 #include <libpq-fe.h>
+
+/* The default, and what the server is given beyond its own timeout to tell us about it. */
+#define PG_STATEMENT_TIMEOUT (10 * CLOCK_SECOND)
+#define PG_ANSWER_GRACE CLOCK_SECOND
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
 #define PG_EPOCH_US INT64_C(946684800000000)
@@ -92,6 +97,21 @@ struct pg_conn {
 
 /* Puts a sync behind what was queued. */
 bool pg_conn_queue_sync(pg_conn *conn, error *err);
+
+/* Without waiting: what has come of what was sent, one step after the other. */
+enum pg_step {
+    PG_STEP_WAIT,   /* nothing more has come so far */
+    PG_STEP_RESULT, /* of the next statement */
+    PG_STEP_FAILED, /* the next statement has none; of several up to a sync the first failed by itself */
+    PG_STEP_SYNCED, /* the next sync */
+    PG_STEP_LOST,
+};
+enum pg_step pg_conn_step(pg_conn *conn, PGresult **ret_result, error *err);
+
+/* Likewise: sends what the socket takes, reads what it has. False: lost. */
+bool pg_conn_flush(pg_conn *conn, bool *ret_rest, error *err);
+bool pg_conn_consume(pg_conn *conn, error *err);
+int pg_conn_socket(const pg_conn *conn);
 
 /*
  * The next statement's result. deadline 0: the statement timeout from now, and a little more. False: an SQL

@@ -210,9 +210,9 @@ static bool add_documents(struct case_read *read,
     return true;
 }
 
-static ProtobufCMessage *answer(struct case_read *read,
-                                const Casework__Cases__V1__BatchGetDocumentsRequest *request)
+static ProtobufCMessage *answer(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__BatchGetDocumentsRequest *request = (const void *)message;
     const char *parent;
     if (!rpc_name_accounts(read->memory, request->parent, "parent", &parent, &read->err))
         return NULL;
@@ -240,15 +240,13 @@ static ProtobufCMessage *answer(struct case_read *read,
 
 static void handle(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer(&read, (const void *)request));
+    case_read_start(call, request, context, answer);
 }
 
 const struct rpc_method case_document_methods[] = {
     {.service = &casework__cases__v1__event_service__descriptor,
      .name = "BatchGetDocuments",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = RPC_ROLE_SERVICE,
      .resource = "parent",
      .unary = handle},

@@ -92,9 +92,9 @@ static Casework__Cases__V1__ListDueCasesResponse *due_response(struct case_read 
     return response;
 }
 
-static ProtobufCMessage *answer_due(struct case_read *read,
-                                    const Casework__Cases__V1__ListDueCasesRequest *request)
+static ProtobufCMessage *answer_due(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__ListDueCasesRequest *request = (const void *)message;
     const char *account;
     int64_t since;
     struct rpc_page page;
@@ -127,15 +127,13 @@ static ProtobufCMessage *answer_due(struct case_read *read,
 
 static void handle_due(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_due(&read, (const void *)request));
+    case_read_start(call, request, context, answer_due);
 }
 
 const struct rpc_method case_due_methods[] = {
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "ListDueCases",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = RPC_ROLE_SERVICE,
      .resource = "parent",
      .unary = handle_due},

@@ -7,6 +7,7 @@
 
 /* $1: one partition, or -1 for all. */
 static const struct pg_statement feed_position = {
+    .quick = true,
     .name = "feed_position",
     .sql = "SELECT p.partition, p.head, s.epoch FROM partitions p CROSS JOIN suite s"
            " WHERE $1::int2 < 0 OR p.partition = $1 ORDER BY p.partition",
@@ -34,9 +35,9 @@ static ProtobufCMessage *position_response(struct case_read *read, bool one)
     return &response->base;
 }
 
-static ProtobufCMessage *answer_position(struct case_read *read,
-                                         const Casework__Cases__V1__GetPositionRequest *request)
+static ProtobufCMessage *answer_position(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__GetPositionRequest *request = (const void *)message;
     const char *account;
     if (!*request->parent) {
         error_bad_field(&read->err, "parent", "is required");
@@ -51,10 +52,7 @@ static ProtobufCMessage *answer_position(struct case_read *read,
 
 static void handle_position(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    const struct case_reader reader = {.pool = case_feed_pool(context)};
-    struct case_read read;
-    case_read_begin(&read, call, (void *)(uintptr_t)&reader);
-    case_read_end(&read, answer_position(&read, (const void *)request));
+    case_read_start(call, request, context, answer_position);
 }
 
 const struct rpc_method case_feed_methods[] = {
@@ -71,9 +69,13 @@ const struct rpc_method case_feed_methods[] = {
      .roles = RPC_ROLE_SERVICE,
      .any_account = true,
      .stream = &case_snapshot_handlers},
+    {0},
+};
+
+const struct rpc_method case_position_methods[] = {
     {.service = &casework__cases__v1__event_service__descriptor,
      .name = "GetPosition",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = RPC_ROLE_SERVICE,
      .any_account = true,
      .unary = handle_position},

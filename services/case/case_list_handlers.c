@@ -16,6 +16,7 @@
 enum { LABELS_MAX = 10 };
 
 static const struct pg_statement business_time = {
+    .quick = true,
     .name = "business_time",
     .sql = "SELECT coalesce(manual_time, clock_timestamp()) FROM suite",
 };
@@ -184,9 +185,9 @@ static Casework__Cases__V1__ListCasesResponse *list_response(struct case_read *r
     return response;
 }
 
-static ProtobufCMessage *answer_list(struct case_read *read,
-                                     const Casework__Cases__V1__ListCasesRequest *request)
+static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__ListCasesRequest *request = (const void *)message;
     struct case_list_query query;
     struct rpc_page page;
     struct case_record last = {.subject_key = ""};
@@ -238,9 +239,9 @@ static Casework__Cases__V1__CountCasesResponse *count_response(struct case_read 
     return response;
 }
 
-static ProtobufCMessage *answer_count(struct case_read *read,
-                                      const Casework__Cases__V1__CountCasesRequest *request)
+static ProtobufCMessage *answer_count(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__CountCasesRequest *request = (const void *)message;
     const char *account, *agent;
     if (!rpc_name_account(read->memory, request->parent, "parent", &account, &read->err) ||
         !agent_of(read, account, request->agent, &agent) || !case_read_check_account(read, account))
@@ -255,28 +256,24 @@ static ProtobufCMessage *answer_count(struct case_read *read,
 
 static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_list(&read, (const void *)request));
+    case_read_start(call, request, context, answer_list);
 }
 
 static void handle_count(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_count(&read, (const void *)request));
+    case_read_start(call, request, context, answer_count);
 }
 
 const struct rpc_method case_list_methods[] = {
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "ListCases",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "parent",
      .unary = handle_list},
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "CountCases",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "parent",
      .unary = handle_count},

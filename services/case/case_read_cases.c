@@ -15,6 +15,7 @@ enum { BATCH_MAX = 1000 };
 static const struct rpc_page_sizes event_page_sizes = {.fallback = 100, .maximum = 1000};
 
 static const struct pg_statement case_get = {
+    .quick = true,
     .name = "case_get",
     .sql = "SELECT " CASE_COLUMNS
            " FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text AND c.id = $3::int8",
@@ -44,9 +45,9 @@ static Casework__Cases__V1__Case *case_of(struct case_read *read, int row)
     return case_wire(read->memory, &record);
 }
 
-static ProtobufCMessage *answer_get(struct case_read *read,
-                                    const Casework__Cases__V1__GetCaseRequest *request)
+static ProtobufCMessage *answer_get(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__GetCaseRequest *request = (const void *)message;
     const char *account;
     int64_t id;
     if (!rpc_name_case(read->memory, request->name, "name", &account, &id, &read->err))
@@ -144,9 +145,9 @@ static bool batch_read(struct case_read *read, const Casework__Cases__V1__BatchG
     return case_read_run(read, &case_get_batch);
 }
 
-static ProtobufCMessage *answer_batch(struct case_read *read,
-                                      const Casework__Cases__V1__BatchGetCasesRequest *request)
+static ProtobufCMessage *answer_batch(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__BatchGetCasesRequest *request = (const void *)message;
     struct batch batch = {0};
     if (!rpc_name_account(read->memory, request->parent, "parent", &batch.account, &read->err))
         return NULL;
@@ -207,9 +208,9 @@ static Casework__Cases__V1__ListCaseEventsResponse *events_response(struct case_
     return response;
 }
 
-static ProtobufCMessage *answer_events(struct case_read *read,
-                                       const Casework__Cases__V1__ListCaseEventsRequest *request)
+static ProtobufCMessage *answer_events(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__ListCaseEventsRequest *request = (const void *)message;
     const char *account;
     int64_t id;
     struct rpc_page page;
@@ -237,41 +238,35 @@ static ProtobufCMessage *answer_events(struct case_read *read,
 
 static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_get(&read, (const void *)request));
+    case_read_start(call, request, context, answer_get);
 }
 
 static void handle_batch(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_batch(&read, (const void *)request));
+    case_read_start(call, request, context, answer_batch);
 }
 
 static void handle_events(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_events(&read, (const void *)request));
+    case_read_start(call, request, context, answer_events);
 }
 
 const struct rpc_method case_read_case_methods[] = {
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "GetCase",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "name",
      .unary = handle_get},
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "BatchGetCases",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "parent",
      .unary = handle_batch},
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "ListCaseEvents",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "parent",
      .unary = handle_events},

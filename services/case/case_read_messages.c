@@ -18,6 +18,7 @@ enum { PAGE_BODY_BYTES = RPC_ROOM_BYTES_MAX };
 #define VISIBLE " AND (NOT $4::bool OR m.kind IN (1, 2, 7))"
 
 static const struct pg_statement message_get = {
+    .quick = true,
     .name = "message_get",
     .sql = "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.partition = $1::int2 AND m.account = $2::text"
            " AND m.case_id = $3::int8 AND m.number = $5::int4" VISIBLE,
@@ -52,6 +53,7 @@ static const struct pg_statement message_list_by_time = {
 enum { MERGED_COLUMN = MESSAGE_COLUMN_COUNT };
 
 static const struct pg_statement message_last = {
+    .quick = true,
     .name = "message_last",
     .sql =
         "SELECT message_count FROM cases WHERE partition = $1::int2 AND account = $2::text AND id = $3::int8",
@@ -77,9 +79,9 @@ static Casework__Cases__V1__Message *message_of(struct case_read *read, int row)
     return message_wire(read->memory, &record);
 }
 
-static ProtobufCMessage *answer_get(struct case_read *read,
-                                    const Casework__Cases__V1__GetMessageRequest *request)
+static ProtobufCMessage *answer_get(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__GetMessageRequest *request = (const void *)message;
     const char *account;
     int64_t case_id;
     int32_t number;
@@ -95,11 +97,11 @@ static ProtobufCMessage *answer_get(struct case_read *read,
     if (pg_rows(read->result) == 0)
         return case_read_not_found(read, request->name);
     Casework__Cases__V1__GetMessageResponse *response = arena_alloc(read->memory, sizeof *response);
-    Casework__Cases__V1__Message *message = message_of(read, 0);
-    if (!response || !message)
+    Casework__Cases__V1__Message *found = message_of(read, 0);
+    if (!response || !found)
         return NULL;
     casework__cases__v1__get_message_response__init(response);
-    response->message = message;
+    response->message = found;
     return &response->base;
 }
 
@@ -179,9 +181,9 @@ static char *next_token(struct case_read *read, const Casework__Cases__V1__ListM
     return rpc_page_seal(read->memory, &request->base, NULL, &key);
 }
 
-static ProtobufCMessage *answer_list(struct case_read *read,
-                                     const Casework__Cases__V1__ListMessagesRequest *request)
+static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__ListMessagesRequest *request = (const void *)message;
     const char *account;
     int64_t case_id, order;
     struct rpc_page page;
@@ -205,28 +207,24 @@ static ProtobufCMessage *answer_list(struct case_read *read,
 
 static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_get(&read, (const void *)request));
+    case_read_start(call, request, context, answer_get);
 }
 
 static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_list(&read, (const void *)request));
+    case_read_start(call, request, context, answer_list);
 }
 
 const struct rpc_method case_read_message_methods[] = {
     {.service = &casework__cases__v1__message_service__descriptor,
      .name = "GetMessage",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "name",
      .unary = handle_get},
     {.service = &casework__cases__v1__message_service__descriptor,
      .name = "ListMessages",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "parent",
      .unary = handle_list},

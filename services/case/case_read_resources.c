@@ -19,6 +19,7 @@
 enum { ID_COLUMN = 1 };
 
 static const struct pg_statement account_get = {
+    .quick = true,
     .name = "account_get",
     .sql = "SELECT " ACCOUNT_COLUMNS " FROM accounts a WHERE a.partition = $1::int2 AND a.account = $2::text",
 };
@@ -32,6 +33,7 @@ static const struct pg_statement account_list = {
 };
 
 static const struct pg_statement agent_get = {
+    .quick = true,
     .name = "agent_get",
     .sql = "SELECT " AGENT_COLUMNS
            " FROM agents g WHERE g.partition = $1::int2 AND g.account = $2::text AND g.agent = $3::text",
@@ -44,6 +46,7 @@ static const struct pg_statement agent_list = {
 };
 
 static const struct pg_statement contact_get = {
+    .quick = true,
     .name = "contact_get",
     .sql = "SELECT " CONTACT_COLUMNS
            " FROM contacts p WHERE p.partition = $1::int2 AND p.account = $2::text AND p.contact = $3::text",
@@ -67,6 +70,7 @@ static const struct pg_statement contact_list_by_address = {
 };
 
 static const struct pg_statement channel_get = {
+    .quick = true,
     .name = "channel_get",
     .sql = "SELECT " CHANNEL_COLUMNS
            " FROM channels h WHERE h.partition = $1::int2 AND h.account = $2::text AND h.channel = $3::text",
@@ -221,9 +225,9 @@ static ProtobufCMessage *new_response(struct case_read *read, const ProtobufCMes
     return response;
 }
 
-static ProtobufCMessage *answer_get(struct case_read *read, const struct resource *resource,
-                                    const ProtobufCMessage *request)
+static ProtobufCMessage *answer_get(struct case_read *read, const ProtobufCMessage *request)
 {
+    const struct resource *resource = resource_of(request);
     const char *name = *(char **)field(request, "name"), *account, *id = "";
     if (resource->collection
             ? !rpc_name_member(read->memory, resource->collection, name, "name", &account, &id, &read->err)
@@ -275,9 +279,9 @@ static ProtobufCMessage *list_response(struct case_read *read, const struct reso
     return response;
 }
 
-static ProtobufCMessage *answer_list(struct case_read *read, const struct resource *resource,
-                                     const ProtobufCMessage *request)
+static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *request)
 {
+    const struct resource *resource = resource_of(request);
     struct rpc_page page;
     const struct pg_statement *statement;
     if (!rpc_page_open(read->memory, request, rpc_call_caller(read->call)->account, &rpc_page_sizes_usual,
@@ -297,29 +301,25 @@ static ProtobufCMessage *answer_list(struct case_read *read, const struct resour
 
 static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_get(&read, resource_of(request), request));
+    case_read_start(call, request, context, answer_get);
 }
 
 static void handle_list(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_list(&read, resource_of(request), request));
+    case_read_start(call, request, context, answer_list);
 }
 
 #define READ(wire_service, method, field, handler)                                              \
     {                                                                                           \
         .service = &casework__cases__v1__##wire_service##__descriptor, .name = (method),        \
-        .run = RPC_RUN_WORKER, .roles = CASE_ROLES_ALL, .resource = (field), .unary = (handler) \
+        .run = RPC_RUN_INLINE, .roles = CASE_ROLES_ALL, .resource = (field), .unary = (handler) \
     }
 
 const struct rpc_method case_read_resource_methods[] = {
     READ(account_service, "GetAccount", "name", handle_get),
     {.service = &casework__cases__v1__account_service__descriptor,
      .name = "ListAccounts",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .any_account = true, /* the list is cut down to the caller's own account */
      .unary = handle_list},

@@ -522,10 +522,10 @@ static void on_message(rpc_call *call, const ProtobufCMessage *message, void *co
         rpc_call_fail_memory(call);
         return;
     }
-    case_read_begin(&read, call, (void *)(uintptr_t)watches->reader);
+    case_read_begin(&read, call, watches->reader);
     bool good = watch_fill(&read, (const void *)message, watches->feed, watch) &&
                 watch_shelf_add(&watches->shelves[feed_partition(watch->query.account)], watch, &read.err);
-    pg_result_free(read.result);
+    case_read_release(&read);
     if (good) {
         rpc_call_set_state(call, watch);
         case_feed_wake(&watch->reader);

@@ -83,7 +83,7 @@ static bool add_methods(struct service *service, rpc_server *server, error *err)
 {
     const struct rpc_method *const reads[] = {
         case_read_resource_methods, case_read_case_methods, case_due_methods, case_list_methods,
-        case_read_message_methods,  case_document_methods,  case_tab_methods};
+        case_read_message_methods,  case_document_methods,  case_tab_methods, case_position_methods};
     const struct rpc_method *const writes[] = {
         account_methods, agent_methods,     contact_methods,   channel_methods, case_methods,
         message_methods, forward_methods,   connector_methods, merge_methods,   many_methods,
@@ -133,6 +133,8 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
                                                    settings->redis_url};
     if (!case_sessions_new(&sessions, &service->sessions, err))
         return false;
+    if (!pg_reader_new(&service->connection, (unsigned)settings->readers, &service->reader.reader, err))
+        return false;
     service->reader.pool = service->pool;
     service->outgoing = (struct case_outgoing){service->feed, patience_us};
     if (!case_watches_new(service->feed, &service->reader, patience_us, &service->watches, err))
@@ -158,6 +160,7 @@ static void stop(struct rpc_host *host, struct service *service)
     rpc_host_close(host);
     case_clock_free(service->clock);
     case_gone_free(service->gone);
+    pg_reader_free(service->reader.reader);
     pg_pool_free(service->pool);
 }
 

@@ -50,6 +50,7 @@ const struct rpc_method case_lock_methods[] = {
 
 static const struct pg_statement agent_known = {
     .name = "session_agent_known",
+    .quick = true,
     .sql = "SELECT 1 FROM agents WHERE partition = $1::int2 AND account = $2::text AND agent = $3::text",
 };
 
@@ -97,9 +98,9 @@ static bool is_known(struct case_read *read, const char *account, const char *ag
     return pg_rows(read->result) > 0 || case_read_not_found(read, name);
 }
 
-static ProtobufCMessage *answer_list(struct case_read *read,
-                                     const Casework__Cases__V1__ListTabsRequest *request)
+static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *message)
 {
+    const Casework__Cases__V1__ListTabsRequest *request = (const void *)message;
     const char *account, *agent;
     struct rpc_page page;
     bool more;
@@ -133,15 +134,13 @@ static ProtobufCMessage *answer_list(struct case_read *read,
 
 static void list_tabs(rpc_call *call, const ProtobufCMessage *request, void *context)
 {
-    struct case_read read;
-    case_read_begin(&read, call, context);
-    case_read_end(&read, answer_list(&read, (const void *)request));
+    case_read_start(call, request, context, answer_list);
 }
 
 const struct rpc_method case_tab_methods[] = {
     {.service = &casework__cases__v1__session_service__descriptor,
      .name = "ListTabs",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = WRITE_ROLES_PEOPLE,
      .resource = "parent",
      .unary = list_tabs},

@@ -40,8 +40,9 @@ static bool store_message(struct overlay *overlay, struct case_entry *entry,
     entry->messages = message;
     if (record->external_id[0] == '\0')
         return true;
-    struct external_entry *external =
-        overlay_external(overlay, account, entry->record.channel, record->external_id);
+    /* Not always the case's channel: merges lead from one to another. */
+    const char *channel = record->came_by == NULL ? entry->record.channel : record->came_by;
+    struct external_entry *external = overlay_external(overlay, account, channel, record->external_id);
     if (external == NULL)
         return batch_out_of_memory(err);
     external->entry.asked = external->entry.exists = external->entry.inserted = true;
@@ -513,6 +514,7 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
 
     /* By who has sent it: a merge may have led to the case of another contact. */
     struct case_act act = command->receive.message;
+    act.add.message.came_by = channel->record.id;
     act.add.message.author =
         arena_printf(overlay->memory, "accounts/%s/contacts/%s", command->account, contact);
     if (act.add.message.author == NULL)

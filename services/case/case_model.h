@@ -211,6 +211,7 @@ struct message_record {
     const char *author;      /* resource name of an agent or contact, or an address */
     const char *third_party; /* address; of messages to and from third parties */
     const char *external_id;
+    const char *came_by; /* the channel that external_id is of, while it is stored; NULL: the case's */
     const char *delivery_failure;
     int64_t merged_from; /* case number; 0: not merged */
     /* What a merged message is a copy of: a message of the case where it was written. 0: it is no copy. */

@@ -102,25 +102,12 @@ bool case_step_involve(const struct case_context *context, const char *agent, st
 }
 
 /* Who replies to a case without an owner owns it; another agent who replies becomes involved. */
-static bool join(const struct case_context *context, struct case_change *change, error *err)
-{
-    struct case_record *after = &change->after;
-    if (after->owner[0] != '\0')
-        return case_step_involve(context, context->actor.id, change, err);
-    after->owner = context->actor.id;
-    return case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
-}
-
-/* An involved agent who replies to a case without an owner is then no helper any more. */
 static bool own_or_join(const struct case_context *context, struct case_change *change, error *err)
 {
-    struct case_record *after = &change->after;
-    if (after->owner[0] == '\0' && text_list_has(&after->involved, context->actor.id)) {
-        if (!text_list_remove(context->memory, &after->involved, context->actor.id, &after->involved))
-            return case_step_out_of_memory(err);
-        change->wide = true;
-    }
-    return join(context, change, err);
+    if (change->after.owner[0] != '\0')
+        return case_step_involve(context, context->actor.id, change, err);
+    return case_step_own(context, change, err) &&
+           case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
 }
 
 static bool add_reply(const struct case_context *context, const struct message_record *given,

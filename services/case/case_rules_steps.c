@@ -212,14 +212,25 @@ bool case_step_status(const struct case_context *context, struct case_change *ch
     return true;
 }
 
+bool case_step_own(const struct case_context *context, struct case_change *change, error *err)
+{
+    struct case_record *after = &change->after;
+    if (text_list_has(&after->involved, context->actor.id)) {
+        if (!text_list_remove(context->memory, &after->involved, context->actor.id, &after->involved))
+            return case_step_out_of_memory(err);
+        change->wide = true;
+    }
+    after->owner = context->actor.id;
+    return true;
+}
+
 bool case_step_open_first(const struct case_context *context, struct case_change *change, error *err)
 {
     struct case_record *after = &change->after;
     if (context->actor.kind != ACTOR_KIND_AGENT || after->status != CASE_STATUS_NEW)
         return true;
-    const char *owner = after->owner;
-    if (owner[0] == '\0')
-        after->owner = context->actor.id;
+    if (after->owner[0] == '\0' && !case_step_own(context, change, err))
+        return false;
     if (after->open_time == 0)
         after->open_time = context->now > after->update_time ? context->now : after->update_time;
     case_step_raise(change, MESSAGE_STATE_IN_PROGRESS);

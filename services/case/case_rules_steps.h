@@ -39,6 +39,9 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
 bool case_step_status(const struct case_context *context, struct case_change *change, int to,
                       enum event_kind kind, error *err);
 
+/* The acting agent owns the case from now on, and is none of its helpers. */
+bool case_step_own(const struct case_context *context, struct case_change *change, error *err);
+
 /* An agent's changing act on a new case opens it first. Nothing when somebody else acts or the case is not
  * new. */
 bool case_step_open_first(const struct case_context *context, struct case_change *change, error *err);

@@ -229,8 +229,11 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
 static const struct pg_statement wipe_external_ids = {
     .name = "case_wipe_external_ids",
     .sql = "UPDATE external_ids e SET external_id = " DIGEST " FROM" WIPED_MESSAGES
+           /* Merges lead messages from one channel to a case of another. */
+           " JOIN channels h ON h.partition = w.partition AND h.account = w.account"
            " WHERE w.external_id <> '' AND e.partition = w.partition AND e.account = w.account"
-           " AND e.channel = w.channel AND e.external_id = w.external_id",
+           " AND e.channel = h.channel AND e.external_id = w.external_id"
+           " AND (e.channel = w.channel OR (e.case_id = w.case_id AND e.number = w.number))",
 };
 
 static const struct pg_statement wipe_outgoing = {

@@ -282,6 +282,27 @@ Test(case_merge, what_the_customer_writes_then_goes_to_the_target)
     cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "UnmergeCases", &undo).reason, "CASE_DELETED");
 }
 
+Test(case_merge, what_comes_by_another_channel_than_the_targets_comes_once)
+{
+    const Casework__Cases__V1__ReceiveMessageResponse *mail =
+        desk_receive(&server, "mail", "carl@example.net", "m1", "m1");
+    const char *chat = receive("carl", "m2", "m2");
+    merge("anna", mail->case_->name, chat);
+    const Casework__Cases__V1__ReceiveMessageResponse *first =
+        desk_receive(&server, "mail", "carl@example.net", "m3", "m3");
+    cr_assert_str_eq(first->case_->name, chat);
+    const Casework__Cases__V1__ReceiveMessageResponse *again =
+        desk_receive(&server, "mail", "carl@example.net", "m3", "m3");
+    cr_assert_str_eq(again->message->name, first->message->name);
+    cr_assert_eq(again->position, first->position);
+    /* The chat has external ids of its own, and so has the mail. */
+    cr_assert_str_eq(receive("carl", "m3", "another"), chat);
+    const Casework__Cases__V1__ReceiveMessageResponse *other =
+        desk_receive(&server, "mail", "carl@example.net", "m2", "one more");
+    cr_assert_str_eq(other->message->body, "one more");
+    cr_assert_eq(desk_case(&server, chat)->message_count, 5);
+}
+
 /* --- undoing ----------------------------------------------------------------------------------------------
  */
 

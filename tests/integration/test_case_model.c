@@ -56,6 +56,22 @@ static bool complain(struct bench *b, const char *what)
     return false;
 }
 
+/* The other cases that an answer tells of. */
+static const char *differ_others(struct bench *b, const struct model_command *command,
+                                 const struct account_answer *answer, const struct model_reply *reply)
+{
+    const char *wrong = model_wire_differ_results(command, answer, reply);
+    if (!wrong && answer->source)
+        wrong = model_wire_differ(account_model_case(&b->account, answer->source), &reply->source,
+                                  &b->contacts, false);
+    for (int i = 0; i < command->batch_count && !wrong; i++) {
+        if (answer->results[i].code == STATUS_OK)
+            wrong = model_wire_differ(account_model_case(&b->account, command->batch[i]),
+                                      &reply->results[i].seen, &b->contacts, false);
+    }
+    return wrong;
+}
+
 static bool compare(struct bench *b, const struct model_command *command, const struct account_answer *answer,
                     const struct model_reply *reply)
 {
@@ -72,6 +88,9 @@ static bool compare(struct bench *b, const struct model_command *command, const 
                  (long long)answer->position);
         return complain(b, text);
     }
+    const char *wrong = differ_others(b, command, answer, reply);
+    if (wrong)
+        return complain(b, wrong);
     if (answer->number == 0)
         return true;
     const struct model_case *expected = account_model_case(&b->account, answer->number);
@@ -87,9 +106,14 @@ static bool compare(struct bench *b, const struct model_command *command, const 
 static void learn(struct bench *b, const struct model_seen *seen)
 {
     const struct model_facts *facts = &seen->facts;
+    if (seen->number == 0)
+        return;
     model_etags_learn(&b->etags, seen);
-    b->known[seen->number - 1] = (struct script_case){seen->number, facts->version, facts->change_version,
-                                                      facts->activity_version, facts->message_count};
+    b->known[seen->number - 1] =
+        (struct script_case){seen->number,           facts->version,
+                             facts->change_version,  facts->activity_version,
+                             facts->message_count,   account_model_case(&b->account, seen->number)->last,
+                             facts->merged_into != 0};
 }
 
 static bool run_step(struct bench *b, uint64_t step, bool tell)
@@ -131,8 +155,12 @@ static bool run_step(struct bench *b, uint64_t step, bool tell)
         return false;
     }
     model_story_add(&b->story, &b->account, &command, &answer);
-    if (reply.code == STATUS_OK && reply.seen.number)
+    if (reply.code == STATUS_OK) {
         learn(b, &reply.seen);
+        learn(b, &reply.source);
+        for (int i = 0; i < command.batch_count; i++)
+            learn(b, &reply.results[i].seen);
+    }
     if (reply.code == STATUS_OK && command.request_id && !answer.repeated)
         b->past[b->past_count++ % PAST] = command;
     arena_clear(b->memory);

@@ -77,18 +77,36 @@ static void raise_to(_Atomic int64_t *place, int64_t to)
     }
 }
 
-static void learn(struct bench *b, const struct model_seen *seen)
+/* `joined`: messages that came by merging, perhaps behind numbers that had left. */
+static void learn(struct bench *b, const struct model_seen *seen, int number, int joined)
 {
     const struct model_facts *facts = &seen->facts;
+    if (seen->number == 0)
+        return;
     pthread_mutex_lock(&b->lock);
     struct script_case *known = &b->known[seen->number - 1];
     model_etags_learn(&b->etags, seen);
+    int last = joined + known->last;
+    last = last > number ? last : number;
+    last = last > facts->message_count ? last : facts->message_count;
     if (facts->version > known->version)
-        *known = (struct script_case){seen->number, facts->version, facts->change_version,
-                                      facts->activity_version, facts->message_count};
+        *known = (struct script_case){
+            seen->number,         facts->version, facts->change_version,  facts->activity_version,
+            facts->message_count, last,           facts->merged_into != 0};
+    known->last = last;
     if ((size_t)seen->number > b->known_count)
         b->known_count = (size_t)seen->number;
     pthread_mutex_unlock(&b->lock);
+}
+
+static void learn_all(struct bench *b, const struct model_record *record)
+{
+    const struct model_reply *reply = &record->reply;
+    bool merged = record->command.verb == MODEL_MERGE && !record->repeat;
+    learn(b, &reply->seen, reply->message.number, merged ? reply->source.facts.message_count : 0);
+    learn(b, &reply->source, 0, 0);
+    for (int i = 0; i < record->command.batch_count; i++)
+        learn(b, &reply->results[i].seen, 0, 0);
 }
 
 /* What the client does next, by what all of them know now. */
@@ -143,8 +161,7 @@ static void *run_client(void *argument)
         if (record->reply.code != STATUS_OK)
             continue;
         raise_to(&b->acknowledged, record->reply.position);
-        if (record->reply.seen.number)
-            learn(b, &record->reply.seen);
+        learn_all(b, record);
         if (!record->repeat)
             c->past[c->past_count++ % PAST] = record->command;
     }

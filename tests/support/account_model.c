@@ -68,7 +68,7 @@ static struct model_case *case_for(struct work *w, int64_t number)
     struct model_case *c = account_model_case(w->account, number);
     if (!w->dry)
         return c;
-    w->copy = *c;
+    case_model_copy(&w->copy, c);
     return &w->copy;
 }
 
@@ -135,13 +135,22 @@ static void add_message(struct work *w)
     remember(w, external);
 }
 
-/* The contact's newest case on the channel that is not deleted; 0: there is none. */
-static int64_t newest(const struct account_model *account, int contact, int channel)
+struct model_case *account_model_end(struct account_model *account, int64_t number)
+{
+    struct model_case *c = account_model_case(account, number);
+    return c->facts.merged_into ? account_model_end(account, c->facts.merged_into) : c;
+}
+
+/* Where the contact's newest conversation on the channel is that is not deleted; 0: there is none. */
+static int64_t newest(struct account_model *account, int contact, int channel)
 {
     for (int64_t number = account->case_count; number > 0; number--) {
         const struct model_facts *facts = &account->cases[number - 1].facts;
-        if (facts->contact == contact && facts->channel == channel && facts->status != CASE_STATUS_DELETED)
-            return number;
+        if (facts->contact != contact || facts->channel != channel)
+            continue;
+        const struct model_case *end = account_model_end(account, number);
+        if (end->facts.status != CASE_STATUS_DELETED)
+            return end->number;
     }
     return 0;
 }
@@ -182,6 +191,93 @@ static void set_setting(struct work *w)
         w->account->setting.reopen_resolved = w->command->setting;
 }
 
+/* --- several cases at once ---------------------------------------------------------------------------------
+ */
+
+bool account_model_knows(const struct account_model *account, const struct model_command *command)
+{
+    bool known = command->number <= account->case_count && command->target <= account->case_count;
+    for (int i = 0; i < command->batch_count; i++)
+        known = known && command->batch[i] <= account->case_count;
+    return known;
+}
+
+/* All that are merged into the target. */
+static int merged_into(struct account_model *account, int64_t target, struct model_case **ret_cases)
+{
+    int count = 0;
+    for (int i = 0; i < account->case_count; i++) {
+        if (account->cases[i].facts.merged_into == target)
+            ret_cases[count++] = &account->cases[i];
+    }
+    return count;
+}
+
+bool account_model_reads_by_time(const struct account_model *account, int64_t number)
+{
+    for (int i = 0; i < account->case_count; i++) {
+        if (account->cases[i].facts.merged_into == number)
+            return true;
+    }
+    return false;
+}
+
+static void merge(struct account_model *account, const struct model_command *command,
+                  struct account_answer *answer)
+{
+    struct model_case *source = account_model_case(account, command->number);
+    int64_t into = command->verb == MODEL_MERGE ? command->target : source->facts.merged_into;
+    struct model_case *target = into ? account_model_case(account, into) : source;
+    struct model_case *others[ACCOUNT_CASES_MAX];
+    if (command->verb == MODEL_MERGE)
+        case_model_merge(&account->setting, source, target, command, &answer->of_case);
+    else
+        case_model_unmerge(&account->setting, source, target, others,
+                           merged_into(account, target->number, others), command, &answer->of_case);
+    answer->number = target->number;
+    answer->source = source->number;
+}
+
+/* Each case is done or refused for itself. */
+static void run_batch(struct account_model *account, const struct model_command *command,
+                      struct account_answer *answer)
+{
+    struct model_answer one;
+    struct model_answer *all = &answer->of_case;
+    for (int i = 0; i < command->batch_count; i++) {
+        struct model_command single = *command;
+        single.verb = command->act;
+        single.number = command->batch[i];
+        case_model_apply(&account->setting, account_model_case(account, single.number), &single, &one);
+        answer->results[i] = (struct account_result){one.code, one.reason};
+        if (all->event_count + one.event_count > MODEL_EVENTS_MAX)
+            abort();
+        memcpy(all->events + all->event_count, one.events, (size_t)one.event_count * sizeof *one.events);
+        all->event_count += one.event_count;
+    }
+}
+
+/* Without a trace: on other cases, as many as there are. */
+static void run_together(struct work *w)
+{
+    struct account_model *account = w->account, *spare = NULL;
+    if (w->dry) {
+        spare = malloc(sizeof *spare);
+        if (!spare)
+            abort();
+        spare->setting = account->setting;
+        spare->case_count = account->case_count;
+        for (int i = 0; i < account->case_count; i++)
+            case_model_copy(&spare->cases[i], &account->cases[i]);
+        account = spare;
+    }
+    if (w->command->verb == MODEL_BATCH)
+        run_batch(account, w->command, w->answer);
+    else
+        merge(account, w->command, w->answer);
+    free(spare);
+}
+
 /* --- who may -----------------------------------------------------------------------------------------------
  */
 
@@ -205,6 +301,9 @@ static const char *message_denied(const struct model_command *command)
 
 static const char *denied(const struct model_command *command)
 {
+    bool writes_note = command->verb == MODEL_FORWARD_CASE || command->verb == MODEL_FORWARD_MESSAGE;
+    if (writes_note && command->note && command->agent && command->actor.kind != ACTOR_KIND_AGENT)
+        return "MESSAGE_KIND_NOT_ALLOWED";
     if (command->verb == MODEL_ADD_MESSAGE || (command->verb == MODEL_CREATE && command->has_message))
         return message_denied(command);
     return NULL;
@@ -235,6 +334,8 @@ static bool answer_repeated(struct work *w, const struct account_request *reques
     w->answer->repeated = true;
     w->answer->position = request->position;
     w->answer->number = request->number;
+    w->answer->source = request->source;
+    memcpy(w->answer->results, request->results, sizeof request->results);
     w->answer->of_case.message = request->message;
     w->answer->created = request->created;
     return true;
@@ -243,6 +344,11 @@ static bool answer_repeated(struct work *w, const struct account_request *reques
 static void run(struct work *w)
 {
     switch (w->command->verb) {
+    case MODEL_MERGE:
+    case MODEL_UNMERGE:
+    case MODEL_BATCH:
+        run_together(w);
+        break;
     case MODEL_CREATE:
         create_case(w, w->command);
         break;
@@ -270,7 +376,8 @@ static void carry_out(struct work *w, struct account_model *account, const struc
     const char *why = denied(command);
     struct account_request *request = request_of(w);
     answer->repeated = answer->new_contact = answer->settings = answer->created = false;
-    answer->number = answer->position = 0;
+    answer->number = answer->source = answer->position = 0;
+    memset(answer->results, 0, sizeof answer->results);
     answer->of_case.code = STATUS_OK;
     answer->of_case.reason = "";
     answer->of_case.message = answer->of_case.event_count = 0;
@@ -293,8 +400,11 @@ static void carry_out(struct work *w, struct account_model *account, const struc
                                             .content = w->command->content,
                                             .position = answer->position,
                                             .number = answer->number,
+                                            .source = answer->source,
                                             .message = answer->of_case.message,
                                             .created = answer->created};
+    if (request)
+        memcpy(request->results, answer->results, sizeof request->results);
 }
 
 void account_model_apply(struct account_model *account, const struct model_command *command,

@@ -18,12 +18,19 @@ enum {
     ACCOUNT_GIVEN_CONTACTS = 3, /* are there from the start; sender n of channel 1 is contact n */
 };
 
+/* What became of one case of a batch. */
+struct account_result {
+    enum status_code code;
+    const char *reason;
+};
+
 struct account_request {
     bool used;
     uint64_t content; /* of the command */
-    int64_t position, number;
+    int64_t position, number, source;
     int message;
     bool created;
+    struct account_result results[MODEL_BATCH_MAX];
 };
 
 struct account_external {
@@ -52,6 +59,8 @@ struct account_answer {
     bool settings;    /* an event of the account */
     bool created;     /* MODEL_RECEIVE: a new case */
     int64_t number;   /* of the case that is answered; 0: none */
+    int64_t source;   /* MODEL_MERGE, MODEL_UNMERGE: of the other one; 0: none */
+    struct account_result results[MODEL_BATCH_MAX]; /* MODEL_BATCH */
     int64_t position;
 };
 
@@ -60,6 +69,15 @@ void account_model_init(struct account_model *account, int64_t now, int64_t posi
 void account_model_release(struct account_model *account);
 
 struct model_case *account_model_case(struct account_model *account, int64_t number);
+
+/* Where the conversation of a case is now: the case itself, or what it was merged into. */
+struct model_case *account_model_end(struct account_model *account, int64_t number);
+
+/* Whether others are merged into the case: it then reads by sent time. */
+bool account_model_reads_by_time(const struct account_model *account, int64_t number);
+
+/* Whether all cases that the command names are there. */
+bool account_model_knows(const struct account_model *account, const struct model_command *command);
 
 void account_model_apply(struct account_model *account, const struct model_command *command,
                          struct account_answer *ret_answer);

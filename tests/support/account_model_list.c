@@ -18,6 +18,8 @@ static bool is_one_of(enum case_status status, enum case_status last)
 static bool in_folder(const struct account_model *account, const struct model_facts *facts,
                       const struct model_query *query)
 {
+    if (facts->merged_into)
+        return false;
     switch (query->folder) {
     case MODEL_FOLDER_ALL:
         return facts->status != CASE_STATUS_DELETED;

@@ -1,20 +1,12 @@
-#include "tests/support/case_model.h"
+#include "tests/support/case_model_step.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What an event moves besides the version. */
-enum { NOTHING = 0, CHANGE = 1, ACTIVITY = 2 };
-
-/* One command under way. */
-struct step {
-    const struct model_setting *setting;
-    const struct model_command *command;
-    struct model_case *c;
-    struct model_facts *facts;
-    struct model_answer *answer;
-    bool by_agent;
-};
+#define NOTHING MODEL_MOVES_NOTHING
+#define CHANGE MODEL_MOVES_CHANGE
+#define ACTIVITY MODEL_MOVES_ACTIVITY
 
 /* --- lists -------------------------------------------------------------------------------------------------
  */
@@ -81,16 +73,16 @@ static const int table[][7] = {
 static const char *const standing[] = {
     "", "CASE_NEW", "CASE_OPEN", "CASE_PENDING", "CASE_RESOLVED", "CASE_CLOSED", "CASE_DELETED"};
 
-static bool refuse(struct step *s, enum status_code code, const char *reason)
+bool model_step_refuse(struct model_step *s, enum status_code code, const char *reason)
 {
     s->answer->code = code;
     s->answer->reason = reason;
     return false;
 }
 
-static bool refuse_standing(struct step *s)
+bool model_step_refuse_standing(struct model_step *s)
 {
-    return refuse(s, STATUS_FAILED_PRECONDITION, standing[s->facts->status]);
+    return model_step_refuse(s, STATUS_FAILED_PRECONDITION, standing[s->facts->status]);
 }
 
 /* --- what commands are made of -----------------------------------------------------------------------------
@@ -101,7 +93,7 @@ bool case_model_visible(enum message_kind kind)
     return kind == MESSAGE_KIND_CUSTOMER || kind == MESSAGE_KIND_AGENT || kind == MESSAGE_KIND_SURVEY;
 }
 
-static bool is_customers(const struct model_message *message)
+bool model_step_is_customers(const struct model_message *message)
 {
     return message->kind == MESSAGE_KIND_CUSTOMER && !message->automatic;
 }
@@ -109,13 +101,14 @@ static bool is_customers(const struct model_message *message)
 static void settle(struct model_case *c)
 {
     c->facts.all_closed = true;
-    for (int i = 0; i < c->facts.message_count; i++) {
-        if (is_customers(&c->messages[i]) && c->messages[i].state != MESSAGE_STATE_CLOSED)
+    for (int i = 0; i < c->last; i++) {
+        if (model_step_is_customers(&c->messages[i]) && c->messages[i].state != MESSAGE_STATE_CLOSED)
             c->facts.all_closed = false;
     }
 }
 
-static void event(struct step *s, enum event_kind kind, enum case_status before, int message, int moves)
+struct model_event *model_step_event(struct model_step *s, enum event_kind kind, enum case_status before,
+                                     int message, int moves)
 {
     struct model_facts *facts = s->facts;
     settle(s->c);
@@ -131,16 +124,18 @@ static void event(struct step *s, enum event_kind kind, enum case_status before,
     }
     if (s->answer->event_count == MODEL_EVENTS_MAX)
         abort();
-    s->answer->events[s->answer->event_count++] =
-        (struct model_event){.kind = kind, .previous_status = before, .message = message, .facts = *facts};
+    struct model_event *event = &s->answer->events[s->answer->event_count++];
+    *event = (struct model_event){
+        .kind = kind, .number = s->c->number, .previous_status = before, .message = message, .facts = *facts};
+    return event;
 }
 
 /* Customer messages below that state come to it; whether there were any. */
 static bool raise(struct model_case *c, enum message_state to)
 {
     bool raised = false;
-    for (int i = 0; i < c->facts.message_count; i++) {
-        if (is_customers(&c->messages[i]) && c->messages[i].state < to) {
+    for (int i = 0; i < c->last; i++) {
+        if (model_step_is_customers(&c->messages[i]) && c->messages[i].state < to) {
             c->messages[i].state = to;
             raised = true;
         }
@@ -148,7 +143,7 @@ static bool raise(struct model_case *c, enum message_state to)
     return raised;
 }
 
-static void stand(struct step *s, enum case_status to)
+static void stand(struct model_step *s, enum case_status to)
 {
     struct model_facts *facts = s->facts;
     facts->status = to;
@@ -162,39 +157,39 @@ static void stand(struct step *s, enum case_status to)
 }
 
 /* A status change as an event of its own. */
-static void move(struct step *s, enum case_status to, enum event_kind kind)
+static void move(struct model_step *s, enum case_status to, enum event_kind kind)
 {
     enum case_status before = s->facts->status;
     stand(s, to);
-    event(s, kind, before, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
+    model_step_event(s, kind, before, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
 }
 
 /* Who owns a case is not among those who help with it. */
-static void own(struct step *s, int agent)
+void model_step_own(struct model_step *s, int agent)
 {
     s->facts->owner = agent;
     model_list_remove(&s->facts->involved, agent);
 }
 
 /* An agent opens a new case. */
-static void open_new(struct step *s)
+static void open_new(struct model_step *s)
 {
     stand(s, OPEN);
     s->facts->open_time = s->setting->now;
     if (s->facts->owner == 0)
-        own(s, s->command->actor.agent);
+        model_step_own(s, s->command->actor.agent);
     raise(s->c, MESSAGE_STATE_IN_PROGRESS);
-    event(s, EVENT_KIND_CASE_OPENED, NEW, 0, CHANGE | ACTIVITY);
+    model_step_event(s, EVENT_KIND_CASE_OPENED, NEW, 0, CHANGE | ACTIVITY);
 }
 
 /* Any agent's changing act on a new case counts as opening it first. */
-static void open_first(struct step *s)
+void model_step_open_first(struct model_step *s)
 {
     if (s->by_agent && s->facts->status == NEW)
         open_new(s);
 }
 
-static bool is_gone(struct step *s)
+static bool is_gone(struct model_step *s)
 {
     return s->facts->status == DELETED;
 }
@@ -202,44 +197,46 @@ static bool is_gone(struct step *s)
 /* --- the commands: false when refused ----------------------------------------------------------------------
  */
 
-static bool do_open(struct step *s)
+static bool do_open(struct model_step *s)
 {
+    if (s->facts->merged_into)
+        return true;
     if (s->facts->status == NEW)
         open_new(s);
     else if (!is_gone(s) && raise(s->c, MESSAGE_STATE_IN_PROGRESS))
-        event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, s->facts->status, 0, CHANGE);
+        model_step_event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, s->facts->status, 0, CHANGE);
     return true;
 }
 
-static bool do_resolve(struct step *s)
+static bool do_resolve(struct model_step *s)
 {
     enum case_status before = s->facts->status;
     int to = table[RESOLVES][before];
     if (to == REFUSED)
-        return refuse_standing(s);
-    open_first(s);
+        return model_step_refuse_standing(s);
+    model_step_open_first(s);
     if (to == RESOLVED) {
         raise(s->c, MESSAGE_STATE_CLOSED);
         move(s, RESOLVED, EVENT_KIND_STATUS_CHANGED);
     } else if (raise(s->c, MESSAGE_STATE_CLOSED)) {
-        event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, before, 0, CHANGE);
+        model_step_event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, before, 0, CHANGE);
     }
     return true;
 }
 
-static bool do_move(struct step *s, enum row row, enum event_kind kind)
+static bool do_move(struct model_step *s, enum row row, enum event_kind kind)
 {
     int to = table[row][s->facts->status];
     if (to == REFUSED)
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     if (to == STAYS)
         return true;
-    open_first(s);
+    model_step_open_first(s);
     move(s, (enum case_status)to, kind);
     return true;
 }
 
-static bool do_delete(struct step *s)
+static bool do_delete(struct model_step *s)
 {
     enum case_status before = s->facts->status;
     if (table[DELETES][before] == STAYS)
@@ -250,7 +247,7 @@ static bool do_delete(struct step *s)
     return true;
 }
 
-static bool do_undelete(struct step *s)
+static bool do_undelete(struct model_step *s)
 {
     struct model_facts *facts = s->facts;
     if (table[UNDELETES][facts->status] == STAYS)
@@ -259,11 +256,11 @@ static bool do_undelete(struct step *s)
     facts->status_before_delete = CASE_STATUS_NONE;
     facts->delete_time = 0;
     facts->status_time = s->setting->now;
-    event(s, EVENT_KIND_CASE_UNDELETED, DELETED, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
+    model_step_event(s, EVENT_KIND_CASE_UNDELETED, DELETED, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
     return true;
 }
 
-static bool do_close(struct step *s)
+static bool do_close(struct model_step *s)
 {
     const struct model_command *command = s->command;
     struct model_facts *facts = s->facts;
@@ -271,40 +268,40 @@ static bool do_close(struct step *s)
     if (facts->status == CLOSED)
         return true;
     if (command->basis_version != (resolved_rule ? facts->change_version : facts->activity_version))
-        return refuse(s, STATUS_ABORTED, "STALE_VERSION");
+        return model_step_refuse(s, STATUS_ABORTED, "STALE_VERSION");
     if (facts->status == NEW || facts->status == DELETED)
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     if (s->setting->now < command->due_time)
-        return refuse(s, STATUS_FAILED_PRECONDITION, "NOT_DUE");
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOT_DUE");
     if (resolved_rule ? facts->status != RESOLVED : !facts->all_closed)
-        return refuse(s, STATUS_FAILED_PRECONDITION, "NOT_DUE");
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOT_DUE");
     enum case_status before = facts->status;
     stand(s, CLOSED);
-    event(s, EVENT_KIND_CASE_CLOSED, before, 0, NOTHING);
+    model_step_event(s, EVENT_KIND_CASE_CLOSED, before, 0, NOTHING);
     return true;
 }
 
-static bool do_assign(struct step *s)
+static bool do_assign(struct model_step *s)
 {
     if (is_gone(s))
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     if (s->command->owner == s->facts->owner)
         return true;
-    open_first(s);
+    model_step_open_first(s);
     if (s->command->owner != s->facts->owner) {
-        own(s, s->command->owner);
-        event(s, EVENT_KIND_OWNER_CHANGED, s->facts->status, 0, CHANGE);
+        model_step_own(s, s->command->owner);
+        model_step_event(s, EVENT_KIND_OWNER_CHANGED, s->facts->status, 0, CHANGE);
     }
     return true;
 }
 
-static bool do_update(struct step *s)
+static bool do_update(struct model_step *s)
 {
     const struct model_command *command = s->command;
     struct model_facts *facts = s->facts, after = *facts;
     int moves = NOTHING;
     if (is_gone(s))
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     if (command->fields & MODEL_FIELD_SUBJECT)
         after.subject = command->subject;
     if (command->fields & MODEL_FIELD_LABELS)
@@ -318,44 +315,44 @@ static bool do_update(struct step *s)
         moves = CHANGE;
     else if (after.priority == facts->priority)
         return true;
-    open_first(s);
+    model_step_open_first(s);
     facts->subject = after.subject;
     facts->labels = after.labels;
     facts->priority = after.priority;
     memcpy(facts->attributes, after.attributes, sizeof after.attributes);
-    event(s, EVENT_KIND_CASE_UPDATED, facts->status, 0, moves);
+    model_step_event(s, EVENT_KIND_CASE_UPDATED, facts->status, 0, moves);
     return true;
 }
 
-static bool do_classify(struct step *s, bool on)
+static bool do_classify(struct model_step *s, bool on)
 {
     struct model_list after = s->facts->classes;
     if (is_gone(s))
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     for (int i = 0; i < s->command->classes.count; i++)
         (on ? model_list_add : model_list_remove)(&after, s->command->classes.items[i]);
     if (model_list_equal(&after, &s->facts->classes))
         return true;
-    open_first(s);
+    model_step_open_first(s);
     s->facts->classes = after;
-    event(s, EVENT_KIND_CLASSIFICATIONS_CHANGED, s->facts->status, 0, CHANGE);
+    model_step_event(s, EVENT_KIND_CLASSIFICATIONS_CHANGED, s->facts->status, 0, CHANGE);
     return true;
 }
 
-static bool do_set_state(struct step *s)
+static bool do_set_state(struct model_step *s)
 {
     struct model_message *message = &s->c->messages[s->command->message - 1];
     if (is_gone(s))
-        return refuse_standing(s);
-    if (!is_customers(message))
-        return refuse(s, STATUS_FAILED_PRECONDITION, "NOT_A_CUSTOMER_MESSAGE");
+        return model_step_refuse_standing(s);
+    if (!model_step_is_customers(message))
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOT_A_CUSTOMER_MESSAGE");
     s->answer->message = s->command->message;
     if (message->state == s->command->state)
         return true;
-    open_first(s);
+    model_step_open_first(s);
     if (message->state != s->command->state) {
         message->state = s->command->state;
-        event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, s->facts->status, s->command->message, CHANGE);
+        model_step_event(s, EVENT_KIND_MESSAGE_STATE_CHANGED, s->facts->status, s->command->message, CHANGE);
     }
     return true;
 }
@@ -368,33 +365,35 @@ static bool is_outgoing(enum message_kind kind)
     return kind == MESSAGE_KIND_AGENT || kind == MESSAGE_KIND_SURVEY || kind == MESSAGE_KIND_TO_THIRD_PARTY;
 }
 
-/* Puts it behind the others; answers the time that it counts from. */
-static int64_t store(struct step *s)
+int64_t model_step_store(struct model_step *s, enum message_kind kind)
 {
     const struct model_command *command = s->command;
     struct model_case *c = s->c;
-    if (s->facts->message_count == MODEL_MESSAGES_MAX)
+    if (c->last == MODEL_MESSAGES_MAX)
         abort();
-    struct model_message *message = &c->messages[s->facts->message_count++];
+    struct model_message *message = &c->messages[c->last++];
     *message = (struct model_message){
-        .kind = command->kind,
+        .kind = kind,
         .automatic = command->automatic,
         .author = command->actor,
         .body = command->body,
         .external_id = command->external_id,
         .send_time = command->sent ? command->sent : s->setting->now,
         .create_time = s->setting->now,
-        .delivery = is_outgoing(command->kind) ? DELIVERY_QUEUED : DELIVERY_NONE,
+        .delivery = is_outgoing(kind) ? DELIVERY_QUEUED : DELIVERY_NONE,
     };
-    if (is_customers(message))
+    if (kind == MESSAGE_KIND_CUSTOMER)
+        message->contact = command->contact ? command->contact : c->facts.contact;
+    if (model_step_is_customers(message))
         message->state = MESSAGE_STATE_ASSIGNED;
     if (message->send_time > c->last_send_time)
         c->last_send_time = message->send_time;
-    s->answer->message = s->facts->message_count;
+    s->facts->message_count++;
+    s->answer->message = c->last;
     return c->last_send_time;
 }
 
-static void customer_wrote(struct step *s, int64_t sent)
+static void customer_wrote(struct model_step *s, int64_t sent)
 {
     s->facts->need_reply = true;
     if (s->command->automatic)
@@ -405,7 +404,7 @@ static void customer_wrote(struct step *s, int64_t sent)
         s->facts->waiting_since_time = sent;
 }
 
-static void agent_wrote(struct step *s, int64_t sent)
+static void agent_wrote(struct model_step *s, int64_t sent)
 {
     s->facts->need_reply = false;
     if (s->command->automatic)
@@ -417,20 +416,20 @@ static void agent_wrote(struct step *s, int64_t sent)
 }
 
 /* Who replies owns the case, or becomes involved. */
-static void reply_by(struct step *s, int agent)
+static void reply_by(struct model_step *s, int agent)
 {
     struct model_facts *facts = s->facts;
     if (facts->owner == 0)
-        own(s, agent);
+        model_step_own(s, agent);
     else if (facts->owner != agent && !model_list_has(&facts->involved, agent))
         model_list_add(&facts->involved, agent);
     else
         return;
-    event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0, CHANGE);
+    model_step_event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0, CHANGE);
 }
 
 /* Where the message takes the case: a status, STAYS or REFUSED. */
-static int message_leads_to(const struct step *s)
+static int message_leads_to(const struct model_step *s)
 {
     const struct model_command *command = s->command;
     enum case_status from = s->facts->status;
@@ -446,7 +445,7 @@ static int message_leads_to(const struct step *s)
 }
 
 /* A message by the customer or an agent is activity; notes, and what automata write, are not. */
-static int message_moves(const struct step *s)
+static int message_moves(const struct model_step *s)
 {
     const struct model_command *command = s->command;
     bool activity = !command->automatic &&
@@ -455,28 +454,28 @@ static int message_moves(const struct step *s)
     return (command->kind == MESSAGE_KIND_SYSTEM ? NOTHING : CHANGE) | (activity ? ACTIVITY : NOTHING);
 }
 
-static bool do_add_message(struct step *s)
+static bool do_add_message(struct model_step *s)
 {
     const struct model_command *command = s->command;
     int moves = message_moves(s);
     if (message_leads_to(s) == REFUSED)
-        return refuse_standing(s);
+        return model_step_refuse_standing(s);
     if (command->sent > s->setting->now)
-        return refuse(s, STATUS_INVALID_ARGUMENT, "INVALID_FIELD");
+        return model_step_refuse(s, STATUS_INVALID_ARGUMENT, "INVALID_FIELD");
     if (!command->automatic) /* what an auto-responder writes is no act of the agent */
-        open_first(s);
+        model_step_open_first(s);
     enum case_status before = s->facts->status;
     int to = message_leads_to(s);
     if (s->by_agent && command->kind == MESSAGE_KIND_AGENT && !command->automatic)
         reply_by(s, command->actor.agent);
-    int64_t sent = store(s);
+    int64_t sent = model_step_store(s, command->kind);
     if (command->kind == MESSAGE_KIND_CUSTOMER)
         customer_wrote(s, sent);
     else if (command->kind == MESSAGE_KIND_AGENT)
         agent_wrote(s, sent);
     else if (command->kind == MESSAGE_KIND_SURVEY)
         s->facts->need_reply = false;
-    event(s, EVENT_KIND_MESSAGE_ADDED, before, s->answer->message, moves);
+    model_step_event(s, EVENT_KIND_MESSAGE_ADDED, before, s->answer->message, moves);
     if (to != STAYS)
         move(s, (enum case_status)to, EVENT_KIND_STATUS_CHANGED);
     if (command->then == AFTER_SEND_MARK_PENDING)
@@ -486,13 +485,28 @@ static bool do_add_message(struct step *s)
     return true;
 }
 
-static bool do_create(struct step *s)
+static bool do_label(struct model_step *s, bool on)
+{
+    struct model_list after = s->facts->labels;
+    if (is_gone(s))
+        return model_step_refuse_standing(s);
+    for (int i = 0; i < s->command->labels.count; i++)
+        (on ? model_list_add : model_list_remove)(&after, s->command->labels.items[i]);
+    if (model_list_equal(&after, &s->facts->labels))
+        return true;
+    model_step_open_first(s);
+    s->facts->labels = after;
+    model_step_event(s, EVENT_KIND_CASE_UPDATED, s->facts->status, 0, CHANGE);
+    return true;
+}
+
+static bool do_create(struct model_step *s)
 {
     const struct model_command *command = s->command;
     struct model_facts *facts = s->facts;
     *s->c = (struct model_case){.number = s->c->number};
     if (command->has_message && command->sent > s->setting->now)
-        return refuse(s, STATUS_INVALID_ARGUMENT, "INVALID_FIELD");
+        return model_step_refuse(s, STATUS_INVALID_ARGUMENT, "INVALID_FIELD");
     *facts = (struct model_facts){
         .status = NEW,
         .owner = command->owner,
@@ -506,11 +520,11 @@ static bool do_create(struct step *s)
         .status_time = s->setting->now,
     };
     memcpy(facts->attributes, command->attributes, sizeof facts->attributes);
-    event(s, EVENT_KIND_CASE_CREATED, CASE_STATUS_NONE, 0, CHANGE | ACTIVITY);
+    model_step_event(s, EVENT_KIND_CASE_CREATED, CASE_STATUS_NONE, 0, CHANGE | ACTIVITY);
     return !command->has_message || do_add_message(s);
 }
 
-static bool carry_out(struct step *s)
+static bool carry_out(struct model_step *s)
 {
     switch (s->command->verb) {
     case MODEL_CREATE:
@@ -540,21 +554,49 @@ static bool carry_out(struct step *s)
         return do_add_message(s);
     case MODEL_SET_STATE:
         return do_set_state(s);
+    case MODEL_FORWARD_CASE:
+    case MODEL_FORWARD_MESSAGE:
+        return model_step_forward(s);
+    case MODEL_LABEL:
+    case MODEL_UNLABEL:
+        return do_label(s, s->command->verb == MODEL_LABEL);
     default:
         abort(); /* not about one case */
     }
 }
 
+/* A case that was merged takes nothing; and what has to be there is. */
+static bool may_begin(struct model_step *s)
+{
+    const struct model_command *command = s->command;
+    if (command->verb == MODEL_CREATE)
+        return true;
+    bool about_message = command->verb == MODEL_SET_STATE || command->verb == MODEL_FORWARD_MESSAGE;
+    if (about_message &&
+        (command->message > s->c->last || s->c->messages[command->message - 1].kind == MESSAGE_KIND_NONE))
+        return model_step_refuse(s, STATUS_NOT_FOUND, "NOT_FOUND");
+    if (command->verb == MODEL_FORWARD_CASE && !model_step_has_text(s))
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD");
+    if (command->expected_version != 0 && command->expected_version != s->facts->version)
+        return model_step_refuse(s, STATUS_ABORTED, "ETAG_MISMATCH");
+    if (s->facts->merged_into != 0 && command->verb != MODEL_OPEN)
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "CASE_MERGED");
+    return true;
+}
+
 void case_model_apply(const struct model_setting *setting, struct model_case *c,
                       const struct model_command *command, struct model_answer *ret_answer)
 {
-    struct step s = {setting, command, c, &c->facts, ret_answer, command->actor.kind == ACTOR_KIND_AGENT};
+    struct model_step s = {setting,   command,    c,
+                           &c->facts, ret_answer, command->actor.kind == ACTOR_KIND_AGENT};
     ret_answer->code = STATUS_OK;
     ret_answer->reason = "";
     ret_answer->message = ret_answer->event_count = 0;
-    if (command->verb != MODEL_CREATE && command->expected_version != 0 &&
-        command->expected_version != c->facts.version)
-        refuse(&s, STATUS_ABORTED, "ETAG_MISMATCH");
-    else if (!carry_out(&s))
+    if (!may_begin(&s) || !carry_out(&s))
         ret_answer->event_count = 0;
+}
+
+void case_model_copy(struct model_case *to, const struct model_case *from)
+{
+    memcpy(to, from, offsetof(struct model_case, messages) + (size_t)from->last * sizeof *from->messages);
 }

@@ -18,14 +18,17 @@
 
 enum {
     MODEL_LIST_MAX = 8,
-    MODEL_MESSAGES_MAX = 160,
+    MODEL_MESSAGES_MAX = 400,
     MODEL_ATTRIBUTES = 3,
-    MODEL_EVENTS_MAX = 8,
+    MODEL_EVENTS_MAX = 24,
     MODEL_AGENTS = 4, /* 1 to 4; 0: nobody */
     MODEL_LABELS = 5, /* 1 to 5 */
     MODEL_CLASSES = 6,
     MODEL_SUBJECTS = 16, /* 0: the empty one */
     MODEL_VALUES = 3,    /* of an attribute: 1 to 3; 0: it is not there */
+    MODEL_BATCH_MAX = 4, /* cases that one command is about */
+
+    MODEL_COMPOSED = -1, /* a body made of others: what a third party gets */
 
     MODEL_FIELD_SUBJECT = 1 << 0,
     MODEL_FIELD_LABELS = 1 << 1,
@@ -60,20 +63,25 @@ struct model_facts {
 };
 
 struct model_message {
-    enum message_kind kind;
+    enum message_kind kind; /* MESSAGE_KIND_NONE: there is no message of that number (any more) */
     enum message_state state;
     enum delivery_state delivery;
     bool automatic;
     struct model_actor author;
     int64_t send_time, create_time;
-    int body, external_id; /* 0: none */
+    int body, external_id; /* 0: none; a body may be MODEL_COMPOSED */
+    int contact;           /* a customer's: who wrote it */
+    int third_party;
+    int64_t merged_from; /* the case it came from by merging; 0: it was written here */
 };
 
 struct model_case {
     int64_t number;
     struct model_facts facts;
-    struct model_list helped; /* agents who replied or got something forwarded, owners too */
     int64_t last_send_time;
+    int last; /* the highest number of a message */
+    /* While it is merged: whom it gave to the target as helpers, and who of them was none before. */
+    struct model_list gave, added;
     struct model_message messages[MODEL_MESSAGES_MAX]; /* number n is at n - 1 */
 };
 
@@ -94,6 +102,13 @@ enum model_verb {
     MODEL_SET_STATE,
     MODEL_SETTING, /* the account's reopen_resolved_on_customer_message */
     MODEL_RECEIVE,
+    MODEL_FORWARD_CASE,
+    MODEL_FORWARD_MESSAGE,
+    MODEL_LABEL,   /* of many cases only */
+    MODEL_UNLABEL, /* likewise */
+    MODEL_MERGE,   /* `number` into `target` */
+    MODEL_UNMERGE,
+    MODEL_BATCH, /* `act` on all of `batch` */
     MODEL_VERBS,
 };
 
@@ -127,10 +142,20 @@ struct model_command {
     int64_t basis_version, due_time;
 
     bool setting;
+
+    int agent, third_party; /* who gets what is forwarded: either */
+    int note;               /* a body; 0: none */
+    int64_t target;
+    enum model_verb act;
+    int64_t batch[MODEL_BATCH_MAX];
+    int batch_count;
 };
 
 struct model_event {
     enum event_kind kind;
+    int64_t number, related; /* the case; the other one of two merged */
+    int agent;               /* who got what was forwarded; 0: nobody */
+    int moved;               /* messages that joined or left */
     enum case_status previous_status;
     int message; /* its number; 0: none */
     struct model_facts facts;
@@ -155,6 +180,20 @@ struct model_setting {
  */
 void case_model_apply(const struct model_setting *setting, struct model_case *c,
                       const struct model_command *command, struct model_answer *ret_answer);
+
+/*
+ * MODEL_MERGE and MODEL_UNMERGE. `others`: all cases that are merged into the target now, the source among
+ * them when it is.
+ */
+void case_model_merge(const struct model_setting *setting, struct model_case *source,
+                      struct model_case *target, const struct model_command *command,
+                      struct model_answer *ret_answer);
+void case_model_unmerge(const struct model_setting *setting, struct model_case *source,
+                        struct model_case *target, struct model_case *const *others, int other_count,
+                        const struct model_command *command, struct model_answer *ret_answer);
+
+/* Less than a struct has: only the messages that are there. */
+void case_model_copy(struct model_case *to, const struct model_case *from);
 
 /* What is seen of a conversation by the customer. */
 bool case_model_visible(enum message_kind kind);

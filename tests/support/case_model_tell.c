@@ -7,8 +7,10 @@
 #include <string.h>
 
 const char *const model_verb_names[MODEL_VERBS] = {
-    "create", "open",   "mark pending", "resolve",    "reopen",      "close",     "delete",  "undelete",
-    "assign", "update", "classify",     "declassify", "add message", "set state", "setting", "receive"};
+    "create",      "open",      "mark pending", "resolve", "reopen",       "close",
+    "delete",      "undelete",  "assign",       "update",  "classify",     "declassify",
+    "add message", "set state", "setting",      "receive", "forward case", "forward message",
+    "label",       "unlabel",   "merge",        "unmerge", "batch"};
 
 static _Thread_local char difference[256];
 
@@ -106,9 +108,21 @@ void model_command_print(const struct model_command *command, FILE *file)
                 command->subject, command->priority, list, command->attributes[0], command->attributes[1],
                 command->attributes[2]);
     }
-    if (command->verb == MODEL_CLASSIFY || command->verb == MODEL_DECLASSIFY) {
+    if (command->classes.count && command->verb != MODEL_CREATE) {
         list_text(&command->classes, list);
         fputs(list, file);
+    }
+    if (command->verb == MODEL_MERGE)
+        fprintf(file, " into %" PRId64, command->target);
+    if (command->verb == MODEL_FORWARD_CASE || command->verb == MODEL_FORWARD_MESSAGE)
+        fprintf(file, " message %d to agent %d, third party %d, note %d", command->message, command->agent,
+                command->third_party, command->note);
+    if (command->verb == MODEL_BATCH) {
+        fprintf(file, " %s of", model_verb_names[command->act]);
+        for (int i = 0; i < command->batch_count; i++)
+            fprintf(file, " %" PRId64, command->batch[i]);
+        list_text(&command->labels, list);
+        fprintf(file, ", owner %d priority %d labels%s", command->owner, command->priority, list);
     }
     if (command->verb == MODEL_SETTING)
         fputs(command->setting ? " on" : " off", file);

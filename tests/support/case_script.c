@@ -194,7 +194,7 @@ static void fill_close(uint64_t *random, const struct script_view *view, const s
 
 static void fill_set_state(uint64_t *random, const struct script_case *about, struct model_command *command)
 {
-    command->message = 1 + (int)script_pick(random, (unsigned)about->message_count);
+    command->message = 1 + (int)script_pick(random, (unsigned)about->last);
     command->state = (enum message_state)(1 + script_pick(random, 4));
 }
 
@@ -206,7 +206,7 @@ static const struct script_case *choose(uint64_t *random, const struct script_vi
         return NULL;
     size_t at = chance(random, 85) ? view->case_count - 1 - script_pick(random, latest)
                                    : script_pick(random, (unsigned)view->case_count);
-    bool good = view->cases[at].number && view->cases[at].message_count < MODEL_MESSAGES_MAX - 40;
+    bool good = view->cases[at].number && view->cases[at].last < MODEL_MESSAGES_MAX / 3;
     return good ? &view->cases[at] : NULL;
 }
 
@@ -267,9 +267,90 @@ static void fill_receive(uint64_t *random, struct script_view *view, struct mode
         again ? 1 + (int)script_pick(random, (unsigned)view->external_ids) : ++view->external_ids;
 }
 
+/* To an agent or a third party, with and without a note. */
+static void fill_forward(uint64_t *random, const struct script_case *about, struct model_command *command)
+{
+    bool whole = chance(random, 50) || about->last == 0;
+    command->verb = whole ? MODEL_FORWARD_CASE : MODEL_FORWARD_MESSAGE;
+    command->number = about->number;
+    command->message = whole ? 0 : 1 + (int)script_pick(random, (unsigned)about->last);
+    command->agent = chance(random, 60) ? 1 + (int)script_pick(random, MODEL_AGENTS) : 0;
+    command->third_party = command->agent ? 0 : 1 + (int)script_pick(random, 2);
+    command->note = chance(random, 50) ? 1 + (int)script_pick(random, 100000) : 0;
+    if (whole && chance(random, 15))
+        command->expected_version = about->version - (chance(random, 25) && about->version > 1);
+}
+
+/* Two cases become one; what has been merged is parted again. */
+static void fill_merge(uint64_t *random, const struct script_view *view, const struct script_case *about,
+                       struct model_command *command)
+{
+    const struct script_case *other = &view->cases[script_pick(random, (unsigned)view->case_count)];
+    for (int tries = 0; tries < 4 && !other->merged; tries++)
+        other = &view->cases[script_pick(random, (unsigned)view->case_count)];
+    bool part = other->number && (other->merged || chance(random, 20));
+    if (!part)
+        other = &view->cases[script_pick(random, (unsigned)view->case_count)];
+    command->verb = part ? MODEL_UNMERGE : MODEL_MERGE;
+    command->number = part ? other->number : about->number;
+    command->target = part ? 0 : other->number;
+    if (chance(random, 15))
+        command->expected_version = part ? other->version : about->version;
+    if (!part && (!other->number || other->number == about->number ||
+                  about->last + other->last > MODEL_MESSAGES_MAX / 4)) {
+        command->verb = MODEL_UNMERGE;
+        command->target = 0;
+    }
+}
+
+/* One change for a few cases. */
+static void fill_batch(uint64_t *random, const struct script_view *view, const struct script_case *first,
+                       struct model_command *command)
+{
+    static const enum model_verb acts[] = {
+        MODEL_LABEL,        MODEL_UNLABEL, MODEL_ASSIGN, MODEL_UPDATE, MODEL_CLASSIFY, MODEL_DECLASSIFY,
+        MODEL_MARK_PENDING, MODEL_RESOLVE, MODEL_REOPEN, MODEL_DELETE, MODEL_UNDELETE};
+    command->verb = MODEL_BATCH;
+    command->act = acts[script_pick(random, sizeof acts / sizeof *acts)];
+    command->batch[command->batch_count++] = first->number;
+    for (int tries = 1; tries < MODEL_BATCH_MAX; tries++) {
+        const struct script_case *about = choose(random, view);
+        bool new = about != NULL;
+        for (int i = 0; i < command->batch_count && new; i++)
+            new = command->batch[i] != about->number;
+        if (new)
+            command->batch[command->batch_count++] = about->number;
+    }
+    command->labels = some(random, MODEL_LABELS, 2);
+    command->classes = some(random, MODEL_CLASSES, 2);
+    model_list_add(&command->labels, 1 + (int)script_pick(random, MODEL_LABELS));
+    model_list_add(&command->classes, 1 + (int)script_pick(random, MODEL_CLASSES));
+    command->owner = (int)script_pick(random, MODEL_AGENTS + 1);
+    command->fields = MODEL_FIELD_PRIORITY;
+    command->priority = (int)script_pick(random, 3);
+}
+
+/* What is about several cases, or passes them on. */
+static void join_in(uint64_t *random, const struct script_view *view, struct model_command *command)
+{
+    const struct script_case *about = choose(random, view);
+    unsigned at = script_pick(random, 100);
+    if (!about || at >= 16)
+        return;
+    *command = (struct model_command){.content = command->content};
+    command->actor = chance(random, 85) ? an_agent(random) : a_machine(random, view);
+    if (at < 5)
+        fill_forward(random, about, command);
+    else if (at < 12)
+        fill_merge(random, view, about, command);
+    else
+        fill_batch(random, view, about, command);
+}
+
 /* What only a whole service knows: something comes in, is asked for again, or under a request id. */
 static void widen(uint64_t *random, struct script_view *view, struct model_command *command)
 {
+    join_in(random, view, command);
     if (command->verb == MODEL_ADD_MESSAGE && chance(random, 20)) {
         *command = (struct model_command){.content = command->content};
         fill_receive(random, view, command);
@@ -298,7 +379,7 @@ void script_command(uint64_t step, struct script_view *view, struct model_comman
     } else if (command.verb == MODEL_CREATE || !about) {
         fill_create(&random, view, &command);
     } else {
-        if (command.verb == MODEL_SET_STATE && about->message_count == 0)
+        if (command.verb == MODEL_SET_STATE && about->last == 0)
             command.verb = MODEL_ADD_MESSAGE;
         fill_about(&random, view, about, &command);
     }

@@ -16,6 +16,8 @@ struct script_case {
     int64_t number; /* 0: nothing yet */
     int64_t version, change_version, activity_version;
     int message_count;
+    int last; /* the highest number of a message, as far as it is known */
+    bool merged;
 };
 
 struct script_view {

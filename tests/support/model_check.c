@@ -74,7 +74,10 @@ void model_story_add(struct model_story *story, const struct account_model *acco
     for (int i = 0; i < answer->of_case.event_count; i++) {
         const struct model_event *event = &answer->of_case.events[i];
         told.position++;
-        told.number = answer->number;
+        told.number = event->number;
+        told.related = event->related;
+        told.agent = event->agent;
+        told.moved = event->moved;
         told.kind = event->kind;
         told.previous_status = event->previous_status;
         told.message = event->message;
@@ -119,6 +122,16 @@ static const char *differ_event(const struct model_ground *ground, const struct 
         return complain("at %" PRId64 ", should be %" PRId64, time_us, told->time);
     if (told->number == 0)
         return NULL;
+    if (model_wire_number(event->related_case) != told->related ||
+        (int)event->n_moved_messages != told->moved)
+        return complain("with case %s and %zu messages, should be %" PRId64 " and %d", event->related_case,
+                        event->n_moved_messages, told->related, told->moved);
+    char agent[16] = "";
+    if (told->agent)
+        snprintf(agent, sizeof agent, "/a%d", told->agent);
+    const char *got = strrchr(event->resource, '/');
+    if (strcmp(got ? got : "", agent) != 0)
+        return complain("forwarded to %s, should be %s", event->resource, agent);
     if (!event->case_facts)
         return complain("no facts");
     model_wire_see_facts(event->case_facts, &seen);
@@ -230,36 +243,48 @@ const char *model_feed_differ(const struct model_ground *ground, const struct mo
 /* --- cases and messages ------------------------------------------------------------------------------------
  */
 
+/* In the order of reading, as far as they are seen. Answers how many. */
+static int in_order(const struct model_ground *ground, const struct model_case *c, bool customer,
+                    int numbers[MODEL_MESSAGES_MAX])
+{
+    bool by_time = account_model_reads_by_time(ground->account, c->number);
+    int count = 0;
+    for (int i = 0; i < c->last; i++) {
+        const struct model_message *m = &c->messages[i];
+        if (m->kind == MESSAGE_KIND_NONE || (customer && !case_model_visible(m->kind)))
+            continue;
+        int place = count++;
+        for (; by_time && place > 0 && c->messages[numbers[place - 1] - 1].send_time > m->send_time; place--)
+            numbers[place] = numbers[place - 1];
+        numbers[place] = i + 1;
+    }
+    return count;
+}
+
 static const char *check_messages(const struct model_ground *ground, const struct model_case *expected,
                                   bool customer)
 {
     Casework__Cases__V1__ListMessagesRequest request = CASEWORK__CASES__V1__LIST_MESSAGES_REQUEST__INIT;
     struct model_seen_message seen;
-    int number = 0;
+    int numbers[MODEL_MESSAGES_MAX], count = in_order(ground, expected, customer, numbers), found = 0;
     request.parent = arena_printf(ground->memory, "%s/cases/%" PRId64, ground->name, expected->number);
     request.page_size = 7;
     if (customer)
         request.view = CASEWORK__CASES__V1__MESSAGE_VIEW__MESSAGE_VIEW_CUSTOMER;
     do {
         Casework__Cases__V1__ListMessagesResponse *page = call(ground, MESSAGES, "ListMessages", &request);
-        for (size_t i = 0; i < page->n_messages; i++) {
-            do {
-                number++;
-            } while (customer && number <= expected->facts.message_count &&
-                     !case_model_visible(expected->messages[number - 1].kind));
-            if (number > expected->facts.message_count)
-                return complain("there are more than %d messages", expected->facts.message_count);
+        for (size_t i = 0; i < page->n_messages; i++, found++) {
+            if (found == count)
+                return complain("there are more than %d messages", count);
             model_wire_see_message(page->messages[i], &seen);
-            const char *difference = model_wire_differ_message(expected, number, &seen, ground->contacts);
+            const char *difference =
+                model_wire_differ_message(expected, numbers[found], &seen, ground->contacts);
             if (difference)
                 return difference;
         }
         request.page_token = page->next_page_token;
     } while (*request.page_token);
-    for (number++; customer && number <= expected->facts.message_count &&
-                   !case_model_visible(expected->messages[number - 1].kind);)
-        number++;
-    return number > expected->facts.message_count ? NULL : complain("message %d is not listed", number);
+    return found == count ? NULL : complain("%d of %d messages are listed", found, count);
 }
 
 const char *model_check_cases(const struct model_ground *ground)

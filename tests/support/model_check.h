@@ -13,7 +13,8 @@ struct model_told {
     int64_t position, number; /* of the case; 0: about none */
     enum event_kind kind;
     enum case_status previous_status;
-    int message;
+    int64_t related; /* see struct model_event */
+    int message, agent, moved;
     struct model_actor actor;
     int64_t time;
     struct model_facts facts;

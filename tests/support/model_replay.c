@@ -37,20 +37,30 @@ static const char *complain(const struct model_record *record, const char *what)
 /* --- moments -----------------------------------------------------------------------------------------------
  */
 
-/* Whether what the record was told of its case is so now; NULL: yes. */
+/* Whether a case that was told of is so now; NULL: yes. */
+static const char *case_differs_now(const struct replay *r, const struct model_seen *seen)
+{
+    struct account_model *account = r->ground->account;
+    if (seen->number == 0)
+        return NULL;
+    if (seen->number > account->case_count)
+        return "a case that is not there yet";
+    return model_wire_differ(account_model_case(account, seen->number), seen, r->ground->contacts, false);
+}
+
+/* Whether what the record was told is so now; NULL: yes. */
 static const char *differs_now(const struct replay *r, const struct model_record *record)
 {
     const struct model_reply *reply = &record->reply;
-    struct account_model *account = r->ground->account;
-    if (reply->seen.number == 0)
-        return NULL;
-    if (reply->seen.number > account->case_count)
-        return "a case that is not there yet";
-    const struct model_case *expected = account_model_case(account, reply->seen.number);
-    const char *difference = model_wire_differ(expected, &reply->seen, r->ground->contacts, false);
+    const char *difference = case_differs_now(r, &reply->seen);
+    if (!difference)
+        difference = case_differs_now(r, &reply->source);
+    for (int i = 0; i < MODEL_BATCH_MAX && !difference; i++)
+        difference = case_differs_now(r, &reply->results[i].seen);
     if (difference || reply->message.number == 0)
         return difference;
-    if (reply->message.number > expected->facts.message_count)
+    const struct model_case *expected = account_model_case(r->ground->account, reply->seen.number);
+    if (reply->message.number > expected->last)
         return "a message that is not there yet";
     return model_wire_differ_message(expected, reply->message.number, &reply->message, r->ground->contacts);
 }
@@ -59,7 +69,7 @@ static const char *refused_otherwise(const struct replay *r, const struct model_
 {
     static _Thread_local char text[256];
     struct account_answer answer;
-    if (record->command.number > r->ground->account->case_count)
+    if (!account_model_knows(r->ground->account, &record->command))
         return "no such case yet";
     account_model_peek(r->ground->account, &record->command, &answer);
     if (answer.of_case.code == record->reply.code && strcmp(answer.of_case.reason, record->reply.reason) == 0)
@@ -75,6 +85,8 @@ static const char *fits_not(const struct replay *r, const struct model_record *r
         return refused_otherwise(r, record);
     if (record->repeat) {
         struct account_answer answer;
+        if (!account_model_knows(r->ground->account, &record->command))
+            return "no such case yet";
         account_model_peek(r->ground->account, &record->command, &answer);
         if (!answer.repeated || answer.position != record->reply.position)
             return "a repeated request is answered otherwise";
@@ -122,11 +134,12 @@ static bool leads_there(struct replay *r, const struct model_record *record)
 {
     const struct model_reply *reply = &record->reply;
     struct account_answer answer;
-    if (record->command.number > r->ground->account->case_count)
+    if (!account_model_knows(r->ground->account, &record->command))
         return false;
     account_model_peek(r->ground->account, &record->command, &answer);
     if (answer.of_case.code != STATUS_OK || answer.repeated || answer.position != reply->position ||
-        answer.number != reply->seen.number)
+        answer.number != reply->seen.number || answer.source != reply->source.number ||
+        model_wire_differ_results(&record->command, &answer, reply))
         return false;
     bool writes = record->command.verb == MODEL_ADD_MESSAGE || record->command.verb == MODEL_RECEIVE;
     if (writes && (answer.of_case.message != reply->message.number ||
@@ -173,8 +186,11 @@ static const char *apply(struct replay *r, struct model_record *record)
         return complain(record, answer.of_case.reason);
     if (answer.position != record->reply.position)
         return complain(record, "another position");
-    if (answer.number != record->reply.seen.number)
+    if (answer.number != record->reply.seen.number || answer.source != record->reply.source.number)
         return complain(record, "another case");
+    const char *result = model_wire_differ_results(&record->command, &answer, &record->reply);
+    if (result)
+        return complain(record, result);
     if (record->command.verb == MODEL_RECEIVE && answer.created != record->reply.created)
         return complain(record, answer.created ? "no case_created" : "case_created");
     if (answer.of_case.message && answer.of_case.message != record->reply.message.number)

@@ -28,6 +28,7 @@ struct model_seen_message {
     struct model_message message;
     int64_t of_case;
     char author[128];
+    char third_party[64];
     bool good; /* body and external id are such as the model's commands have */
 };
 
@@ -37,8 +38,13 @@ struct model_reply {
     unsigned attempts;
     int64_t position;
     bool created;
-    struct model_seen seen;
+    struct model_seen seen, source; /* source: of merging */
     struct model_seen_message message;
+    struct model_result {
+        enum status_code code;
+        char reason[MODEL_REASON_SIZE];
+        struct model_seen seen;
+    } results[MODEL_BATCH_MAX];
 };
 
 /* The ids of contacts that the service chose, as they become known. */
@@ -90,6 +96,8 @@ const char *model_wire_differ(const struct model_case *expected, const struct mo
                               struct model_contacts *contacts, bool whole);
 const char *model_wire_differ_facts(const struct model_facts *expected, const struct model_seen *seen,
                                     struct model_contacts *contacts, bool whole);
+const char *model_wire_differ_results(const struct model_command *command,
+                                      const struct account_answer *answer, const struct model_reply *reply);
 const char *model_wire_differ_message(const struct model_case *expected, int number,
                                       const struct model_seen_message *seen, struct model_contacts *contacts);
 

@@ -5,32 +5,23 @@
  *     private_pg name=value …          settings of the server
  */
 
+#include "bench/support/until_end.h"
 #include "embedded/embedded_pg.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 
 int main(int argc, char **argv)
 {
-    sigset_t ends;
-    int number;
     embedded_pg *pg;
     error err = {.code = STATUS_OK};
     (void)argc;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    until_end_prepare();
     const struct embedded_pg_options options = {.durable = true, .settings = (const char *const *)argv + 1};
     if (!embedded_pg_start(&options, &pg, &err)) {
         fprintf(stderr, "private_pg: %s %s\n", err.message, err.detail);
         return 1;
     }
-    printf("%s\n", embedded_pg_url(pg));
-    fflush(stdout);
-    sigwait(&ends, &number);
+    until_end_say(embedded_pg_url(pg));
     embedded_pg_free(pg);
     return 0;
 }

@@ -44,6 +44,15 @@ create_database() { # create_database NAME COMPONENT
     DATABASE_URL=$(in_database "$1") MIGRATIONS_COMPONENT=$2 "$bin/casework" migrate >/dev/null
 }
 
+# --- Redis ---
+
+start_redis() { # sets redis_url
+    "$bench/private_redis" >"$work/redis_url" &
+    pids+=($!)
+    wait_for 30 test -s "$work/redis_url"
+    redis_url=$(cat "$work/redis_url")
+}
+
 # --- services ---
 
 # Sets service (its process) and port. Its log goes to $work/NAME.log.

@@ -295,6 +295,13 @@ static void read_feeds(struct overlay *overlay, const pg_result *locked)
     }
 }
 
+/* Other limits, such as that of an agent's sessions, refuse a command alone. */
+static bool is_out_of_memory(const struct overlay *overlay, const error *refusal)
+{
+    return overlay->failed || (refusal->code == STATUS_RESOURCE_EXHAUSTED &&
+                               strcmp(refusal->reason, "REQUEST_TOO_LARGE") == 0);
+}
+
 static bool decide(void *context, pg_batch *batch, error *err)
 {
     (void)context;
@@ -310,7 +317,7 @@ static bool decide(void *context, pg_batch *batch, error *err)
         error refusal = {0};
         overlay_enter(overlay, (int)command->lane.partition);
         if (!run(overlay, command, &refusal)) {
-            if (overlay->failed || refusal.code == STATUS_RESOURCE_EXHAUSTED)
+            if (is_out_of_memory(overlay, &refusal))
                 return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                                  "the batch needs too much memory");
             command->lane.outcome = refusal;

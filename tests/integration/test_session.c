@@ -554,3 +554,18 @@ Test(session_three, a_stopped_replica_that_goes_on_has_lost_its_locks)
     expect_write(0, name, "bert", bert.session);
     cr_assert_str_eq(get(name)->lock->agent, BERT);
 }
+
+Test(session, one_session_too_many_is_refused_as_that)
+{
+    enum { AS_MANY = 50 };
+    static struct session_client others[AS_MANY];
+    error err = {0};
+    for (int i = 0; i < AS_MANY; i++)
+        attach(&others[i], 0, "anna");
+    cr_assert_not(session_client_try(&anna, r.channels[0], "acme", "anna", NULL, &err));
+    cr_assert_eq(err.code, STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_str_eq(err.reason, "TOO_MANY_SESSIONS", "%s %s", err.reason, err.message);
+    attach(&bert, 0, "bert");
+    for (int i = 0; i < AS_MANY; i++)
+        session_client_break(&others[i]);
+}

@@ -3,9 +3,9 @@
  *
  *     idle_load watches|sessions TARGET KEYS ACCOUNT COUNT
  *         opens so many, says "open" once each has had its first message, holds them until standard input
- *         ends, and then fails if one of them has ended; 40 sessions for each of the agents agent-0, agent-1, …
- *     idle_load start HOST PORT PROGRAM ARGUMENT…
- *         prints the microseconds from the start of a service to its SERVING; then ends it
+ *         ends, and then fails if one of them has ended; 40 sessions for each of the agents agent-0, agent-1,
+ * … idle_load start HOST PORT PROGRAM ARGUMENT… prints the microseconds from the start of a service to its
+ * SERVING; then ends it
  */
 
 #include "base/clock.h"
@@ -120,8 +120,8 @@ static int hold_streams(struct streams *s)
 {
     error err = {.code = STATUS_OK};
     char end;
-    s->channels = calloc((size_t)s->count / PER_CONNECTION + 1, sizeof *s->channels);
-    s->list = calloc((size_t)s->count, sizeof *s->list);
+    s->channels = calloc((size_t)s->count / PER_CONNECTION + 1, sizeof(rpc_channel *));
+    s->list = calloc((size_t)s->count, sizeof(rpc_stream *));
     s->memory = arena_new(16u << 20);
     if (!s->channels || !s->list || !s->memory)
         return 1;
@@ -181,8 +181,7 @@ static bool wait_serving(const char *host, int port, int64_t limit, int64_t *ret
         nanosleep(&pause, NULL);
     }
     snprintf(target, sizeof target, "%s:%d", host, port);
-    if (!memory ||
-        !rpc_channel_new(&(struct rpc_channel_options){.target = target}, &channel, &err))
+    if (!memory || !rpc_channel_new(&(struct rpc_channel_options){.target = target}, &channel, &err))
         return false;
     bool serving;
     while (!(serving = is_serving(channel, memory)) && clock_monotonic_us() < limit) {

@@ -298,8 +298,8 @@ static void read_feeds(struct overlay *overlay, const pg_result *locked)
 /* Other limits, such as that of an agent's sessions, refuse a command alone. */
 static bool is_out_of_memory(const struct overlay *overlay, const error *refusal)
 {
-    return overlay->failed || (refusal->code == STATUS_RESOURCE_EXHAUSTED &&
-                               strcmp(refusal->reason, "REQUEST_TOO_LARGE") == 0);
+    return overlay->failed ||
+           (refusal->code == STATUS_RESOURCE_EXHAUSTED && strcmp(refusal->reason, "REQUEST_TOO_LARGE") == 0);
 }
 
 static bool decide(void *context, pg_batch *batch, error *err)

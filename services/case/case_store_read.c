@@ -167,8 +167,8 @@ static const struct pg_statement read_requests = {
 };
 
 /* Two look-ups by the whole key: an IN would be a filter over all ids of the channel. */
-#define EXTERNAL_OF(id)                                                                       \
-    "SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = k.partition"          \
+#define EXTERNAL_OF(id)                                                              \
+    "SELECT t.case_id, t.number FROM external_ids t WHERE t.partition = k.partition" \
     " AND t.account = k.account AND t.channel = n.channel AND t.external_id = " id
 
 static const struct pg_statement read_externals = {
@@ -181,8 +181,8 @@ static const struct pg_statement read_externals = {
         " AS k(partition, account, channel, case_id, external_id, ord),"
         " LATERAL (SELECT CASE WHEN k.case_id = 0 THEN k.channel ELSE (SELECT t.channel FROM cases t"
         " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id) END AS channel) n"
-        " LEFT JOIN LATERAL (" EXTERNAL_OF("k.external_id") " UNION ALL "
-        EXTERNAL_OF(EXTERNAL_ID_ERASED("k.external_id")) " LIMIT 1) e ON true",
+        " LEFT JOIN LATERAL (" EXTERNAL_OF("k.external_id") " UNION ALL " EXTERNAL_OF(
+            EXTERNAL_ID_ERASED("k.external_id")) " LIMIT 1) e ON true",
 };
 
 /* Who the senders are: their channel's network tells how an address is looked for. */

@@ -25,6 +25,7 @@ enum {
 };
 
 #define READ_TIMEOUT_US (10 * CLOCK_SECOND)
+#define LOOK_US (CLOCK_SECOND / 2)
 #define ALL_CHANNELS "-"
 
 struct outgoing_stream {
@@ -38,8 +39,10 @@ struct outgoing_stream {
     char epoch[FEED_EPOCH_SIZE];
     char account[64], channel[64]; /* ids; ALL_CHANNELS */
     /* Of the run only. */
-    int64_t after;      /* the cursor */
-    int64_t seen;       /* nothing is queued between cursor and here */
+    int64_t after; /* the cursor */
+    int64_t seen;  /* nothing is queued between cursor and here */
+    int64_t there; /* the account was not deleted up to here, as was found out at: */
+    int64_t looked_us;
     int64_t stalled_us; /* since then the queue has been full; 0: it is not */
 };
 
@@ -88,12 +91,22 @@ static const struct pg_statement outgoing_cases = {
            " WHERE t.partition = $1::int2 AND t.account = $2::text AND t.id = k.id LIMIT 1) c",
 };
 
+/* With the head of the partition, in one statement and so of one moment. */
 static const struct pg_statement outgoing_parent = {
     .name = "outgoing_parent",
     .sql =
-        "SELECT 1 FROM accounts a WHERE a.partition = $1::int2 AND a.account = $2::text"
+        "SELECT (SELECT head FROM partitions p WHERE p.partition = $1::int2) FROM accounts a WHERE "
+        "a.partition = $1::int2 AND a.account = $2::text"
         " AND ($3::text = '" ALL_CHANNELS "' OR EXISTS (SELECT FROM channels h WHERE h.partition = $1::int2"
         " AND h.account = $2::text AND h.channel = $3::text))",
+};
+
+/* $3, $4: after, up to. What is left of an account is the event of its deletion. */
+static const struct pg_statement outgoing_deletion = {
+    .name = "outgoing_deletion",
+    .sql =
+        "SELECT 1 FROM events WHERE partition = $1::int2 AND account = $2::text AND case_id = 0 AND kind = 19"
+        " AND position > $3::int8 AND position <= $4::int8 LIMIT 1",
 };
 
 /* --- lifetime --- */
@@ -230,6 +243,44 @@ static bool fill_response(const struct outgoing_stream *stream, const struct out
 
 enum step { STEP_ON, STEP_AT_HEAD, STEP_HELD_BACK };
 
+static void end(struct outgoing_stream *stream, const error *err)
+{
+    atomic_store(&stream->over, true);
+    rpc_call_fail(stream->call, err);
+}
+
+/* False: the account is no longer the one that the stream was opened for, or it could not be found out. */
+static bool is_still_there(struct outgoing_stream *stream, int64_t upto, arena *memory)
+{
+    pg_params params;
+    pg_result *result;
+    error err;
+    add_account(stream, &params, memory);
+    pg_add_int8(&params, stream->there);
+    pg_add_int8(&params, upto);
+    if (!pg_pool_query(case_feed_pool(stream->outgoing->feed), &outgoing_deletion, &params,
+                       clock_monotonic_us() + READ_TIMEOUT_US, &result, &err))
+        return false; /* the feed's watcher comes by again */
+    bool deleted = pg_rows(result) > 0;
+    pg_result_free(result);
+    if (deleted) {
+        error_set(&err, STATUS_NOT_FOUND, "NOT_FOUND", "the account was deleted");
+        end(stream, &err);
+        return false;
+    }
+    stream->there = upto;
+    stream->looked_us = clock_monotonic_us();
+    return true;
+}
+
+/* Before anything is given, and once a second while there is nothing to give. */
+static bool may_go_on(struct outgoing_stream *stream, arena *memory)
+{
+    int64_t head = case_feed_head(stream->reader.feed, feed_partition(stream->account));
+    return head <= stream->there || clock_monotonic_us() < stream->looked_us + LOOK_US ||
+           is_still_there(stream, head, memory);
+}
+
 static enum step write_messages(struct outgoing_stream *stream, const struct outgoing_read *read)
 {
     for (int row = 0; row < pg_rows(read->messages); row++) {
@@ -264,18 +315,12 @@ static enum step next_messages(struct outgoing_stream *stream, arena *memory)
     } else if (pg_rows(read.messages) == 0) {
         stream->seen = head;
         step = STEP_ON; /* the head may have moved meanwhile */
-    } else {
+    } else if (head <= stream->there || is_still_there(stream, head, memory)) {
         step = write_messages(stream, &read);
     }
     pg_result_free(read.messages);
     pg_result_free(read.cases);
     return step;
-}
-
-static void end(struct outgoing_stream *stream, const error *err)
-{
-    atomic_store(&stream->over, true);
-    rpc_call_fail(stream->call, err);
 }
 
 /* Nothing more goes out before the reader takes something; it may let us wait only so long. */
@@ -307,7 +352,8 @@ static void run(struct case_feed_reader *reader)
         return;
     arena *memory = arena_new(READ_MEMORY_MAX);
     int reads = 0;
-    while (memory && reads < READS_A_RUN && next_messages(stream, memory) == STEP_ON) {
+    bool goes_on = memory && may_go_on(stream, memory);
+    while (goes_on && reads < READS_A_RUN && next_messages(stream, memory) == STEP_ON) {
         reads++;
         arena_clear(memory);
     }
@@ -331,7 +377,7 @@ static bool parent_take(arena *memory, const char *parent, const char **ret_acco
     return account && rpc_name_account(memory, account, "parent", ret_account, err);
 }
 
-static bool check_parent(const struct outgoing_stream *stream, arena *memory, const char *parent, error *err)
+static bool check_parent(struct outgoing_stream *stream, arena *memory, const char *parent, error *err)
 {
     pg_params params;
     pg_result *result;
@@ -341,6 +387,8 @@ static bool check_parent(const struct outgoing_stream *stream, arena *memory, co
                        clock_monotonic_us() + READ_TIMEOUT_US, &result, err))
         return false;
     bool found = pg_rows(result) > 0;
+    if (found)
+        stream->there = pg_get_int(result, 0, 0);
     pg_result_free(result);
     return found || rpc_error_not_found(err, parent);
 }

@@ -35,6 +35,8 @@ struct outgoing {
 
 struct watched_case;
 
+enum { ALL_CASES = -1 };
+
 /* A tab of a session that has its stream here. */
 struct session_tab {
     struct session *session;
@@ -84,6 +86,8 @@ struct session {
     bool over;             /* the stream is */
     bool detach_due;       /* the command could not be handed in */
     bool released;         /* the stream has no claim to the session: ended, or somebody else's */
+    int64_t begun;         /* the account's place in the feed when it was attached */
+    int64_t giving_back;   /* the case whose tab the client is closing, or ALL_CASES; 0: none */
     struct session_tab *tabs, **last_tab;
     struct outgoing *outgoing, **last_outgoing;
     size_t outgoing_count, outgoing_bytes;
@@ -151,6 +155,10 @@ void hub_close_tab(struct session_tab *tab);
 void session_tell(struct session *session, const attach_response *response);
 void session_flush(struct session *session);
 void session_fail(struct session *session, enum status_code code, const char *reason, const char *message);
+
+/* An account was deleted at that place in the feed: ends the sessions that were its. */
+void hub_end_account(struct case_sessions *hub, int partition, const char *account, int64_t position);
+void session_end_with_account(struct session *session);
 
 /* Is the session surely this replica's still? If not it is ended, for the client to come back and hear the
  * truth. */

@@ -65,13 +65,16 @@ static const struct pg_statement own_by_the_books = {
            " AND host = $2::text AND expire_time < clock_timestamp() - interval '2 minutes'",
 };
 
-/* $1 to $3: sessions that this replica believes to have in one partition. */
+/* $1 to $3: sessions that this replica believes to have in one partition. Those of a deleted account are
+ * over, whatever is left of them. */
 static const struct pg_statement still_there = {
     .name = "session_still_there",
-    .sql = "SELECT k.session, coalesce(s.host, ''), coalesce(s.stream, 0)"
+    .sql = "SELECT k.session, coalesce(s.host, ''), coalesce(s.stream, 0), a.account IS NOT NULL"
            " FROM unnest($2::text[], $3::text[]) AS k(account, session)"
-           " LEFT JOIN sessions s ON s.partition = $1::int2 AND s.account = k.account"
-           " AND s.session = k.session",
+           " LEFT JOIN LATERAL (SELECT account FROM accounts t WHERE t.partition = $1::int2"
+           " AND t.account = k.account LIMIT 1) a ON true"
+           " LEFT JOIN LATERAL (SELECT host, stream FROM sessions t WHERE t.partition = $1::int2"
+           " AND t.account = a.account AND t.session = k.session LIMIT 1) s ON true",
 };
 
 struct keeper {
@@ -123,8 +126,12 @@ static void compare(struct case_sessions *hub, int partition, const pg_result *t
         while (session && strcmp(session->id, id) != 0)
             session = session->next;
         bool is_own = session && strcmp(host, hub->host) == 0 && stream == session->stream;
-        if (session && !is_own && session->registered_us < asked_us)
+        if (!session || is_own || session->registered_us >= asked_us)
+            continue;
+        if (pg_get_bool(there, row, 3))
             lose(session, stream == 0);
+        else
+            session_end_with_account(session);
     }
 }
 

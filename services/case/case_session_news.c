@@ -17,14 +17,18 @@ enum { POSITIONS_MAX = 2000 /* of one partition, read at once */, MEMORY_MAX = 6
 
 #define READ_TIMEOUT_US (10 * CLOCK_SECOND)
 
-/* $1 to $3: partitions and the places to read from (exclusive) and to; $4, $5: the cases. */
+/*
+ * $1 to $3: partitions and the places to read from (exclusive) and to; $4, $5: the cases. 19: an account was
+ * deleted.
+ */
 static const struct pg_statement session_news = {
     .name = "session_news",
     .sql = "SELECT e.partition, e.account, e.case_id, e.position, e.data"
            " FROM unnest($1::int2[], $2::int8[], $3::int8[]) AS r(partition, after, upto)"
            " CROSS JOIN LATERAL (SELECT * FROM events WHERE events.partition = r.partition"
-           " AND position > r.after AND position <= r.upto AND case_id <> 0"
+           " AND position > r.after AND position <= r.upto AND (case_id <> 0"
            " AND (account, case_id) IN (SELECT * FROM unnest($4::text[], $5::int8[]))"
+           " OR case_id = 0 AND kind = 19)"
            " ORDER BY position OFFSET 0) e ORDER BY e.partition, e.position",
 };
 
@@ -98,6 +102,17 @@ static Casework__Cases__V1__LockLostReason why_lost(const Casework__Cases__V1__E
     return CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_EXPIRED;
 }
 
+/* What the client gives back itself, it has not lost: that the tab is closed says it all. */
+static void tell_loss(struct session_tab *tab, Casework__Cases__V1__LockLostReason reason)
+{
+    int64_t giving_back = tab->session->giving_back;
+    if (reason == CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_EXPIRED &&
+        (giving_back == ALL_CASES || giving_back == tab->of->id))
+        tab->holds = 0;
+    else
+        session_tell_lost(tab, reason);
+}
+
 static void tell_lock(struct session_tab *tab, const Casework__Cases__V1__Event *event)
 {
     const Casework__Cases__V1__LockFacts *lock = event->lock_facts;
@@ -108,7 +123,7 @@ static void tell_lock(struct session_tab *tab, const Casework__Cases__V1__Event 
         else
             tell_held(tab, lock->agent);
     } else if (own) {
-        session_tell_lost(tab, why_lost(event));
+        tell_loss(tab, why_lost(event));
     } else {
         tell_held(tab, "");
     }
@@ -160,6 +175,9 @@ static struct watched_case *case_of_row(struct case_sessions *hub, const pg_resu
 static void tell_news(struct case_sessions *hub, const pg_result *news, bool behind, arena *memory)
 {
     for (int row = 0; row < pg_rows(news); row++) {
+        if (pg_get_int(news, row, 2) == 0)
+            hub_end_account(hub, (int)pg_get_int(news, row, 0), pg_get_text(news, row, 1),
+                            pg_get_int(news, row, 3));
         struct watched_case *watched = case_of_row(hub, news, row);
         size_t length;
         const void *data = pg_get_bytes(news, row, 4, &length);

@@ -210,6 +210,7 @@ static void take_session(struct session *session, const struct case_answer *answ
     snprintf(session->id, sizeof session->id, "%s", own->session);
     session->stream = own->stream;
     session->grace_us = own->grace_us;
+    session->begun = answer->position;
     if (session->over) {
         leave(session);
         return;
@@ -239,6 +240,7 @@ static arena *begin_end(struct session_command *c)
 {
     pthread_mutex_lock(&c->hub->lock);
     c->session->busy = false;
+    c->session->giving_back = 0;
     arena *memory = arena_new(ANSWER_MEMORY);
     if (!memory)
         session_fail(c->session, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
@@ -420,7 +422,12 @@ static bool tab_command(struct session *session, enum case_method method, int64_
         return no_memory(err);
     c->command.session.case_id = case_id;
     c->command.lane.deadline_us = clock_monotonic_us() + COMMAND_TIMEOUT_US;
-    return submit(c, err);
+    if (method == CASE_METHOD_CLOSE_TAB || method == CASE_METHOD_END_SESSION)
+        session->giving_back = case_id ? case_id : ALL_CASES;
+    if (submit(c, err))
+        return true;
+    session->giving_back = 0;
+    return false;
 }
 
 /* --- activity and the end ---------------------------------------------------------------------------------

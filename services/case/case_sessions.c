@@ -269,6 +269,22 @@ void session_flush(struct session *session)
     session->last_outgoing = &session->outgoing;
 }
 
+void session_end_with_account(struct session *session)
+{
+    session->released = true;
+    hub_unregister(session);
+    session_fail(session, STATUS_NOT_FOUND, "NOT_FOUND", "the account was deleted");
+}
+
+void hub_end_account(struct case_sessions *hub, int partition, const char *account, int64_t position)
+{
+    for (struct session *session = hub->partitions[partition].sessions, *next; session; session = next) {
+        next = session->next;
+        if (session->begun < position && strcmp(session->account, account) == 0)
+            session_end_with_account(session);
+    }
+}
+
 bool session_lease_holds(struct session *session)
 {
     const struct hub_partition *partition = &session->hub->partitions[session->partition];

@@ -107,6 +107,14 @@ static const struct pg_statement remove_deleted_accounts = {
            " WHERE a.partition = u.partition AND a.account = u.account",
 };
 
+/* Whoever serves sessions of a deleted account hears with its next beat that they are over. */
+static const struct pg_statement tell_hosts_of_deletion = {
+    .name = "case_tell_hosts_of_deletion",
+    .sql = "UPDATE session_hosts h SET losses = losses + 1 FROM (SELECT DISTINCT d.partition"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[])"
+           " AS d(partition, account, position, request_id, fingerprint)) u WHERE h.partition = u.partition",
+};
+
 static const struct pg_statement insert_deletions = {
     .name = "case_insert_deletions",
     .sql = "INSERT INTO account_deletions (partition, account, position, request_id, fingerprint, time)"
@@ -179,6 +187,7 @@ static bool write_deletion_rows(struct overlay *overlay, pg_batch *batch, error 
         rows_end_row(&rows);
     }
     return rows_write(&rows, &remove_deleted_accounts, batch, err) &&
+           rows_write(&rows, &tell_hosts_of_deletion, batch, err) &&
            rows_write(&rows, &insert_deletions, batch, err);
 }
 

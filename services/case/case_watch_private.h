@@ -70,8 +70,8 @@ struct watch {
     _Atomic int64_t written_us;
     struct case_list_query query; /* texts are the call's */
     struct watch_filter filter;
-    const char *binding; /* of the resume token */
-    int64_t account_time;
+    const char *binding;   /* of the resume token */
+    int64_t account_begin; /* the position of its first event */
     char epoch[FEED_EPOCH_SIZE];
 };
 

@@ -1,6 +1,7 @@
 /* What connectors hand in and take away: StreamOutgoing over several replicas, and ReportDelivery. */
 
 #include "base/clock.h"
+#include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
 #include "rpc/wire.h"
@@ -444,6 +445,21 @@ Test(outgoing, nothing_is_missed_while_many_write)
     for (int i = 0; i < WRITERS; i++)
         pthread_join(threads[i], NULL);
     rpc_stream_free(stream);
+}
+
+Test(outgoing, a_deleted_account_ends_it)
+{
+    Casework__Cases__V1__DeleteAccountRequest delete = CASEWORK__CASES__V1__DELETE_ACCOUNT_REQUEST__INIT;
+    delete.name = desk_text("accounts/acme");
+    rpc_stream *mail = open_mail(""), *all = open_at(server.channel, "accounts/acme/channels/-", "");
+    expect_nothing(mail);
+    expect_nothing(all);
+    desk_call(&server, "", &casework__cases__v1__account_service__descriptor, "DeleteAccount", &delete);
+    case_server_account(&server, "acme");
+    error err = failure_of(mail);
+    cr_assert_eq(err.code, STATUS_NOT_FOUND, "%s", err.message);
+    err = failure_of(all);
+    cr_assert_eq(err.code, STATUS_NOT_FOUND, "%s", err.message);
 }
 
 Test(outgoing_slow, a_reader_that_takes_nothing_loses_its_stream_and_resumes)

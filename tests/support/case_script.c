@@ -281,6 +281,20 @@ static void fill_forward(uint64_t *random, const struct script_case *about, stru
         command->expected_version = about->version - (chance(random, 25) && about->version > 1);
 }
 
+/* What the rules of one case know besides. */
+static void pass_on(uint64_t *random, const struct script_case *about, struct model_command *command)
+{
+    *command = (struct model_command){.content = command->content, .number = about->number};
+    command->actor = an_agent(random);
+    command->labels = some(random, MODEL_LABELS, 2);
+    if (chance(random, 60))
+        fill_forward(random, about, command);
+    else
+        command->verb = chance(random, 60) ? MODEL_LABEL : MODEL_UNLABEL;
+    if (command->verb == MODEL_FORWARD_CASE && !command->agent && !command->note)
+        command->note = 1; /* so that there is something to forward */
+}
+
 /* Two cases become one; what has been merged is parted again. */
 static void fill_merge(uint64_t *random, const struct script_view *view, const struct script_case *about,
                        struct model_command *command)
@@ -387,6 +401,8 @@ void script_command(uint64_t step, struct script_view *view, struct model_comman
         model_list_add(&command.classes, 1);
     if (view->service)
         widen(&random, view, &command);
+    else if (about && chance(&random, 8))
+        pass_on(&random, about, &command);
     *ret_command = command;
 }
 

@@ -165,6 +165,26 @@ static struct case_act message_act(const struct model_command *command)
     };
 }
 
+/* What is written for it is put together elsewhere: here it is just a text. */
+static struct case_act forward_act(struct bench *b, const struct stored_case *stored,
+                                   const struct model_command *command)
+{
+    struct case_act act = {.kind = CASE_ACT_FORWARD, .expected_version = command->expected_version};
+    struct message_record text = {.account = "acme",
+                                  .kind = command->agent ? MESSAGE_KIND_NOTE : MESSAGE_KIND_TO_THIRD_PARTY,
+                                  .author = "",
+                                  .third_party = command->agent ? "" : "lab@example.org",
+                                  .external_id = "",
+                                  .delivery_failure = "",
+                                  .body = "text"};
+    if (command->verb == MODEL_FORWARD_MESSAGE)
+        act.forward.message = &stored->messages[command->message - 1];
+    act.forward.agent = script_agents[command->agent];
+    if (!command->agent || command->note)
+        act.forward.text = arena_memdup(b->memory, &text, sizeof text);
+    return act;
+}
+
 static const enum case_act_kind act_kinds[MODEL_VERBS] = {
     [MODEL_OPEN] = CASE_ACT_OPEN,
     [MODEL_MARK_PENDING] = CASE_ACT_MARK_PENDING,
@@ -178,6 +198,8 @@ static const enum case_act_kind act_kinds[MODEL_VERBS] = {
     [MODEL_CLASSIFY] = CASE_ACT_CLASSIFY,
     [MODEL_DECLASSIFY] = CASE_ACT_DECLASSIFY,
     [MODEL_SET_STATE] = CASE_ACT_SET_MESSAGE_STATE,
+    [MODEL_LABEL] = CASE_ACT_ADD_LABELS,
+    [MODEL_UNLABEL] = CASE_ACT_REMOVE_LABELS,
 };
 
 static struct case_act act_of(struct bench *b, const struct stored_case *stored,
@@ -186,6 +208,10 @@ static struct case_act act_of(struct bench *b, const struct stored_case *stored,
     struct case_act act = {.kind = act_kinds[command->verb], .expected_version = command->expected_version};
     if (command->verb == MODEL_ADD_MESSAGE)
         return message_act(command);
+    if (command->verb == MODEL_FORWARD_CASE || command->verb == MODEL_FORWARD_MESSAGE)
+        return forward_act(b, stored, command);
+    if (command->verb == MODEL_LABEL || command->verb == MODEL_UNLABEL)
+        act.labels = texts_of(b, &command->labels, script_labels);
     if (command->verb == MODEL_CLOSE) {
         act.close.rule = command->rule;
         act.close.basis_version = command->basis_version;
@@ -324,6 +350,11 @@ static bool compare_events(struct bench *b, const struct model_answer *answer,
         if ((found->message ? found->message->number : 0) != expected->message)
             return complain(b, "event %zu: message %d, should be %d", i,
                             found->message ? found->message->number : 0, expected->message);
+        char agent[24] = "";
+        if (expected->agent)
+            snprintf(agent, sizeof agent, "agents/%s", script_agents[expected->agent]);
+        if (strcmp(found->resource, agent) != 0)
+            return complain(b, "event %zu is about '%s', should be about '%s'", i, found->resource, agent);
         if (found->time != b->setting.now)
             return complain(b, "event %zu has another time", i);
     }

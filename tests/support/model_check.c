@@ -207,7 +207,7 @@ void model_feed_read(const struct model_ground *ground, int64_t start, int64_t l
 {
     rpc_stream *stream = open_feed(ground, start);
     *ret_feed = (struct model_feed){.start = start, .last = last};
-    ret_feed->events = calloc((size_t)(last - start) + 1, sizeof *ret_feed->events);
+    ret_feed->events = calloc((size_t)(last - start) + 1, sizeof(void *));
     if (!ret_feed->events)
         abort();
     for (int64_t at = start; at < last;) {

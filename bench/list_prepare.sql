@@ -23,8 +23,20 @@ FROM (SELECT partition, account, id, n, md5(id::text) AS hash,
       FROM (SELECT partition, account, id, (id::bigint * 7919 % 99991)::int AS n
             FROM bench_accounts, generate_series(1, :cases) AS id) ids) made;
 
-INSERT INTO involved_cases (partition, account, agent, case_id)
-SELECT partition, account, 'agent-1', id FROM cases WHERE involved <> '{}';
+INSERT INTO involved_cases (partition, account, agent, case_id, status, update_time)
+SELECT partition, account, 'agent-1', id, status, update_time FROM cases WHERE involved <> '{}';
+
+INSERT INTO case_counts
+SELECT partition, account, 1, '', status, count(*) FROM cases GROUP BY 1, 2, status
+UNION ALL
+SELECT partition, account, 2, owner, 0, count(*) FROM cases WHERE status <= 3 GROUP BY 1, 2, owner
+UNION ALL
+SELECT partition, account, 3, '', 0, count(*) FROM cases WHERE need_reply GROUP BY 1, 2
+UNION ALL
+SELECT partition, account, 4, 'agent-1', 0, count(*) FROM cases WHERE status <= 4 AND involved <> '{}' GROUP BY 1, 2
+UNION ALL
+SELECT partition, account, 5, '', floor(extract(epoch FROM open_time) / 3600)::bigint AS hour, count(*) FROM cases
+WHERE open_time IS NOT NULL AND status <= 5 GROUP BY 1, 2, hour;
 
 UPDATE partitions SET last_time = now();
 

@@ -83,10 +83,34 @@
 #define RECENT_id RECENT_FOUND(id)
 #define SOURCE_recent(key) RECENT_##key
 #define SOURCE_need_reply(key) FOUND("", " AND c.need_reply AND c.status <= 4", key)
-#define SOURCE_involved(key)                                                                               \
+/* As MERGED, in the order of the rows that lead from an agent to cases; `i.case_id` is the case's number. */
+#define INVOLVED_MERGED(behind, order, key)                                                                 \
+    "SELECT " CASE_COLUMNS " FROM unnest($3::int2[]) AS s(status) CROSS JOIN LATERAL (SELECT " CASE_COLUMNS \
+    " FROM involved_cases i CROSS JOIN LATERAL (SELECT c.* FROM cases c WHERE c.partition = i.partition"    \
+    " AND c.account = i.account AND c.id = i.case_id" FILTERS " LIMIT 1) c WHERE i.partition = $1::int2"    \
+    " AND i.account = $2::text AND i.agent = $17::text AND i.status = s.status AND " behind                 \
+    " ORDER BY " order " LIMIT $4::int4) c ORDER BY " ORDER_##key " LIMIT $4"
+#define INVOLVED_FOUND(key)                                                                                \
     FOUND(" JOIN involved_cases i ON i.partition = c.partition AND i.account = c.account AND i.case_id = " \
           "c.id",                                                                                          \
           " AND i.agent = $17::text", key)
+#define INVOLVED_update_asc                                                                                 \
+    INVOLVED_MERGED("(i.update_time, i.case_id) > ($5::timestamptz, $6::int8)", "i.update_time, i.case_id", \
+                    update_asc)
+#define INVOLVED_update_desc                                                    \
+    INVOLVED_MERGED("(i.update_time, i.case_id) < ($5::timestamptz, $6::int8)", \
+                    "i.update_time DESC, i.case_id DESC", update_desc)
+#define INVOLVED_subject_asc INVOLVED_FOUND(subject_asc)
+#define INVOLVED_subject_desc INVOLVED_FOUND(subject_desc)
+#define INVOLVED_status_asc                                                                                  \
+    INVOLVED_MERGED("s.status >= $5::int2 AND i.case_id > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END", \
+                    "i.case_id", status_asc)
+#define INVOLVED_status_desc                                                                      \
+    INVOLVED_MERGED("s.status <= $5::int2 AND i.case_id < CASE WHEN s.status = $5 THEN $6::int8 " \
+                    "ELSE 9223372036854775807 END",                                               \
+                    "i.case_id DESC", status_desc)
+#define INVOLVED_id INVOLVED_FOUND(id)
+#define SOURCE_involved(key) INVOLVED_##key
 #define SOURCE_contact(key)                                                                                  \
     FOUND(                                                                                                   \
         " JOIN contact_cases k ON k.partition = c.partition AND k.account = c.account AND k.case_id = c.id", \

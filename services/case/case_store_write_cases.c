@@ -90,19 +90,27 @@ static const struct pg_statement insert_contact_cases = {
            "unnest($5::int8[])",
 };
 
-static const struct pg_statement insert_involved_cases = {
-    .name = "case_insert_involved_cases",
+/* Agents who are not involved any more keep their row: lists look at the case as well. */
+static const struct pg_statement put_involved_cases = {
+    .name = "case_put_involved_cases",
     .rows = true,
-    .sql = "INSERT INTO involved_cases (partition, account, agent, case_id)"
-           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]) ON "
-           "CONFLICT DO NOTHING",
+    .sql = "INSERT INTO involved_cases AS i (partition, account, agent, case_id, status, update_time)"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int8[]), "
+           "unnest($5::int2[]), unnest($6::timestamptz[]) ON CONFLICT (partition, account, agent, case_id)"
+           " DO UPDATE SET status = excluded.status, update_time = excluded.update_time"
+           " WHERE i.status <> excluded.status OR i.update_time <> excluded.update_time",
 };
+
+static int stored_status(const struct case_record *record)
+{
+    return (int)record->status + (record->merged_into != 0 ? CASE_STORED_MERGED : 0);
+}
 
 static void put_narrow(struct rows *rows, const struct case_record *record)
 {
     rows_begin_row(rows, record->account);
     rows_put_int(rows, record->id);
-    rows_put_int(rows, record->status + (record->merged_into != 0 ? CASE_STORED_MERGED : 0));
+    rows_put_int(rows, stored_status(record));
     rows_put_bool(rows, record->need_reply);
     rows_put_int(rows, record->message_count);
     rows_put_int(rows, record->messages_assigned);
@@ -182,12 +190,20 @@ static bool write_case_rows(struct overlay *overlay, pg_batch *batch, error *err
            rows_write(&narrow, &update_cases, batch, err);
 }
 
-/* Who leads to a case: its contact when it is new, the agents involved when they may have changed. */
+/* What the rows of the agents involved tell, or who they are, may have changed. */
+static bool moves_involved(const struct case_entry *entry)
+{
+    return entry_is_written(&entry->entry) &&
+           (entry->entry.inserted || entry->wide || entry->record.update_time != entry->stored.update_time ||
+            stored_status(&entry->record) != stored_status(&entry->stored));
+}
+
+/* Who leads to a case: its contact when it is new, the agents involved. */
 static bool write_case_references(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows contacts, agents;
     ROWS_BEGIN(&contacts, overlay, PG_TEXT, PG_TEXT, PG_INT8);
-    ROWS_BEGIN(&agents, overlay, PG_TEXT, PG_INT8);
+    ROWS_BEGIN(&agents, overlay, PG_TEXT, PG_INT8, PG_INT2, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
         const struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
         const struct case_record *record = &entry->record;
@@ -198,17 +214,17 @@ static bool write_case_references(struct overlay *overlay, pg_batch *batch, erro
             rows_put_int(&contacts, record->id);
             rows_end_row(&contacts);
         }
-        if (!entry_is_written(&entry->entry) || !entry->wide)
-            continue;
-        for (size_t k = 0; k < record->involved.count; k++) {
+        for (size_t k = 0; moves_involved(entry) && k < record->involved.count; k++) {
             rows_begin_row(&agents, record->account);
             rows_put_text(&agents, record->involved.items[k]);
             rows_put_int(&agents, record->id);
+            rows_put_int(&agents, stored_status(record));
+            rows_put_time(&agents, record->update_time);
             rows_end_row(&agents);
         }
     }
     return rows_write(&contacts, &insert_contact_cases, batch, err) &&
-           rows_write(&agents, &insert_involved_cases, batch, err);
+           rows_write(&agents, &put_involved_cases, batch, err);
 }
 
 bool store_write_cases(struct overlay *overlay, pg_batch *batch, error *err)

@@ -22,6 +22,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    case_server_check_involved(&server);
     case_server_stop(&server);
 }
 

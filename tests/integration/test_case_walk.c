@@ -91,6 +91,8 @@ static void setup(void)
     import_range(QUIET + 1, ALL);
     for (int i = 2; i <= QUIET; i += 20)
         involve_anna(i);
+    for (int i = QUIET + 2; i <= ALL; i += 10)
+        involve_anna(i);
     for (int i = 1; i <= QUIET; i += 9) {
         Casework__Cases__V1__DeleteCaseRequest request = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
         request.name = arena_printf(server.memory, "accounts/acme/cases/%d", i);
@@ -184,6 +186,7 @@ Test(case_walk, no_unchanged_case_is_skipped_or_repeated)
         }
     } while (churn_count(changes) < CHANGES);
     int64_t took = clock_monotonic_us() - begun, done = churn_stop(changes);
+    cr_assert_gt(case_server_check_involved(&server), (ALL - QUIET) / 10);
     fprintf(stderr, "%d walks beside %lld changes, %lld a second\n", walks, (long long)done,
             (long long)(done * CLOCK_SECOND / took));
     cr_assert_gt(quiet_seen, QUIET * ORDERS);

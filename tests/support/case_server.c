@@ -5,6 +5,7 @@
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/testing/v1/clock_service.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
+#include "pg/pg.h"
 #include "rpc/wire.h"
 #include "tests/support/pg_server.h"
 
@@ -227,4 +228,30 @@ Casework__Cases__V1__ImportConversationsResponse *case_server_import(
         give_up("ImportConversations", &err);
     rpc_stream_free(stream);
     return (Casework__Cases__V1__ImportConversationsResponse *)response;
+}
+
+int64_t case_server_check_involved(const struct case_server *server)
+{
+    static const struct pg_statement compare = {
+        .name = "compare_involved",
+        .sql = "SELECT count(*), count(*) FILTER (WHERE i.status IS DISTINCT FROM c.status"
+               " OR i.update_time IS DISTINCT FROM c.update_time) FROM cases c CROSS JOIN unnest(c.involved) "
+               "AS a"
+               " LEFT JOIN involved_cases i ON i.partition = c.partition AND i.account = c.account"
+               " AND i.agent = a AND i.case_id = c.id",
+    };
+    const struct pg_options options = {.url = embedded_pg_url(server->pg)};
+    pg_conn *conn = NULL;
+    pg_result *result;
+    error err;
+    if (!pg_conn_open(&options, &conn, &err) || !pg_query(conn, &compare, NULL, 0, &result, &err))
+        give_up("involved", &err);
+    int64_t count = pg_get_int(result, 0, 0), wrong = pg_get_int(result, 0, 1);
+    pg_result_free(result);
+    pg_conn_close(conn);
+    if (wrong > 0) {
+        error_set(&err, STATUS_DATA_LOSS, "", "%d of %d rows are not as their cases", (int)wrong, (int)count);
+        give_up("involved", &err);
+    }
+    return count;
 }

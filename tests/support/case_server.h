@@ -52,6 +52,11 @@ void *case_server_call(struct case_server *server, const ProtobufCServiceDescrip
 /* The clock moves on. */
 void case_server_advance(struct case_server *server, int64_t duration_us);
 
+/* The rows that lead from agents to the cases they are involved in tell what the cases do; how many there
+ * are.
+ */
+int64_t case_server_check_involved(const struct case_server *server);
+
 /* accounts/ID and, in it, channels/desk of the network "chat". */
 void case_server_account(struct case_server *server, const char *id);
 

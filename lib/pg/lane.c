@@ -4,6 +4,7 @@
 #include "pg/lane_internal.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,8 @@ struct pg_lanes {
     unsigned running_lanes; /* batches */
     unsigned waiters;       /* lanes whose batch waits for a partition */
     bool stopping;
-    int64_t stop_at; /* monotonic */
+    int64_t stop_at;         /* monotonic */
+    _Atomic unsigned waking; /* submitters that are about to wake a lane */
 
     metrics_counter *batches, *batch_commands, *reruns, *left_out, *lost_commits;
     metrics_histogram *batch_time;
@@ -502,16 +504,15 @@ static bool refuse(enum status_code code, const char *reason, const char *messag
     return error_set(err, code, reason, "%s", message);
 }
 
-/* One command more, perhaps its partition's first. Lanes are woken to look at the clock, and when it is time.
- */
-static void add_to_ready(pg_lanes *lanes, unsigned partition, bool is_first)
+/* One command more, perhaps its partition's first. True: a lane is to be woken, to look at the clock, or
+ * since it is time. */
+static bool add_to_ready(pg_lanes *lanes, unsigned partition, bool is_first)
 {
     if (is_first)
         add_ready(lanes, partition);
     else
         lanes->ready_commands++;
-    if (lanes->ready_commands == 1 || is_enough(lanes))
-        pthread_cond_signal(&lanes->wake);
+    return lanes->ready_commands == 1 || is_enough(lanes);
 }
 
 bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
@@ -523,16 +524,22 @@ bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
     command->next = NULL;
     pthread_mutex_lock(&lanes->lock);
     bool stopping = lanes->stopping;
-    bool full = w->count >= lanes->options.queue_max;
+    bool full = w->count >= lanes->options.queue_max, wakes = false;
     if (!stopping && !full) {
         bool was_empty = w->first == NULL;
         *w->last = command;
         w->last = &command->next;
         w->count++;
         if (!w->busy)
-            add_to_ready(lanes, command->partition, was_empty);
+            wakes = add_to_ready(lanes, command->partition, was_empty);
+        if (wakes)
+            atomic_fetch_add(&lanes->waking, 1);
     }
     pthread_mutex_unlock(&lanes->lock);
+    if (wakes) {
+        pthread_cond_signal(&lanes->wake); /* a lane that wakes finds the lock free */
+        atomic_fetch_sub(&lanes->waking, 1);
+    }
     if (stopping)
         return refuse(STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping", err);
     if (full)
@@ -664,6 +671,8 @@ void pg_lanes_free(pg_lanes *lanes)
     pthread_mutex_unlock(&lanes->lock);
     for (unsigned i = 0; lanes->list && i < lanes->options.lanes; i++)
         lane_release(&lanes->list[i]);
+    while (atomic_load(&lanes->waking) > 0)
+        sched_yield();
     pthread_mutex_destroy(&lanes->lock);
     pthread_cond_destroy(&lanes->wake);
     free(lanes->waiting);

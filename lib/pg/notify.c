@@ -50,6 +50,7 @@ struct pg_notifier {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     uint64_t due;
+    bool pausing; /* looks at `due` by itself when the pause is over */
     bool stopping;
     pg_conn *conn; /* of the thread alone */
 };
@@ -76,8 +77,10 @@ static void wait_a_while(pg_notifier *n, int64_t pause_us)
 {
     int64_t until = clock_monotonic_us() + pause_us;
     struct timespec at = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
+    n->pausing = true;
     while (!n->stopping && pthread_cond_timedwait(&n->wake, &n->lock, &at) == 0)
         ;
+    n->pausing = false;
 }
 
 static void *run_notifier(void *argument)
@@ -155,9 +158,9 @@ void pg_notifier_free(pg_notifier *n)
 void pg_notifier_wake(pg_notifier *n, uint64_t partitions)
 {
     pthread_mutex_lock(&n->lock);
-    bool was_idle = n->due == 0;
+    bool waits = n->due == 0 && !n->pausing;
     n->due |= partitions;
-    if (was_idle)
+    if (waits)
         pthread_cond_signal(&n->wake);
     pthread_mutex_unlock(&n->lock);
 }

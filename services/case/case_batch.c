@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "case/case_batch_run.h"
+#include "case/case_known.h"
 #include "case/case_overlay_session.h"
 #include "case/case_store.h"
 #include "feed/partition.h"
@@ -87,7 +88,7 @@ static void gather(struct overlay *overlay, const struct case_command *command)
 
 static bool batch_read(void *context, pg_batch *batch, error *err)
 {
-    (void)context;
+    const struct case_batch_context *own = context;
     arena *memory = pg_batch_memory(batch);
     struct batch_state *state = arena_calloc(memory, 1, sizeof *state);
     if (state == NULL || !overlay_init(&state->overlay, memory))
@@ -97,6 +98,7 @@ static bool batch_read(void *context, pg_batch *batch, error *err)
         gather(&state->overlay, command_at(batch, i));
     if (state->overlay.failed)
         return batch_out_of_memory(err);
+    case_known_assume(own->known, &state->overlay);
     return case_store_ask(&state->overlay, &state->reads, batch, err);
 }
 
@@ -304,10 +306,11 @@ static bool is_out_of_memory(const struct overlay *overlay, const error *refusal
 
 static bool decide(void *context, pg_batch *batch, error *err)
 {
-    (void)context;
+    const struct case_batch_context *own = context;
     struct batch_state *state = pg_batch_state(batch);
     struct overlay *overlay = &state->overlay;
     read_feeds(overlay, pg_batch_lock(batch));
+    case_known_confirm(own->known, overlay, pg_batch_lock(batch));
     if (!case_store_load(overlay, &state->reads, batch, err) || !read_references(state, batch, err))
         return false;
     join_messages(overlay);
@@ -351,6 +354,7 @@ static void finish(void *context, pg_batch *batch, bool committed)
     const struct batch_state *state = pg_batch_state(batch);
     if (!committed || state == NULL)
         return;
+    case_known_keep(own->known, &state->overlay, pg_batch_lock(batch), pg_batch_mark(batch));
     if (own->erased != NULL)
         tell_erasures(own, &state->overlay);
     for (unsigned i = 0; own->moved != NULL && i < FEED_PARTITIONS; i++) {

@@ -12,7 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct case_known;
+
 struct case_batch_context {
+    struct case_known *known;
     /* Called on a lane's thread after a commit that wrote events: the partition's feed now ends at `head`.
      * May be NULL. */
     void (*moved)(void *argument, unsigned partition, int64_t head);

@@ -139,7 +139,7 @@ void case_feed_committed(case_feed *feed, int partition, int64_t head)
     pthread_mutex_lock(&feed->lock);
     if (clock_monotonic_us() - feed->waked_us >= WAKE_PAUSE_US) {
         wake_all(feed);
-    } else if (!feed->wake_due) {
+    } else if (!feed->wake_due && feed->readers) {
         feed->wake_due = true;
         pthread_cond_signal(&feed->changed);
     }

@@ -61,6 +61,7 @@ struct entry {
     struct entry_key key;
     int partition; /* of the key's account */
     bool asked;    /* has been looked for in the database */
+    bool assumed;  /* instead, since it is known (case_known.h) */
     bool exists;   /* now */
     bool inserted; /* by this batch */
     bool changed;  /* by this batch, and was there before */

@@ -20,7 +20,7 @@ extern const struct pg_statement case_store_lock_manual,
     case_store_lock_free_manual; /* the clock that tests move */
 
 /* What a row of theirs tells. */
-enum { LOCK_PARTITION, LOCK_XID, LOCK_HEAD, LOCK_NOW };
+enum { LOCK_PARTITION, LOCK_XID, LOCK_HEAD, LOCK_NOW, LOCK_MARK };
 
 /* The marks of the partitions' last batches (pg/lane.h). */
 extern const struct pg_statement case_store_mark;

@@ -13,15 +13,17 @@
 #include <string.h>
 
 /* The subqueries make it the time after the lock. */
-#define LOCK_REAL(how)                                                                     \
-    "SELECT partition, pg_current_xact_id(), head, greatest(clock_timestamp(), last_time)" \
-    " FROM (SELECT partition, head, last_time FROM partitions WHERE partition = ANY ($1::int2[])" how ") p"
+#define LOCK_REAL(how)                                                                                      \
+    "SELECT partition, pg_current_xact_id(), head, greatest(clock_timestamp(), last_time), mark"            \
+    " FROM (SELECT partition, head, last_time, mark FROM partitions WHERE partition = ANY ($1::int2[])" how \
+    ") p"
 
 /* A clock that nobody has set yet starts with real time and stands still from the first setting on. */
-#define LOCK_MANUAL(how)                                                                 \
-    "SELECT partition, pg_current_xact_id(), head,"                                      \
-    " greatest(coalesce((SELECT manual_time FROM suite), clock_timestamp()), last_time)" \
-    " FROM (SELECT partition, head, last_time FROM partitions WHERE partition = ANY ($1::int2[])" how ") p"
+#define LOCK_MANUAL(how)                                                                                    \
+    "SELECT partition, pg_current_xact_id(), head,"                                                         \
+    " greatest(coalesce((SELECT manual_time FROM suite), clock_timestamp()), last_time), mark"              \
+    " FROM (SELECT partition, head, last_time, mark FROM partitions WHERE partition = ANY ($1::int2[])" how \
+    ") p"
 
 const struct pg_statement case_store_lock_real = {
     .name = "case_lock",

@@ -8,6 +8,7 @@
 #include "case/case_feed.h"
 #include "case/case_health.h"
 #include "case/case_import.h"
+#include "case/case_known.h"
 #include "case/case_outgoing.h"
 #include "case/case_read.h"
 #include "case/case_sessions.h"
@@ -120,7 +121,10 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
     const struct pg_lane_options lanes = {.connection = service->connection,
                                           .lanes = (unsigned)settings->lanes,
                                           .spread_max = (unsigned)settings->lane_partitions};
-    service->batch = (struct case_batch_context){.moved = moved, .erased = erased, .argument = service};
+    service->batch = (struct case_batch_context){
+        .known = case_known_new(), .moved = moved, .erased = erased, .argument = service};
+    if (service->batch.known == NULL)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     if (!case_feed_new(&feed, &service->feed, err) ||
         !pg_lanes_new(&lanes, manual ? &case_batch_ops_manual : &case_batch_ops_real, &service->batch,
                       &service->lanes, err))
@@ -161,6 +165,7 @@ static void stop(struct rpc_host *host, struct service *service)
     case_clock_free(service->clock);
     case_gone_free(service->gone);
     pg_reader_free(service->reader.reader);
+    case_known_free(service->batch.known);
     pg_pool_free(service->pool);
 }
 

@@ -15,7 +15,7 @@
  * Under load, commits and hints come faster than it pays to run readers and to look at heads: what comes
  * within these times after the last one waits for their end.
  */
-#define WAKE_PAUSE_US (2 * CLOCK_SECOND / 1000)
+#define WAKE_PAUSE_US (5 * CLOCK_SECOND / 1000)
 #define LOOK_PAUSE_US (5 * CLOCK_SECOND / 1000)
 #define LOOK_TIMEOUT_US (5 * CLOCK_SECOND)
 

@@ -42,6 +42,22 @@ static bool is_partition(int32_t partition)
     return partition >= 0 && partition < FEED_PARTITIONS;
 }
 
+static bool is_followed(const feed_consumer *consumer, int partition)
+{
+    uint64_t partitions = consumer->handlers.partitions;
+    return partitions == 0 || (partitions >> partition & 1);
+}
+
+/* The partitions as a request names them: none for all. */
+static size_t list_followed(const feed_consumer *consumer, int32_t *partitions)
+{
+    size_t count = 0;
+    for (int i = 0; i < FEED_PARTITIONS && consumer->handlers.partitions; i++)
+        if (is_followed(consumer, i))
+            partitions[count++] = i;
+    return count;
+}
+
 /* What is new among the events; what has been applied before is left out. */
 static size_t pick_new(const Casework__Cases__V1__StreamEventsResponse *response,
                        Casework__Cases__V1__Event **events, struct feed_positions *heads)
@@ -126,17 +142,24 @@ static void drop_stream(feed_consumer *consumer, rpc_stream *stream)
 static void send_request(const feed_consumer *consumer, rpc_stream *stream)
 {
     Casework__Cases__V1__PartitionPosition after[FEED_PARTITIONS], *pointers[FEED_PARTITIONS];
+    int32_t partitions[FEED_PARTITIONS];
+    size_t count = 0;
     for (int i = 0; i < FEED_PARTITIONS; i++) {
-        casework__cases__v1__partition_position__init(&after[i]);
-        after[i].partition = i;
-        after[i].position = consumer->positions.at[i];
-        pointers[i] = &after[i];
+        if (!is_followed(consumer, i))
+            continue;
+        casework__cases__v1__partition_position__init(&after[count]);
+        after[count].partition = i;
+        after[count].position = consumer->positions.at[i];
+        pointers[count] = &after[count];
+        count++;
     }
     Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
     request.parent = "accounts/-";
     request.epoch = (char *)consumer->positions.epoch;
     request.after = pointers;
-    request.n_after = FEED_PARTITIONS;
+    request.n_after = count;
+    request.partitions = partitions;
+    request.n_partitions = list_followed(consumer, partitions);
     if (rpc_stream_write(stream, &request.base))
         rpc_stream_close_send(stream);
 }
@@ -204,8 +227,11 @@ static bool read_snapshot(feed_consumer *consumer, error *err)
 {
     Casework__Cases__V1__StreamSnapshotRequest request = CASEWORK__CASES__V1__STREAM_SNAPSHOT_REQUEST__INIT;
     const struct rpc_client_options options = {.timeout_us = INT64_MAX};
+    int32_t partitions[FEED_PARTITIONS];
     rpc_stream *stream;
     request.parent = (char *)(uintptr_t) "accounts/-";
+    request.partitions = partitions;
+    request.n_partitions = list_followed(consumer, partitions);
     if (!rpc_stream_open(consumer->channel, &casework__cases__v1__event_service__descriptor, "StreamSnapshot",
                          &options, &stream, err))
         return false;
@@ -393,6 +419,8 @@ bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *he
         .lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER, .reached = true};
     bool done = true;
     for (int i = 0; i < FEED_PARTITIONS && done && blocked.reached; i++) {
+        if (!is_followed(consumer, i))
+            continue;
         blocked.done = false;
         done = feed_waiters_add(consumer->waiters, i, heads->at[i], deadline_us, unblock, &blocked, err);
         pthread_mutex_lock(&blocked.lock);

@@ -42,6 +42,9 @@ struct feed_consumer_handlers {
     bool (*reset)(void *context, const char *epoch, error *err);
     /* Once, when the first caught-up mark has come in and is applied; may be NULL. */
     void (*caught_up)(void *context);
+    /* Which partitions are followed, a bit each (bit 0: partition 0); 0: all. The others stay at position 0.
+     */
+    uint64_t partitions;
 };
 
 typedef struct feed_consumer feed_consumer;
@@ -71,8 +74,9 @@ bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t positio
                          feed_wake *wake, void *argument, error *err) __attribute__((warn_unused_result));
 
 /*
- * Blocks the calling thread until every partition has reached its position in `heads` (the epoch does not
- * matter). DEADLINE_EXCEEDED, or UNAVAILABLE when stopped. For those who settle the suite's clock.
+ * Blocks the calling thread until every partition that is followed has reached its position in `heads` (the
+ * epoch does not matter). DEADLINE_EXCEEDED, or UNAVAILABLE when stopped. For those who settle the suite's
+ * clock.
  */
 bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *heads, int64_t deadline_us,
                         error *err) __attribute__((warn_unused_result));

@@ -35,6 +35,7 @@ struct rpc_client_options {
     const char *traceparent; /* NULL: a new trace */
     const char *agent;       /* `casework-agent` metadata; NULL: none */
     const char *session;     /* `casework-session` metadata; NULL: none */
+    bool forwarded;          /* `casework-forwarded` metadata: a replica asks another one for its part */
     bool no_retry;
 };
 

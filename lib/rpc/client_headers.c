@@ -32,7 +32,8 @@ bool headers_fill(rpc_channel *channel, const struct rpc_client_options *options
     trace_continue(parent, parent ? strlen(parent) : 0, traceparent);
     bool good = add_text(&headers, "traceparent", traceparent, err) &&
                 add_text(&headers, "casework-agent", options->agent, err) &&
-                add_text(&headers, "casework-session", options->session, err);
+                add_text(&headers, "casework-session", options->session, err) &&
+                add_text(&headers, "casework-forwarded", options->forwarded ? "1" : NULL, err);
     if (good && channel->tokens)
         good = token_source_get(channel->tokens, &token, err) && add(&headers, "authorization", token, err);
     if (!good) {

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { CALL_METADATA_MAX = 4 };
+enum { CALL_METADATA_MAX = 5 };
 
 /* Received by a client at the most; what a service may send is bounded on its side. */
 #define CLIENT_MESSAGE_BYTES_MAX ((size_t)64 << 20)

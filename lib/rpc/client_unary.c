@@ -199,11 +199,10 @@ static bool unary_new(rpc_channel *channel, const ProtobufCServiceDescriptor *se
     u->agent = copy(options->agent);
     u->session = copy(options->session);
     u->traceparent = copy(options->traceparent);
-    u->options = (struct rpc_client_options){.timeout_us = options->timeout_us,
-                                             .agent = u->agent,
-                                             .session = u->session,
-                                             .traceparent = u->traceparent,
-                                             .no_retry = options->no_retry};
+    u->options = *options;
+    u->options.traceparent = u->traceparent;
+    u->options.agent = u->agent;
+    u->options.session = u->session;
     u->deadline_us = clock_monotonic_us() + options->timeout_us;
     *ret_unary = u;
     return true;

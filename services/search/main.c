@@ -6,16 +6,23 @@
 
 #include <stdlib.h>
 
-static bool run(struct rpc_host *host, struct feed_host *feed, struct search_service *service, error *err)
+struct settings {
+    const char *shard, *shard_targets;
+};
+
+static bool run(struct rpc_host *host, struct feed_host *feed, const struct settings *setting,
+                struct search_service *service, error *err)
 {
-    if (!feed_host_open(feed, host, err) || !search_index_new(&service->index, err))
+    if (!feed_host_open(feed, host, err) ||
+        !search_shards_open(&service->shards, host, setting->shard, setting->shard_targets, err) ||
+        !search_index_new(&service->index, err))
         return false;
     service->server = host->server;
     service->cases = feed->cases;
     service->clock = feed->clock;
     return search_handlers_add(service, err) &&
-           search_follower_new(service->cases, service->index, rpc_host_set_serving, host, &service->follower,
-                               err) &&
+           search_follower_new(service->cases, service->index, service->shards.partitions,
+                               rpc_host_set_serving, host, &service->follower, err) &&
            feed_host_follow_clock(feed, host, feed_host_settle, search_follower_consumer(service->follower),
                                   err) &&
            rpc_host_serve(host, err);
@@ -25,9 +32,18 @@ int main(int argc, char **argv)
 {
     static struct rpc_host host;
     static struct feed_host feed;
+    static struct settings settings;
     const struct config_option options[] = {
         RPC_HOST_OPTIONS(host, "127.0.0.1:7002", "127.0.0.1:9102"),
         FEED_HOST_OPTIONS(feed),
+        {.env = "SEARCH_SHARD",
+         .help = "the part of the accounts that is held here, i/n with i from 0",
+         .fallback = "0/1",
+         .value = &settings.shard},
+        {.env = "SEARCH_SHARD_TARGETS",
+         .help = "the shards 0 to n - 1, with spaces between; may be empty when there is one",
+         .fallback = "",
+         .value = &settings.shard_targets},
         {.env = NULL},
     };
     int code = rpc_host_configure(&host, "search", "finds cases by exact words", options, argc, argv);
@@ -36,7 +52,7 @@ int main(int argc, char **argv)
 
     struct search_service service = {0};
     error err = {0};
-    bool done = run(&host, &feed, &service, &err);
+    bool done = run(&host, &feed, &settings, &service, &err);
     if (!done)
         log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
     if (service.follower)
@@ -44,6 +60,7 @@ int main(int argc, char **argv)
     rpc_host_close(&host);
     search_follower_free(service.follower);
     search_index_free(service.index);
+    search_shards_close(&service.shards);
     feed_host_close(&feed);
     return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -160,6 +160,17 @@ static bool check_account(struct search_job *job, const char *account, error *er
     return done;
 }
 
+static bool relay(struct search_job *job, const ProtobufCMessage *message, error *err)
+{
+    const wire_item *item = (const wire_item *)message;
+    if (item->item_case != CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__ITEM_SUMMARY)
+        return search_job_send(job, message, err);
+    job->done += item->summary->cases_checked;
+    job->different += item->summary->cases_different;
+    job->position = item->summary->indexed_position;
+    return true;
+}
+
 static bool end(struct search_job *job, error *err)
 {
     Casework__Search__V1__CheckIndexResponse__Summary summary =
@@ -167,8 +178,7 @@ static bool end(struct search_job *job, error *err)
     wire_item item = CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__INIT;
     summary.cases_checked = job->done;
     summary.cases_different = job->different;
-    if (job->single)
-        summary.indexed_position = search_index_position(job->service->index, feed_partition(job->account));
+    summary.indexed_position = job->position;
     item.item_case = CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__ITEM_SUMMARY;
     item.summary = &summary;
     return search_job_send(job, &item.base, err);
@@ -176,8 +186,9 @@ static bool end(struct search_job *job, error *err)
 
 static void check_index(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    search_job_start(call, ((const Casework__Search__V1__CheckIndexRequest *)message)->parent, context,
-                     check_account, end);
+    static const struct search_job_kind kind = {"CheckIndex", check_account, relay, end};
+    search_job_start(call, message, ((const Casework__Search__V1__CheckIndexRequest *)message)->parent,
+                     context, &kind);
 }
 
 static const struct rpc_stream_handlers handlers = {

@@ -145,16 +145,21 @@ static void tell_caught_up(void *context)
     follower->caught_up(follower->context);
 }
 
-bool search_follower_new(rpc_channel *cases, search_index *index, void (*caught_up)(void *context),
-                         void *context, search_follower **ret_follower, error *err)
+bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t partitions,
+                         void (*caught_up)(void *context), void *context, search_follower **ret_follower,
+                         error *err)
 {
     search_follower *follower = calloc(1, sizeof *follower);
     if (!follower)
         return out_of_memory(err);
     *follower = (search_follower){.cases = cases, .index = index, .caught_up = caught_up, .context = context};
     follower->memory = arena_new(EVENTS_BYTES_MAX);
-    const struct feed_consumer_handlers handlers = {
-        .load = load, .apply = apply, .snapshot = snapshot, .reset = reset, .caught_up = tell_caught_up};
+    const struct feed_consumer_handlers handlers = {.load = load,
+                                                    .apply = apply,
+                                                    .snapshot = snapshot,
+                                                    .reset = reset,
+                                                    .caught_up = tell_caught_up,
+                                                    .partitions = partitions};
     if ((follower->memory || out_of_memory(err)) &&
         feed_consumer_new(cases, &handlers, follower, &follower->consumer, err)) {
         *ret_follower = follower;

@@ -11,10 +11,11 @@
 
 typedef struct search_follower search_follower;
 
-/* `caught_up` runs once the index is complete. `cases` and `index` must outlive it. Starts at once. */
-bool search_follower_new(rpc_channel *cases, search_index *index, void (*caught_up)(void *context),
-                         void *context, search_follower **ret_follower, error *err)
-    __attribute__((warn_unused_result));
+/* `partitions`: those to follow, a bit each. `caught_up` runs once the index is complete. `cases` and `index`
+ * must outlive it. Starts at once. */
+bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t partitions,
+                         void (*caught_up)(void *context), void *context, search_follower **ret_follower,
+                         error *err) __attribute__((warn_unused_result));
 void search_follower_free(search_follower *follower); /* takes NULL */
 
 /* For waiting. The follower's. */

@@ -270,6 +270,8 @@ static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *
         rpc_call_fail(call, &search->err);
         return;
     }
+    if (search_shards_forward(&search->service->shards, call, "SearchCases", message, search->account))
+        return;
     feed_consumer *consumer = search_follower_consumer(search->service->follower);
     int partition = feed_partition(search->account);
     if (search->request->min_position <= feed_consumer_position(consumer, partition)) {

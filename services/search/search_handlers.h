@@ -8,11 +8,13 @@
 #include "rpc/server.h"
 #include "search/search_follower.h"
 #include "search/search_index.h"
+#include "search/search_shards.h"
 
 /* What the handlers need: their context. All of it outlives the server. */
 struct search_service {
     search_index *index;
     search_follower *follower;
+    struct search_shards shards;
     rpc_channel *cases;
     suite_clock *clock;
     rpc_server *server; /* on whose workers a search goes on that had to wait */

@@ -1,6 +1,7 @@
 #include "search/search_job.h"
 
 #include "base/clock.h"
+#include "casework/search/v1/search_service.pb-c.h"
 #include "rpc/name.h"
 #include "search/search_catalogue.h"
 
@@ -13,14 +14,19 @@
 /* A client that takes nothing for that long is given up. */
 #define CLIENT_WAIT (60 * CLOCK_SECOND)
 
+/* A shard that sends nothing for that long is given up. */
+#define SHARD_SILENCE_MAX (5 * CLOCK_MINUTE)
+
 enum { LISTS_BYTES_MAX = 1 << 30 };
 
-/* A job and what it needs to run: the call's and the worker's. */
+/* A job and what it needs to run: the call's and the worker's. The request lives as long as the call, which
+ * is kept. */
 struct running {
     struct search_job job;
     rpc_call *call;
-    search_job_account *work;
-    search_job_end *end;
+    const struct search_job_kind *kind;
+    const ProtobufCMessage *request;
+    bool forwarded;    /* by another shard, which asks for our part only */
     arena *own_memory; /* of the list of accounts */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -115,17 +121,80 @@ static bool list_accounts(struct running *running, struct search_list *list, err
     return true;
 }
 
+static bool relay(struct running *running, rpc_stream *stream, error *err)
+{
+    for (;;) {
+        ProtobufCMessage *message;
+        arena_clear(running->job.memory);
+        switch (rpc_stream_read(stream, SHARD_SILENCE_MAX, running->job.memory, &message, err)) {
+        case RPC_READ_MESSAGE:
+            if (!running->kind->relay(&running->job, message, err))
+                return false;
+            break;
+        case RPC_READ_END:
+            return true;
+        case RPC_READ_TIMEOUT:
+            return error_set(err, STATUS_UNAVAILABLE, "", "a shard has fallen silent");
+        case RPC_READ_FAILED:
+            return false;
+        }
+    }
+}
+
+/* The same request, to another shard. */
+static bool work_elsewhere(struct running *running, rpc_channel *target, error *err)
+{
+    const struct rpc_client_options options = search_shards_options(running->call, INT64_MAX);
+    rpc_stream *stream;
+    if (!rpc_stream_open(target, &casework__search__v1__search_service__descriptor, running->kind->method,
+                         &options, &stream, err))
+        return false;
+    if (rpc_stream_write(stream, running->request))
+        rpc_stream_close_send(stream);
+    bool done = relay(running, stream, err);
+    rpc_stream_free(stream);
+    return done;
+}
+
+static bool work_here(struct running *running, const char *account, error *err)
+{
+    arena_clear(running->job.memory);
+    return running->kind->work(&running->job, account, err);
+}
+
+static bool work_on_account(struct running *running, const char *account, error *err)
+{
+    const struct search_service *service = running->job.service;
+    rpc_channel *target = search_shards_target(&service->shards, account);
+    if (target)
+        return running->forwarded ? search_shards_mismatch(account, err)
+                                  : work_elsewhere(running, target, err);
+    if (!work_here(running, account, err))
+        return false;
+    running->job.position = search_index_position(service->index, feed_partition(account));
+    return true;
+}
+
+static bool work_on_all(struct running *running, error *err)
+{
+    const struct search_shards *shards = &running->job.service->shards;
+    struct search_list list = {0};
+    bool done = list_accounts(running, &list, err);
+    for (size_t i = 0; done && i < list.count; i++)
+        if (!search_shards_target(shards, list.cases[i].account))
+            done = work_here(running, list.cases[i].account, err);
+    for (int i = 0; done && !running->forwarded && i < shards->count; i++)
+        if (shards->targets[i])
+            done = work_elsewhere(running, shards->targets[i], err);
+    running->job.position = 0;
+    return done;
+}
+
 static bool work_through(struct running *running, error *err)
 {
-    struct search_list list = {0};
-    bool done = running->job.account
-                    ? search_list_add(&list, running->job.account, 0, running->own_memory, err)
-                    : list_accounts(running, &list, err);
-    for (size_t i = 0; done && i < list.count; i++) {
-        arena_clear(running->job.memory);
-        done = running->work(&running->job, list.cases[i].account, err);
-    }
-    return done && running->end(&running->job, err);
+    const char *account = running->job.account;
+    return (account ? work_on_account(running, account, err) : work_on_all(running, err)) &&
+           running->kind->end(&running->job, err);
 }
 
 static void run(void *argument)
@@ -186,13 +255,12 @@ static bool read_parent(struct running *running, const char *parent, error *err)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the work");
     if (!rpc_name_accounts(running->own_memory, parent, "parent", &account, err))
         return false;
-    running->job.single = *account != '\0';
-    running->job.account = running->job.single ? account : NULL;
+    running->job.account = *account ? account : NULL;
     return true;
 }
 
-void search_job_start(rpc_call *call, const char *parent, const struct search_service *service,
-                      search_job_account *work, search_job_end *end)
+void search_job_start(rpc_call *call, const ProtobufCMessage *request, const char *parent,
+                      const struct search_service *service, const struct search_job_kind *kind)
 {
     error err = {0};
     struct running *running = NULL;
@@ -205,8 +273,9 @@ void search_job_start(rpc_call *call, const char *parent, const struct search_se
         rpc_call_fail(call, &err);
         return;
     }
-    running->work = work;
-    running->end = end;
+    running->kind = kind;
+    running->request = request;
+    running->forwarded = search_shards_is_forwarded(call);
     running->references++; /* the worker's */
     if (read_parent(running, parent, &err)) {
         if (rpc_server_run(service->server, run, running))

@@ -18,20 +18,33 @@ struct search_job;
 /* One account. False ends the job with err. */
 typedef bool search_job_account(struct search_job *job, const char *account, error *err);
 
+/* A message of the same job in another shard: passes on what concerns the client, and adds up the sums. */
+typedef bool search_job_relay(struct search_job *job, const ProtobufCMessage *message, error *err);
+
 /* When all accounts are done: the last message. */
 typedef bool search_job_end(struct search_job *job, error *err);
+
+struct search_job_kind {
+    const char *method;
+    search_job_account *work;
+    search_job_relay *relay;
+    search_job_end *end;
+};
 
 struct search_job {
     const struct search_service *service;
     const char *account;            /* the one that was asked for; NULL: all */
     arena *memory;                  /* cleared for each account */
     int64_t done, total, different; /* the job's own counts */
-    bool single;                    /* one account only */
+    int64_t position;               /* of the account that was asked for, as of the end; 0: all accounts */
 };
 
-/* Starts on the request's parent; `work` and `end` run on another thread. Ends the call, now or later. */
-void search_job_start(rpc_call *call, const char *parent, const struct search_service *service,
-                      search_job_account *work, search_job_end *end);
+/*
+ * Starts on the request's parent: accounts of this shard are worked on here, those of others there. What
+ * `kind` names runs on another thread. Ends the call, now or later.
+ */
+void search_job_start(rpc_call *call, const ProtobufCMessage *request, const char *parent,
+                      const struct search_service *service, const struct search_job_kind *kind);
 
 /* Sends a message; waits while the client is slow. False: the client is gone. */
 bool search_job_send(struct search_job *job, const ProtobufCMessage *message, error *err)

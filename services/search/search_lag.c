@@ -15,7 +15,7 @@ struct lagging {
     size_t count, waiting_count;
 };
 
-static bool read_heads(rpc_channel *cases, const struct feed_positions *indexed, int partition,
+static bool read_heads(rpc_channel *cases, const struct feed_positions *indexed, uint64_t partitions,
                        int64_t timeout_us, arena *memory, struct lagging *lagging, int64_t *ret_events,
                        error *err)
 {
@@ -30,7 +30,7 @@ static bool read_heads(rpc_channel *cases, const struct feed_positions *indexed,
     int64_t events = 0;
     for (size_t i = 0; i < response->n_positions; i++) {
         int at = response->positions[i]->partition;
-        if (at < 0 || at >= FEED_PARTITIONS || (partition >= 0 && at != partition) || lagging->waiting[at] ||
+        if (at < 0 || at >= FEED_PARTITIONS || !(partitions >> at & 1) || lagging->waiting[at] ||
             response->positions[i]->position <= indexed->at[at])
             continue;
         events += response->positions[i]->position - indexed->at[at];
@@ -94,12 +94,12 @@ static bool read_oldest(rpc_channel *cases, struct lagging *lagging, int64_t tim
     return read == RPC_READ_MESSAGE;
 }
 
-bool search_lag_measure(rpc_channel *cases, const struct feed_positions *indexed, int partition,
+bool search_lag_measure(rpc_channel *cases, const struct feed_positions *indexed, uint64_t partitions,
                         int64_t timeout_us, arena *memory, struct search_lag *ret_lag, error *err)
 {
     struct lagging lagging = {.count = 0};
     struct search_lag lag = {0};
-    if (!read_heads(cases, indexed, partition, timeout_us, memory, &lagging, &lag.events, err))
+    if (!read_heads(cases, indexed, partitions, timeout_us, memory, &lagging, &lag.events, err))
         return false;
     if (lagging.count > 0 && !read_oldest(cases, &lagging, timeout_us, memory, &lag.oldest_time_us, err))
         return false;

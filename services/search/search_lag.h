@@ -11,8 +11,8 @@ struct search_lag {
     int64_t oldest_time_us; /* when the oldest of them was committed; 0: there is none */
 };
 
-/* `partition`: -1 for all. `memory` is used. Within `timeout_us`, each of at most two calls. */
-bool search_lag_measure(rpc_channel *cases, const struct feed_positions *indexed, int partition,
+/* `partitions`: which ones, a bit each. `memory` is used. Within `timeout_us`, each of at most two calls. */
+bool search_lag_measure(rpc_channel *cases, const struct feed_positions *indexed, uint64_t partitions,
                         int64_t timeout_us, arena *memory, struct search_lag *ret_lag, error *err)
     __attribute__((warn_unused_result));
 

@@ -14,8 +14,8 @@ static bool tell(struct search_job *job, bool done, error *err)
     progress.cases_done = job->done;
     progress.cases_total = job->total;
     progress.done = done;
-    if (done && job->single)
-        progress.indexed_position = search_index_position(job->service->index, feed_partition(job->account));
+    if (done)
+        progress.indexed_position = job->position;
     return search_job_send(job, &progress.base, err);
 }
 
@@ -46,6 +46,21 @@ static bool rebuild(struct search_job *job, const char *account, error *err)
     return search_index_build_end(job->service->index, account, done, done ? err : &unused) && done;
 }
 
+static bool relay(struct search_job *job, const ProtobufCMessage *message, error *err)
+{
+    const wire_progress *theirs = (const wire_progress *)message;
+    if (theirs->done) {
+        job->done += theirs->cases_done;
+        job->total += theirs->cases_total;
+        job->position = theirs->indexed_position;
+        return true;
+    }
+    wire_progress progress = CASEWORK__SEARCH__V1__REBUILD_INDEX_RESPONSE__INIT;
+    progress.cases_done = job->done + theirs->cases_done;
+    progress.cases_total = job->total + theirs->cases_total;
+    return search_job_send(job, &progress.base, err);
+}
+
 static bool end(struct search_job *job, error *err)
 {
     return tell(job, true, err);
@@ -53,8 +68,9 @@ static bool end(struct search_job *job, error *err)
 
 static void rebuild_index(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    search_job_start(call, ((const Casework__Search__V1__RebuildIndexRequest *)message)->parent, context,
-                     rebuild, end);
+    static const struct search_job_kind kind = {"RebuildIndex", rebuild, relay, end};
+    search_job_start(call, message, ((const Casework__Search__V1__RebuildIndexRequest *)message)->parent,
+                     context, &kind);
 }
 
 static const struct rpc_stream_handlers handlers = {

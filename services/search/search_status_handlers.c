@@ -10,6 +10,7 @@
 #include "search/search_lag.h"
 #include "search/search_presence.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef Casework__Search__V1__GetIndexStatusRequest wire_request;
@@ -21,6 +22,7 @@ typedef Casework__Search__V1__AccountIndexStatus wire_account;
 /* A status being answered, on the handler's stack. */
 struct status {
     const struct search_service *service;
+    rpc_call *call;
     const wire_request *request;
     arena *memory;
     const char *account; /* NULL: all */
@@ -85,15 +87,74 @@ static bool fill_accounts(struct status *status)
 static bool fill_lag(struct status *status, int64_t timeout_us)
 {
     struct search_lag lag;
-    int partition = status->account ? feed_partition(status->account) : -1;
-    if (!search_lag_measure(status->service->cases, &status->positions, partition, timeout_us, status->memory,
-                            &lag, &status->err))
+    uint64_t partitions =
+        status->account ? UINT64_C(1) << feed_partition(status->account) : status->service->shards.partitions;
+    if (!search_lag_measure(status->service->cases, &status->positions, partitions, timeout_us,
+                            status->memory, &lag, &status->err))
         return false;
     int64_t now_us = suite_clock_now_us(status->service->clock);
     bool old = lag.oldest_time_us > 0 && lag.oldest_time_us < now_us;
     status->response.lag_events = lag.events;
     status->response.lag_duration = wire_duration(status->memory, old ? now_us - lag.oldest_time_us : 0);
     return status->response.lag_duration || out_of_memory(status);
+}
+
+/* --- all accounts: what the other shards say of theirs ------------------------------------------------ */
+
+static int compare_accounts(const void *a, const void *b)
+{
+    const wire_account *const *left = a, *const *right = b;
+    return strcmp((*left)->account, (*right)->account);
+}
+
+/* The first of both; behind the last one the next page begins. */
+static bool merge_accounts(struct status *status, const wire_response *theirs)
+{
+    wire_response *ours = &status->response;
+    size_t size = (size_t)status->page.size, count = ours->n_accounts + theirs->n_accounts;
+    wire_account **merged = arena_calloc(status->memory, count + 1, sizeof(wire_account *));
+    if (!merged)
+        return out_of_memory(status);
+    for (size_t i = 0; i < count; i++)
+        merged[i] = i < ours->n_accounts ? ours->accounts[i] : theirs->accounts[i - ours->n_accounts];
+    qsort(merged, count, sizeof(wire_account *), compare_accounts);
+    bool more = count > size || *ours->next_page_token || *theirs->next_page_token;
+    ours->accounts = merged;
+    ours->n_accounts = count < size ? count : size;
+    if (more) {
+        const struct rpc_page_key key = {.text = merged[ours->n_accounts - 1]->account + strlen("accounts/")};
+        ours->next_page_token = rpc_page_seal(status->memory, &status->request->base, NULL, &key);
+    }
+    return !more || ours->next_page_token || out_of_memory(status);
+}
+
+static bool add_shard(struct status *status, rpc_channel *target)
+{
+    const struct rpc_client_options options = search_shards_options(status->call, LAG_TIMEOUT);
+    ProtobufCMessage *message;
+    if (!rpc_client_call(target, &casework__search__v1__search_service__descriptor, "GetIndexStatus",
+                         &status->request->base, &options, status->memory, &message, &status->err))
+        return false;
+    const wire_response *theirs = (const wire_response *)message;
+    wire_response *ours = &status->response;
+    int64_t our_lag_us = 0, their_lag_us = 0;
+    if (ours->lag_duration && theirs->lag_duration && wire_duration_us(ours->lag_duration, &our_lag_us) &&
+        wire_duration_us(theirs->lag_duration, &their_lag_us) && their_lag_us > our_lag_us)
+        ours->lag_duration = theirs->lag_duration;
+    ours->lag_events += theirs->lag_events;
+    ours->total_cases += theirs->total_cases;
+    ours->total_size_bytes += theirs->total_size_bytes;
+    return merge_accounts(status, theirs);
+}
+
+static bool add_shards(struct status *status)
+{
+    const struct search_shards *shards = &status->service->shards;
+    bool done = true;
+    for (int i = 0; done && !status->account && i < shards->count; i++)
+        if (shards->targets[i] && !search_shards_is_forwarded(status->call))
+            done = add_shard(status, shards->targets[i]);
+    return done;
 }
 
 static bool read_request(struct status *status)
@@ -109,6 +170,7 @@ static bool read_request(struct status *status)
 static void get_index_status(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     struct status status = {.service = context,
+                            .call = call,
                             .request = (const wire_request *)message,
                             .memory = rpc_call_arena(call),
                             .response = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_RESPONSE__INIT};
@@ -116,10 +178,14 @@ static void get_index_status(rpc_call *call, const ProtobufCMessage *message, vo
     int64_t timeout_us = left > LAG_TIMEOUT ? LAG_TIMEOUT : left > 1 ? left : 1;
     search_index_positions(status.service->index, &status.positions);
     status.response.epoch = status.positions.epoch;
-    if (read_request(&status) &&
+    bool done = read_request(&status);
+    if (done && status.account &&
+        search_shards_forward(&status.service->shards, call, "GetIndexStatus", message, status.account))
+        return;
+    if (done &&
         (!status.account || search_presence_check(status.service, status.account, rpc_call_deadline_us(call),
                                                   status.memory, &status.err)) &&
-        fill_lag(&status, timeout_us) && fill_accounts(&status))
+        fill_lag(&status, timeout_us) && fill_accounts(&status) && add_shards(&status))
         rpc_call_reply(call, &status.response.base);
     else
         rpc_call_fail(call, &status.err);

@@ -83,6 +83,7 @@ static void begin(struct world *world)
     world->events = fake_events_new(read_case, world);
     world->memory = arena_new(64 << 20);
     struct search_service *service = &world->service;
+    service->shards = (struct search_shards){.count = 1, .partitions = UINT64_MAX};
     const struct rpc_channel_options to_cases = {.target = fake_events_target(world->events)};
     const struct rpc_server_options options = {.address = "127.0.0.1:0",
                                                .descriptor_set = casework_descriptor_set,
@@ -92,8 +93,8 @@ static void begin(struct world *world)
                 suite_clock_new(service->cases, false, &service->clock, &world->err) &&
                 rpc_server_new(&options, &service->server, &world->err) &&
                 search_handlers_add(service, &world->err) &&
-                search_follower_new(service->cases, service->index, caught_up, world, &service->follower,
-                                    &world->err) &&
+                search_follower_new(service->cases, service->index, UINT64_MAX, caught_up, world,
+                                    &service->follower, &world->err) &&
                 rpc_server_start(service->server, &world->err);
     cr_assert(done, "%s", world->err.message);
     char target[32];
@@ -436,7 +437,8 @@ Test(search_service, a_case_with_many_events_is_read_once, .timeout = 60)
     search_index *index;
     search_follower *follower;
     cr_assert(search_index_new(&index, &world.err));
-    cr_assert(search_follower_new(world.service.cases, index, caught_up, &world, &follower, &world.err));
+    cr_assert(search_follower_new(world.service.cases, index, UINT64_MAX, caught_up, &world, &follower,
+                                  &world.err));
     cr_assert(feed_consumer_wait(search_follower_consumer(follower), &heads,
                                  clock_monotonic_us() + 20 * CLOCK_SECOND, &world.err));
     cr_assert_leq(fake_events_documents_read(world.events) - before, 10);

@@ -1,0 +1,246 @@
+/*
+ * Two replicas of the search service, each with half of the accounts: whoever is asked answers the same.
+ */
+
+#include "base/clock.h"
+#include "casework/search/v1/search_service.pb-c.h"
+#include "feed/partition.h"
+#include "grpc/health/v1/health.pb-c.h"
+#include "tests/support/case_server.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SEARCH (&casework__search__v1__search_service__descriptor)
+#define WAIT_US (30 * CLOCK_SECOND)
+
+enum { SHARDS = 2, ACCOUNTS = 6 };
+
+typedef Casework__Search__V1__SearchCasesResponse search_response;
+typedef Casework__Search__V1__GetIndexStatusResponse status_response;
+
+static struct case_server server;
+static process *programs[SHARDS];
+static rpc_channel *channels[SHARDS];
+static char account_ids[ACCOUNTS][16];
+static int on_shard[SHARDS]; /* how many accounts are there */
+
+static void start_shard(int index, const char *targets, const char *address)
+{
+    char program[256], listen[64], cases[64], shard[32], all[160];
+    const char *bin = getenv("CASEWORK_BIN");
+    error err;
+    snprintf(program, sizeof program, "%s/casework-search", bin ? bin : "build/test/bin");
+    snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
+    snprintf(cases, sizeof cases, "CASE_TARGET=%s", server.address);
+    snprintf(shard, sizeof shard, "SEARCH_SHARD=%d/%d", index, SHARDS);
+    snprintf(all, sizeof all, "SEARCH_SHARD_TARGETS=%s", targets);
+    const struct process_options options = {
+        .argv = (const char *const[]){program, NULL},
+        .output_file = "/dev/null",
+        .settings = (const char *const[]){listen, cases, shard, all, "METRICS_ADDRESS=", NULL},
+    };
+    const struct rpc_channel_options to = {.target = address};
+    cr_assert(process_start(&options, &programs[index], &err), "%s", err.message);
+    cr_assert(rpc_channel_new(&to, &channels[index], &err), "%s", err.message);
+}
+
+static bool try_at(int shard, const char *method, const void *request, void *ret_response, error *ret_err)
+{
+    const struct rpc_client_options options = {.timeout_us = WAIT_US};
+    ProtobufCMessage *response = NULL;
+    bool done = rpc_client_call(channels[shard], SEARCH, method, request, &options, server.memory, &response,
+                                ret_err);
+    *(void **)ret_response = response;
+    return done;
+}
+
+static void *call_at(int shard, const char *method, const void *request)
+{
+    void *response;
+    error err = {0};
+    cr_assert(try_at(shard, method, request, &response, &err), "%s at shard %d: %s", method, shard,
+              err.message);
+    return response;
+}
+
+/* All of it is read: so says every shard. */
+static void await_complete(int64_t cases)
+{
+    Casework__Search__V1__GetIndexStatusRequest request =
+        CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    status_response *response = NULL;
+    error err = {0};
+    request.parent = (char *)"accounts/-";
+    for (;;) {
+        if (try_at(0, "GetIndexStatus", &request, &response, &err) && response->total_cases == cases &&
+            response->lag_events == 0)
+            return;
+        cr_assert_lt(clock_monotonic_us(), until, "%s", err.message);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void setup(void)
+{
+    char addresses[SHARDS][32], targets[SHARDS * 32];
+    case_server_start(&server);
+    for (int i = 0; i < ACCOUNTS; i++) {
+        Casework__Cases__V1__ImportConversationsRequest *items[2];
+        snprintf(account_ids[i], sizeof account_ids[i], "shop-%d", i);
+        case_server_account(&server, account_ids[i]);
+        items[0] = case_server_conversation(&server, account_ids[i], "a", "parcel lost", "c",
+                                            CASE_SERVER_START_US - CLOCK_HOUR);
+        items[1] = case_server_conversation(&server, account_ids[i], "b", "parcel found", "ca",
+                                            CASE_SERVER_START_US - CLOCK_HOUR);
+        cr_assert_eq(case_server_import(&server, items, 2)->conversations_imported, 2);
+        on_shard[feed_partition(account_ids[i]) % SHARDS]++;
+    }
+    for (int i = 0; i < SHARDS; i++)
+        snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", process_free_port());
+    snprintf(targets, sizeof targets, "%s %s", addresses[0], addresses[1]);
+    for (int i = 0; i < SHARDS; i++)
+        start_shard(i, targets, addresses[i]);
+    await_complete((int64_t)ACCOUNTS * 2);
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < SHARDS; i++) {
+        int status = -1;
+        rpc_channel_free(channels[i]);
+        process_signal(programs[i], SIGTERM);
+        cr_expect(process_wait(programs[i], clock_monotonic_us() + WAIT_US, &status) && status == 0);
+        process_free(programs[i]);
+    }
+    case_server_stop(&server);
+}
+
+TestSuite(search_shards, .init = setup, .fini = teardown, .timeout = 120);
+
+static search_response *search_at(int shard, const char *account, const char *query)
+{
+    Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
+    request.parent = (char *)account;
+    request.query = (char *)query;
+    return call_at(shard, "SearchCases", &request);
+}
+
+static void find_in_each_account(void)
+{
+    for (int shard = 0; shard < SHARDS; shard++)
+        for (int i = 0; i < ACCOUNTS; i++) {
+            char account[128];
+            snprintf(account, sizeof account, "accounts/%s", account_ids[i]);
+            cr_assert_eq(search_at(shard, account, "parcel")->total_size, 2);
+            const search_response *one = search_at(shard, account, "lost");
+            cr_assert_eq(one->total_size, 1);
+            cr_assert_eq(strncmp(one->results[0]->case_, account, strlen(account)), 0);
+        }
+}
+
+Test(search_shards, each_finds_in_every_account)
+{
+    cr_assert(on_shard[0] > 0 && on_shard[1] > 0, "the accounts' names put all of them on one shard");
+    find_in_each_account();
+}
+
+/* What a shard holds shows when it is asked as its siblings ask it. */
+Test(search_shards, each_holds_its_part)
+{
+    Casework__Search__V1__GetIndexStatusRequest request =
+        CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = WAIT_US, .forwarded = true};
+    request.parent = (char *)"accounts/-";
+    for (int i = 0; i < SHARDS; i++) {
+        ProtobufCMessage *response;
+        error err;
+        cr_assert(rpc_client_call(channels[i], SEARCH, "GetIndexStatus", &request.base, &options,
+                                  server.memory, &response, &err));
+        cr_assert_eq(((const status_response *)response)->total_cases, 2 * on_shard[i]);
+    }
+}
+
+Test(search_shards, status_of_all_is_paged_over_all_shards)
+{
+    Casework__Search__V1__GetIndexStatusRequest request =
+        CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
+    int seen = 0;
+    request.parent = (char *)"accounts/-";
+    request.page_size = 4;
+    do {
+        const status_response *response = call_at(seen % SHARDS, "GetIndexStatus", &request);
+        cr_assert_eq(response->total_cases, 2 * ACCOUNTS);
+        for (size_t i = 0; i < response->n_accounts; i++) {
+            char expected[128];
+            snprintf(expected, sizeof expected, "accounts/%s", account_ids[seen++]);
+            cr_assert_str_eq(response->accounts[i]->account, expected);
+            cr_assert_eq(response->accounts[i]->cases, 2);
+        }
+        request.page_token = response->next_page_token;
+    } while (*request.page_token);
+    cr_assert_eq(seen, ACCOUNTS);
+}
+
+/* Reads a stream to its end; the last message. */
+static void *last_message(int shard, const char *method, const ProtobufCMessage *request)
+{
+    const struct rpc_client_options options = {.timeout_us = WAIT_US};
+    rpc_stream *stream;
+    ProtobufCMessage *message, *last = NULL;
+    error err;
+    cr_assert(rpc_stream_open(channels[shard], SEARCH, method, &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, request));
+    rpc_stream_close_send(stream);
+    enum rpc_read read;
+    while ((read = rpc_stream_read(stream, WAIT_US, server.memory, &message, &err)) == RPC_READ_MESSAGE)
+        last = message;
+    cr_assert_eq(read, RPC_READ_END, "%s: %s", method, err.message);
+    rpc_stream_free(stream);
+    return last;
+}
+
+Test(search_shards, rebuild_and_check_reach_all_shards)
+{
+    for (int shard = 0; shard < SHARDS; shard++) {
+        Casework__Search__V1__RebuildIndexRequest rebuild = CASEWORK__SEARCH__V1__REBUILD_INDEX_REQUEST__INIT;
+        Casework__Search__V1__CheckIndexRequest check = CASEWORK__SEARCH__V1__CHECK_INDEX_REQUEST__INIT;
+        rebuild.parent = check.parent = (char *)"accounts/-";
+        const Casework__Search__V1__RebuildIndexResponse *built =
+            last_message(shard, "RebuildIndex", &rebuild.base);
+        cr_assert(built->done);
+        cr_assert_eq(built->cases_done, 2 * ACCOUNTS);
+        const Casework__Search__V1__CheckIndexResponse *checked =
+            last_message(shard, "CheckIndex", &check.base);
+        cr_assert_eq(checked->item_case, CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__ITEM_SUMMARY);
+        cr_assert_eq(checked->summary->cases_checked, 2 * ACCOUNTS);
+        cr_assert_eq(checked->summary->cases_different, 0);
+        rebuild.parent = (char *)"accounts/shop-0";
+        built = last_message(shard, "RebuildIndex", &rebuild.base);
+        cr_assert(built->done && built->cases_done == 2 && built->indexed_position > 0);
+    }
+    find_in_each_account();
+}
+
+Test(search_shards, a_shard_that_is_away_is_said_so)
+{
+    int away = feed_partition(account_ids[0]) % SHARDS;
+    Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = 2 * CLOCK_SECOND, .no_retry = true};
+    ProtobufCMessage *response;
+    error err;
+    request.parent = (char *)"accounts/shop-0";
+    request.query = (char *)"parcel";
+    process_signal(programs[away], SIGSTOP);
+    bool done = rpc_client_call(channels[1 - away], SEARCH, "SearchCases", &request.base, &options,
+                                server.memory, &response, &err);
+    process_signal(programs[away], SIGCONT);
+    cr_assert_not(done);
+    cr_assert(err.code == STATUS_UNAVAILABLE || err.code == STATUS_DEADLINE_EXCEEDED);
+}

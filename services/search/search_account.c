@@ -170,13 +170,16 @@ struct merging {
     uint32_t count;
 };
 
-static void begin(struct search_account *account, struct merging *merging)
+static void begin(struct search_account *account, bool tidy, struct merging *merging)
 {
     uint32_t picked[SEARCH_MERGE_MAX];
     pthread_mutex_lock(&account->writing);
     struct search_view *view = merging->view = search_view_ref(account->view);
     merging->count = search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging,
                                        account, picked, SEARCH_MERGE_MAX);
+    if (merging->count == 0 && tidy)
+        merging->count = search_tiers_tidy(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, picked,
+                                           SEARCH_MERGE_MAX);
     for (uint32_t i = 0; i < merging->count; i++) {
         const struct search_slice *slice = &view->slices[picked[i]];
         merging->sources[i] =
@@ -253,12 +256,12 @@ static bool is_any_alive(const struct merging *merging)
     return false;
 }
 
-bool search_account_merge(struct search_account *account, const struct search_pace *pace, bool *ret_done,
-                          error *err)
+bool search_account_merge(struct search_account *account, bool tidy, const struct search_pace *pace,
+                          bool *ret_done, error *err)
 {
     struct merging merging;
     struct search_block *merged = NULL;
-    begin(account, &merging);
+    begin(account, tidy, &merging);
     *ret_done = is_any_alive(&merging);
     bool done = !*ret_done || search_merge_run(merging.sources, merging.count, pace, &merged, err);
     pthread_mutex_lock(&account->writing);

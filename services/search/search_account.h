@@ -18,7 +18,7 @@ struct search_account {
     struct search_block
         *merging[SEARCH_MERGE_MAX]; /* by search_account_merge; not referenced. With `writing` */
     uint32_t merging_count;
-    bool queued; /* the merger's */
+    bool queued, touched; /* the merger's */
 };
 
 bool search_account_init(struct search_account *account, error *err) __attribute__((warn_unused_result));
@@ -40,10 +40,10 @@ bool search_account_apply(struct search_account *account, struct search_block *b
                           size_t gone_count, bool *ret_due, error *err) __attribute__((warn_unused_result));
 
 /*
- * Merges what is due, once; *ret_done says whether there was anything. What changes meanwhile is carried
- * over. `pace` may be NULL. One call at a time.
+ * Merges what is due, once, or when `tidy` what makes few sections of many; *ret_done says whether there was
+ * anything. What changes meanwhile is carried over. `pace` may be NULL. One call at a time.
  */
-bool search_account_merge(struct search_account *account, const struct search_pace *pace, bool *ret_done,
-                          error *err) __attribute__((warn_unused_result));
+bool search_account_merge(struct search_account *account, bool tidy, const struct search_pace *pace,
+                          bool *ret_done, error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FIRST_SIZE = 1024, MAP_FROM = 1 << 20 };
+/* Mappings go back to the system at once, and leave no holes: sections come and go all the time. */
+enum { FIRST_SIZE = 1024, MAP_FROM = 64 << 10, PAGE = 4096 };
 
 void search_buffer_release(struct search_buffer *buffer)
 {
@@ -38,7 +39,7 @@ bool search_buffer_reserve(struct search_buffer *buffer, size_t more)
     if (size == buffer->size)
         return true;
     if (size >= MAP_FROM)
-        size = (size + MAP_FROM - 1) / MAP_FROM * MAP_FROM;
+        size = (size + PAGE - 1) / PAGE * PAGE;
     unsigned char *data = size >= MAP_FROM ? grow_mapping(buffer, size) : realloc(buffer->data, size);
     if (!data)
         return false;
@@ -74,8 +75,9 @@ static void trim(struct search_buffer *buffer)
         buffer->size = data ? buffer->length : buffer->size;
         return;
     }
-    size_t size = (buffer->length + MAP_FROM - 1) / MAP_FROM * MAP_FROM;
-    if (size < buffer->size && size > 0 && mremap(buffer->data, buffer->size, size, 0) != MAP_FAILED)
+    size_t size = (buffer->length + PAGE - 1) / PAGE * PAGE;
+    size = size < MAP_FROM ? MAP_FROM : size;
+    if (size < buffer->size && mremap(buffer->data, buffer->size, size, 0) != MAP_FAILED)
         buffer->size = size;
 }
 

@@ -76,9 +76,18 @@ static bool add_word(struct search_comparison *comparison, const char *text, siz
 static uint8_t filed_fields(const struct search_section *section, const struct search_term *term,
                             uint32_t document)
 {
-    struct search_postings postings;
-    search_postings_read(section, term, &postings);
-    return search_postings_has(&postings, document) ? search_postings_fields(&postings, document) : 0;
+    if (term->kind == SEARCH_TERM_LIST) {
+        struct search_postings postings;
+        search_postings_place(section, term, &postings);
+        return search_postings_has(&postings, document) ? search_postings_fields(&postings, document) : 0;
+    }
+    uint32_t documents[SEARCH_TERM_FEW_MAX];
+    uint8_t fields[SEARCH_TERM_FEW_MAX];
+    search_dictionary_unpack(term, documents, fields);
+    for (uint32_t i = 0; i < term->count; i++)
+        if (documents[i] == document)
+            return fields[i];
+    return 0;
 }
 
 static bool add_missing(const struct search_section *section, uint32_t filed,
@@ -87,8 +96,10 @@ static bool add_missing(const struct search_section *section, uint32_t filed,
     for (uint32_t i = 0; i < words->count; i++) {
         const struct search_word *word = &words->words[i];
         const char *text = (const char *)words->texts.data + word->offset;
-        const struct search_term *term = search_dictionary_find(section, word->hash, text, word->length);
-        uint8_t fields = term ? filed_fields(section, term, filed) : 0;
+        struct search_term term;
+        uint8_t fields = search_dictionary_find(section, word->hash, text, word->length, &term)
+                             ? filed_fields(section, &term, filed)
+                             : 0;
         if (!add_word(comparison, text, word->length, (uint8_t)(word->fields & ~fields), true, memory))
             return false;
     }
@@ -99,15 +110,16 @@ static bool add_missing(const struct search_section *section, uint32_t filed,
 static bool add_surplus(const struct search_section *section, uint32_t filed,
                         const struct search_words *words, arena *memory, struct search_comparison *comparison)
 {
-    for (uint32_t i = 0; i < section->term_count; i++) {
-        const struct search_term *term = &section->terms[i];
-        uint8_t fields = filed_fields(section, term, filed);
+    const unsigned char *end = section->terms + section->terms_size;
+    for (const unsigned char *at = section->terms; at < end;) {
+        struct search_term term;
+        at = search_dictionary_read(at, &term);
+        uint8_t fields = filed_fields(section, &term, filed);
         if (!fields)
             continue;
-        size_t length;
-        const char *text = search_dictionary_text(section, term, &length);
-        uint8_t wanted = search_words_fields(words, search_word_hash(text, length), text, length);
-        if (!add_word(comparison, text, length, (uint8_t)(fields & ~wanted), false, memory))
+        uint64_t hash = search_word_hash(term.text, term.length);
+        uint8_t wanted = search_words_fields(words, hash, term.text, term.length);
+        if (!add_word(comparison, term.text, term.length, (uint8_t)(fields & ~wanted), false, memory))
             return false;
     }
     return true;

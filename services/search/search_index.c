@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Text of cases that are read for a rebuild before they become a section. */
-enum { BUILD_BYTES = 32 << 20 };
+enum { BUILD_BYTES = 32 << 20, TABLE_ROOM = 4 };
 
 /* An account's successor while it is being built. */
 struct building {
@@ -32,6 +32,7 @@ struct search_index {
     pthread_rwlock_t lock;  /* of `shelves` and `positions` */
     struct shelf **shelves; /* by id */
     size_t count, size;
+    struct shelf **table; /* the same by the id's hash: open addressing, four times `size` */
     struct feed_positions positions;
     pthread_mutex_t scratch_lock;
     struct search_builder scratch;
@@ -98,6 +99,7 @@ void search_index_free(search_index *index)
     for (size_t i = 0; i < index->count; i++)
         free_shelf(index->shelves[i]);
     free(index->shelves);
+    free(index->table);
     search_builder_release(&index->scratch);
     pthread_mutex_destroy(&index->scratch_lock);
     pthread_rwlock_destroy(&index->lock);
@@ -118,11 +120,18 @@ static size_t place_of(const search_index *index, const char *account)
     return from;
 }
 
+/* Where in the table the account is, or would have to be. */
+static struct shelf **slot_of(const search_index *index, const char *account)
+{
+    size_t mask = index->size * TABLE_ROOM - 1, at = search_word_hash(account, strlen(account)) & mask;
+    while (index->table[at] && strcmp(index->table[at]->id, account) != 0)
+        at = (at + 1) & mask;
+    return &index->table[at];
+}
+
 static struct shelf *find_locked(const search_index *index, const char *account)
 {
-    size_t at = place_of(index, account);
-    struct shelf *shelf = at < index->count ? index->shelves[at] : NULL;
-    return shelf && strcmp(shelf->id, account) == 0 ? shelf : NULL;
+    return index->count > 0 ? *slot_of(index, account) : NULL;
 }
 
 static struct shelf *find(search_index *index, const char *account)
@@ -151,11 +160,18 @@ static bool make_room(search_index *index)
     if (index->count < index->size)
         return true;
     size_t size = index->size ? index->size * 2 : 16;
-    struct shelf **grown = reallocarray(index->shelves, size, sizeof(struct shelf *));
-    if (!grown)
+    struct shelf **table = calloc(size * TABLE_ROOM, sizeof(struct shelf *));
+    struct shelf **grown = table ? reallocarray(index->shelves, size, sizeof(struct shelf *)) : NULL;
+    if (!grown) {
+        free(table);
         return false;
+    }
+    free(index->table);
+    index->table = table;
     index->shelves = grown;
     index->size = size;
+    for (size_t i = 0; i < index->count; i++)
+        *slot_of(index, grown[i]->id) = grown[i];
     return true;
 }
 
@@ -170,6 +186,7 @@ static struct shelf *find_or_add(search_index *index, const char *account)
         size_t at = place_of(index, account);
         memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof(struct shelf *));
         index->shelves[at] = shelf;
+        *slot_of(index, account) = shelf;
         index->count++;
     }
     pthread_rwlock_unlock(&index->lock);
@@ -215,8 +232,7 @@ static bool apply(search_index *index, struct shelf *shelf, struct search_block 
     }
     if (!search_account_apply(&shelf->account, block, gone, gone_count, &due, err))
         return false;
-    if (due)
-        search_merger_add(index->merger, &shelf->account);
+    search_merger_add(index->merger, &shelf->account, due);
     return true;
 }
 
@@ -345,7 +361,7 @@ static bool put_in_place(search_index *index, struct shelf *shelf, error *err)
     if (!flush_building(shelf->building, err))
         return false;
     search_account_replace(&shelf->account, search_account_view(&shelf->building->account));
-    search_merger_add(index->merger, &shelf->account);
+    search_merger_add(index->merger, &shelf->account, true);
     return true;
 }
 
@@ -374,47 +390,51 @@ int64_t search_index_case_position(search_index *index, const char *account, int
     return position;
 }
 
-/* The living cases of a term, or all when it is NULL, that were read before `position`. */
-static bool add_cases(const struct search_slice *slice, const struct search_term *term, int64_t position,
-                      arena *memory, int64_t *numbers, size_t *count)
+/* Those of the documents (NULL: of all) that are alive and were read before `position`. */
+static void add_cases(const struct search_slice *slice, const uint32_t *documents, uint32_t count,
+                      int64_t position, int64_t *numbers, size_t *total)
 {
     const struct search_section *section = &slice->block->section;
-    struct search_postings postings = {.count = section->documents};
-    if (term)
-        search_postings_read(section, term, &postings);
-    uint32_t *documents = term ? arena_alloc(memory, postings.count * sizeof *documents) : NULL;
-    uint8_t *fields = documents ? arena_alloc(memory, postings.count) : NULL;
-    if (term && !fields)
-        return false;
-    if (term)
-        search_postings_decode(&postings, documents, fields);
-    for (uint32_t i = 0; i < postings.count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t document = documents ? documents[i] : i;
         if (search_alive_has(slice->alive, document) && section->positions[document] < position)
-            numbers[(*count)++] = section->numbers[document];
+            numbers[(*total)++] = section->numbers[document];
     }
+}
+
+static bool decode(const struct search_slice *slice, const struct search_term *term, arena *memory,
+                   uint32_t **ret_documents)
+{
+    struct search_postings postings;
+    uint32_t *documents = arena_alloc(memory, term->count * (sizeof *documents + 1));
+    if (!documents || !search_postings_read(&slice->block->section, term, memory, &postings))
+        return false;
+    search_postings_decode(&postings, documents, (uint8_t *)(documents + term->count));
+    *ret_documents = documents;
     return true;
 }
 
 static bool copy_contact_cases(const struct search_view *view, const bytes *key, int64_t position,
                                arena *memory, int64_t **ret_numbers, size_t *ret_count)
 {
-    const struct search_term **terms = arena_alloc(memory, (view->count + 1) * sizeof(struct search_term *));
-    if (!terms)
-        return false;
     uint64_t hash = search_word_hash(bytes_text(key), key->length);
+    struct search_term *terms = arena_calloc(memory, view->count + 1, sizeof *terms);
     size_t most = 0, count = 0;
-    for (uint32_t i = 0; i < view->count; i++) {
-        terms[i] =
-            search_dictionary_find(&view->slices[i].block->section, hash, bytes_text(key), key->length);
-        most += !terms[i] ? 0 : terms[i]->count & SEARCH_TERM_SINGLE ? 1 : terms[i]->count;
-    }
-    int64_t *numbers = arena_calloc(memory, most + 1, sizeof *numbers);
+    for (uint32_t i = 0; terms && i < view->count; i++)
+        if (search_dictionary_find(&view->slices[i].block->section, hash, bytes_text(key), key->length,
+                                   &terms[i]))
+            most += terms[i].count;
+    int64_t *numbers = terms ? arena_calloc(memory, most + 1, sizeof *numbers) : NULL;
     if (!numbers)
         return false;
-    for (uint32_t i = 0; i < view->count; i++)
-        if (terms[i] && !add_cases(&view->slices[i], terms[i], position, memory, numbers, &count))
+    for (uint32_t i = 0; i < view->count; i++) {
+        uint32_t *documents;
+        if (terms[i].count == 0)
+            continue;
+        if (!decode(&view->slices[i], &terms[i], memory, &documents))
             return false;
+        add_cases(&view->slices[i], documents, terms[i].count, position, numbers, &count);
+    }
     *ret_numbers = numbers;
     *ret_count = count;
     return true;
@@ -447,7 +467,8 @@ bool search_index_cases(search_index *index, const char *account, arena *memory,
         return true;
     int64_t *numbers = arena_calloc(memory, view->live + 1, sizeof *numbers);
     for (uint32_t i = 0; numbers && i < view->count; i++)
-        (void)add_cases(&view->slices[i], NULL, INT64_MAX, memory, numbers, ret_count);
+        add_cases(&view->slices[i], NULL, view->slices[i].block->section.documents, INT64_MAX, numbers,
+                  ret_count);
     search_view_unref(view);
     if (!numbers)
         return out_of_memory(err);

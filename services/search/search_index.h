@@ -63,7 +63,7 @@ void search_index_set_positions(search_index *index, const struct feed_positions
 void search_index_positions(search_index *index, struct feed_positions *ret_positions);
 int64_t search_index_position(search_index *index, int partition);
 
-/* Waits until no sections are left to merge: for tests and measurements. */
+/* Waits until no sections are left to merge, as after a while without changes: for tests and measurements. */
 void search_index_settle(search_index *index);
 
 /* See search_compare. */

@@ -20,10 +20,10 @@ struct gathered {
 
 /* The next term of a source. */
 struct head {
-    const struct search_term *term, *end;
+    const unsigned char *at, *end; /* behind it */
+    bool over;                     /* there is none */
     uint64_t hash;
-    const char *text;
-    size_t length;
+    struct search_term term;
 };
 
 struct merge {
@@ -178,13 +178,13 @@ static bool merge_by_subject(struct merge *merge)
 
 /* --- terms -------------------------------------------------------------------------------------------- */
 
-static void read_head(struct merge *merge, size_t source)
+static void read_head(struct head *head)
 {
-    struct head *head = &merge->heads[source];
-    if (head->term == head->end)
+    head->over = head->at == head->end;
+    if (head->over)
         return;
-    head->text = search_dictionary_text(merge->sources[source].section, head->term, &head->length);
-    head->hash = search_word_hash(head->text, head->length);
+    head->at = search_dictionary_read(head->at, &head->term);
+    head->hash = search_word_hash(head->term.text, head->term.length);
 }
 
 /* By (hash, text), as sections are ordered. */
@@ -192,8 +192,9 @@ static int compare_heads(const struct head *a, const struct head *b)
 {
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
-    int order = memcmp(a->text, b->text, a->length < b->length ? a->length : b->length);
-    return order ? order : (a->length > b->length) - (a->length < b->length);
+    size_t left = a->term.length, right = b->term.length;
+    int order = memcmp(a->term.text, b->term.text, left < right ? left : right);
+    return order ? order : (left > right) - (left < right);
 }
 
 /* Appends what is alive of a source's list, with the new numbers. */
@@ -201,19 +202,23 @@ static void gather(struct merge *merge, const struct search_merge_source *source
                    const struct search_term *term)
 {
     struct gathered *list = &merge->list;
-    struct search_postings postings;
-    search_postings_read(source->section, term, &postings);
     uint32_t *documents = list->documents + list->count;
     uint8_t *fields = list->fields + list->count;
-    search_postings_decode(&postings, documents, fields);
+    if (term->kind == SEARCH_TERM_LIST) {
+        struct search_postings postings;
+        search_postings_place(source->section, term, &postings);
+        search_postings_decode(&postings, documents, fields);
+    } else {
+        search_dictionary_unpack(term, documents, fields);
+    }
     if (!source->alive) {
-        for (uint32_t i = 0; i < postings.count; i++)
+        for (uint32_t i = 0; i < term->count; i++)
             documents[i] = source->map[documents[i]];
-        list->count += postings.count;
+        list->count += term->count;
         return;
     }
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < postings.count; i++) {
+    for (uint32_t i = 0; i < term->count; i++) {
         uint32_t document = source->map[documents[i]];
         documents[kept] = document;
         fields[kept] = fields[i];
@@ -280,7 +285,7 @@ static bool merge_term(struct merge *merge)
 {
     size_t with[SEARCH_MERGE_MAX], count = 0;
     for (size_t i = 0; i < merge->count; i++) {
-        if (merge->heads[i].term == merge->heads[i].end)
+        if (merge->heads[i].over)
             continue;
         int order = count == 0 ? -1 : compare_heads(&merge->heads[i], &merge->heads[with[0]]);
         if (order > 0)
@@ -296,14 +301,14 @@ static bool merge_term(struct merge *merge)
     for (size_t i = 0; i < count; i++) {
         struct head *head = &merge->heads[with[i]];
         merge->runs[i] = merge->list.count;
-        gather(merge, &merge->sources[with[i]], head->term++);
-        read_head(merge, with[i]);
+        gather(merge, &merge->sources[with[i]], &head->term);
+        read_head(head);
     }
     if (count > 1)
         order_runs(merge, count);
     if (merge->list.count > 0)
-        search_writer_add(&merge->writer, first.hash, first.text, first.length, merge->list.documents,
-                          merge->list.fields, merge->list.count);
+        search_writer_add(&merge->writer, first.hash, first.term.text, first.term.length,
+                          merge->list.documents, merge->list.fields, merge->list.count);
     return true;
 }
 
@@ -311,9 +316,9 @@ static bool merge_terms(struct merge *merge, error *err)
 {
     for (size_t i = 0; i < merge->count; i++) {
         const struct search_section *section = merge->sources[i].section;
-        merge->heads[i].term = section->terms;
-        merge->heads[i].end = section->terms + section->term_count;
-        read_head(merge, i);
+        merge->heads[i].at = section->terms;
+        merge->heads[i].end = section->terms + section->terms_size;
+        read_head(&merge->heads[i]);
     }
     while (merge_term(merge))
         if (!keep_pace(merge))

@@ -5,17 +5,27 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Bytes written in a second; sections of an account from which on it is more urgent to be done. */
 enum { RATE = 64 << 20, HURRY_SECTIONS = 64 };
 
+/* Without a change for that long, sections are put in order. */
+#define REST (5 * CLOCK_SECOND)
+
+/* Accounts, each once. */
+struct queue {
+    struct search_account **accounts;
+    size_t count, size;
+};
+
 struct search_merger {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    struct search_account **queue; /* with room for all accounts that were ever queued at once */
-    size_t count, size;
+    struct queue due, touched;
+    int64_t changed_us;        /* monotonic: when an account last changed */
     struct search_account *at; /* being merged */
     bool hurry, stopping;
 };
@@ -38,35 +48,69 @@ static bool step(void *context, size_t written)
 }
 
 /* Everything that is due in the account at hand. */
-static void merge_all(search_merger *merger)
+static void merge_all(search_merger *merger, bool tidy)
 {
     const struct search_pace pace = {step, merger};
     bool done = true;
     error err = {0};
     while (done)
-        if (!search_account_merge(merger->at, &pace, &done, &err)) {
+        if (!search_account_merge(merger->at, tidy, &pace, &done, &err)) {
             if (err.code != STATUS_CANCELLED)
                 log_error("sections are not merged", LOG_TEXT("error.message", err.message));
             return;
         }
 }
 
+static struct search_account *take_first(struct queue *queue)
+{
+    struct search_account *first = queue->accounts[0];
+    queue->count--;
+    memmove(queue->accounts, queue->accounts + 1, queue->count * sizeof(struct search_account *));
+    return first;
+}
+
+/* With the lock. False: nothing is to be done before something changes, or before *ret_until. */
+static bool next(search_merger *merger, bool *ret_tidy, int64_t *ret_until)
+{
+    *ret_until = INT64_MAX;
+    *ret_tidy = merger->due.count == 0;
+    if (!*ret_tidy) {
+        merger->at = take_first(&merger->due);
+        merger->at->queued = false;
+        return true;
+    }
+    if (merger->touched.count == 0)
+        return false;
+    *ret_until = merger->changed_us + REST;
+    if (!merger->hurry && clock_monotonic_us() < *ret_until)
+        return false;
+    merger->at = take_first(&merger->touched);
+    merger->at->touched = false;
+    return true;
+}
+
+static void wait_until(search_merger *merger, int64_t until)
+{
+    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
+    if (until == INT64_MAX)
+        pthread_cond_wait(&merger->changed, &merger->lock);
+    else
+        pthread_cond_timedwait(&merger->changed, &merger->lock, &time);
+}
+
 static void *run(void *argument)
 {
     search_merger *merger = argument;
+    bool tidy;
+    int64_t until;
     pthread_mutex_lock(&merger->lock);
     while (!merger->stopping) {
-        if (merger->count == 0) {
-            pthread_cond_wait(&merger->changed, &merger->lock);
+        if (!next(merger, &tidy, &until)) {
+            wait_until(merger, until);
             continue;
         }
-        merger->at = merger->queue[0];
-        merger->at->queued = false;
-        merger->count--;
-        for (size_t i = 0; i < merger->count; i++)
-            merger->queue[i] = merger->queue[i + 1];
         pthread_mutex_unlock(&merger->lock);
-        merge_all(merger);
+        merge_all(merger, tidy);
         pthread_mutex_lock(&merger->lock);
         merger->at = NULL;
         pthread_cond_broadcast(&merger->changed);
@@ -107,32 +151,38 @@ void search_merger_free(search_merger *merger)
     pthread_join(merger->thread, NULL);
     pthread_cond_destroy(&merger->changed);
     pthread_mutex_destroy(&merger->lock);
-    free(merger->queue);
+    free(merger->due.accounts);
+    free(merger->touched.accounts);
     free(merger);
 }
 
-static bool reserve(search_merger *merger)
+/* Without memory the account comes again with its next change. */
+static void append(struct queue *queue, struct search_account *account, bool *flag)
 {
-    if (merger->count < merger->size)
-        return true;
-    size_t size = merger->size ? merger->size * 2 : 16;
-    struct search_account **grown = reallocarray(merger->queue, size, sizeof(struct search_account *));
-    if (!grown)
-        return false;
-    merger->queue = grown;
-    merger->size = size;
-    return true;
+    if (*flag)
+        return;
+    if (queue->count == queue->size) {
+        size_t size = queue->size ? queue->size * 2 : 16;
+        struct search_account **grown = reallocarray(queue->accounts, size, sizeof(struct search_account *));
+        if (!grown)
+            return;
+        queue->accounts = grown;
+        queue->size = size;
+    }
+    queue->accounts[queue->count++] = account;
+    *flag = true;
 }
 
-/* Without memory the account comes again with its next change. */
-void search_merger_add(search_merger *merger, struct search_account *account)
+void search_merger_add(search_merger *merger, struct search_account *account, bool due)
 {
     pthread_mutex_lock(&merger->lock);
-    if (!account->queued && reserve(merger)) {
-        account->queued = true;
-        merger->queue[merger->count++] = account;
+    bool wake = due || merger->touched.count == 0;
+    merger->changed_us = clock_monotonic_us();
+    append(&merger->touched, account, &account->touched);
+    if (due)
+        append(&merger->due, account, &account->queued);
+    if (wake)
         pthread_cond_broadcast(&merger->changed);
-    }
     pthread_mutex_unlock(&merger->lock);
 }
 
@@ -141,7 +191,7 @@ void search_merger_finish(search_merger *merger)
     pthread_mutex_lock(&merger->lock);
     merger->hurry = true;
     pthread_cond_broadcast(&merger->changed);
-    while (merger->count > 0 || merger->at)
+    while (merger->due.count > 0 || merger->touched.count > 0 || merger->at)
         pthread_cond_wait(&merger->changed, &merger->lock);
     merger->hurry = false;
     pthread_mutex_unlock(&merger->lock);

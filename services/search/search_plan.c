@@ -69,23 +69,25 @@ static bool limit_to_fields(struct search_plan *plan, const struct search_postin
     return list->count > 0;
 }
 
-static bool find_lists(struct search_plan *plan, const struct search_terms *terms)
+/* False: memory is full. *ret_found: whether all are there. */
+static bool find_lists(struct search_plan *plan, const struct search_terms *terms, arena *memory,
+                       bool *ret_found)
 {
+    *ret_found = false;
     for (size_t i = 0; i < terms->count; i++) {
         const struct search_wanted *wanted = &terms->wanted[i];
-        const struct search_term *term =
-            search_dictionary_find(plan->section, wanted->hash, wanted->text, wanted->length);
-        if (!term)
+        struct search_postings *list = &plan->lists[plan->list_count++];
+        struct search_term term;
+        if (!search_dictionary_find(plan->section, wanted->hash, wanted->text, wanted->length, &term))
+            return true;
+        bool is_word = i < terms->word_count;
+        if (!search_postings_read(plan->section, &term, memory, is_word ? &plan->words[i] : list))
             return false;
-        if (i >= terms->word_count) {
-            search_postings_read(plan->section, term, &plan->lists[plan->list_count++]);
-            continue;
-        }
-        search_postings_read(plan->section, term, &plan->words[i]);
-        if (!limit_to_fields(plan, &plan->words[i], &plan->lists[plan->list_count++]))
-            return false;
+        if (is_word && !limit_to_fields(plan, &plan->words[i], list))
+            return true;
     }
     sort_lists(plan->lists, plan->list_count);
+    *ret_found = true;
     return true;
 }
 
@@ -123,7 +125,10 @@ bool search_plan_make(const struct search_query *query, const struct search_term
                                  .statuses = section->statuses & query->statuses,
                                  .check_statuses = section->statuses & ~query->statuses};
     limit_to_times(plan, query);
-    if (plan->first < plan->end && find_lists(plan, terms))
+    bool found = false;
+    if (plan->first < plan->end && !find_lists(plan, terms, memory, &found))
+        return false;
+    if (found)
         *ret_plan = plan;
     return true;
 }

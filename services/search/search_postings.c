@@ -26,23 +26,17 @@ uint32_t search_lower_bound_narrow(const uint16_t *values, uint32_t from, uint32
     return from;
 }
 
-void search_postings_read(const struct search_section *section, const struct search_term *term,
-                          struct search_postings *ret_postings)
+void search_postings_place(const struct search_section *section, const struct search_term *term,
+                           struct search_postings *ret_postings)
 {
     struct search_postings *postings = ret_postings;
-    *postings = (struct search_postings){0};
-    if (term->count & SEARCH_TERM_SINGLE) {
-        postings->count = 1;
-        postings->fields = (uint8_t)term->count;
-        postings->documents = &term->where;
-        return;
-    }
     const unsigned char *list = section->lists + (size_t)term->where * 8;
     const struct search_list_header *header = (const struct search_list_header *)list;
     const void *behind = header + 1;
-    postings->count = term->count;
-    postings->fields = header->fields;
-    postings->exception_count = header->exceptions;
+    *postings = (struct search_postings){.count = term->count,
+                                         .section_documents = section->documents,
+                                         .fields = header->fields,
+                                         .exception_count = header->exceptions};
     if (header->kind == SEARCH_LIST_PLAIN) {
         postings->documents = behind;
         postings->exceptions = postings->documents + term->count;
@@ -53,6 +47,31 @@ void search_postings_read(const struct search_section *section, const struct sea
         postings->exceptions = (const uint32_t *)(postings->chunks + header->chunks);
     }
     postings->exception_fields = (const uint8_t *)(postings->exceptions + header->exceptions);
+}
+
+bool search_postings_read(const struct search_section *section, const struct search_term *term, arena *memory,
+                          struct search_postings *ret_postings)
+{
+    if (term->kind == SEARCH_TERM_LIST) {
+        search_postings_place(section, term, ret_postings);
+        return true;
+    }
+    uint32_t *documents = arena_alloc(memory, term->count * (sizeof *documents + 1));
+    if (!documents)
+        return false;
+    uint8_t *fields = (uint8_t *)(documents + term->count);
+    search_dictionary_unpack(term, documents, fields);
+    *ret_postings = (struct search_postings){.count = term->count,
+                                             .section_documents = section->documents,
+                                             .fields = term->fields,
+                                             .documents = documents};
+    if (term->kind == SEARCH_TERM_MIXED) { /* each is an exception */
+        ret_postings->fields = 0;
+        ret_postings->exception_count = term->count;
+        ret_postings->exceptions = documents;
+        ret_postings->exception_fields = fields;
+    }
+    return true;
 }
 
 static const struct search_chunk *find_chunk(const struct search_postings *postings, uint32_t key)
@@ -87,7 +106,7 @@ struct search_container search_postings_container(const struct search_postings *
     if (!found)
         return container;
     container.count = found->last + UINT32_C(1);
-    if (container.count <= SEARCH_ARRAY_MAX) {
+    if (search_chunk_is_array(search_chunk_words(postings->section_documents, chunk), container.count)) {
         container.kind = SEARCH_NARROW;
         container.narrow = (const uint16_t *)(postings->base + found->offset);
     } else {
@@ -138,7 +157,8 @@ static uint32_t decode_chunk(const struct search_postings *postings, const struc
 {
     uint32_t base = (uint32_t)chunk->key << SEARCH_CHUNK_BITS, count = chunk->last + UINT32_C(1);
     const unsigned char *data = postings->base + chunk->offset;
-    if (count <= SEARCH_ARRAY_MAX) {
+    uint32_t words = search_chunk_words(postings->section_documents, chunk->key);
+    if (search_chunk_is_array(words, count)) {
         const uint16_t *narrow = (const uint16_t *)data;
         for (uint32_t i = 0; i < count; i++)
             documents[i] = base + narrow[i];
@@ -146,7 +166,7 @@ static uint32_t decode_chunk(const struct search_postings *postings, const struc
     }
     const uint64_t *bits = (const uint64_t *)data;
     uint32_t *next = documents;
-    for (uint32_t word = 0; word < SEARCH_CHUNK_WORDS; word++)
+    for (uint32_t word = 0; word < words; word++)
         for (uint64_t rest = bits[word]; rest; rest &= rest - 1)
             *next++ = base + word * 64 + (uint32_t)__builtin_ctzll(rest);
     return count;
@@ -187,19 +207,13 @@ static bool ascends_narrow(const uint16_t *values, uint32_t count, uint32_t limi
     return true;
 }
 
-static bool counts(const uint64_t *bits, uint32_t count, uint32_t limit)
+/* So many bits are set, none beyond `limit`. */
+static bool has_bits(const uint64_t *bits, uint32_t words, uint32_t count, uint32_t limit)
 {
     uint32_t seen = 0;
-    for (uint32_t word = 0; word < SEARCH_CHUNK_WORDS; word++) {
+    for (uint32_t word = 0; word < words; word++)
         seen += (uint32_t)__builtin_popcountll(bits[word]);
-        uint32_t first = word * 64;
-        uint64_t beyond = first >= limit        ? ~UINT64_C(0)
-                          : limit - first >= 64 ? 0
-                                                : ~UINT64_C(0) << (limit - first);
-        if (bits[word] & beyond)
-            return false;
-    }
-    return seen == count;
+    return seen == count && (limit % 64 == 0 || bits[words - 1] >> limit % 64 == 0);
 }
 
 static bool check_chunk(const unsigned char *list, size_t room, const struct search_chunk *chunk,
@@ -209,12 +223,13 @@ static bool check_chunk(const unsigned char *list, size_t room, const struct sea
     if (base >= documents)
         return false;
     uint32_t limit = documents - base < SEARCH_CHUNK_SIZE ? documents - base : SEARCH_CHUNK_SIZE;
-    bool narrow = count <= SEARCH_ARRAY_MAX;
-    size_t size = narrow ? count * sizeof(uint16_t) : SEARCH_CHUNK_SIZE / 8;
+    uint32_t words = search_chunk_words(documents, chunk->key);
+    bool narrow = search_chunk_is_array(words, count);
+    size_t size = narrow ? count * sizeof(uint16_t) : words * sizeof(uint64_t);
     if (chunk->offset % 8 || chunk->offset > room || room - chunk->offset < size)
         return false;
     return narrow ? ascends_narrow((const uint16_t *)(list + chunk->offset), count, limit)
-                  : counts((const uint64_t *)(list + chunk->offset), count, limit);
+                  : has_bits((const uint64_t *)(list + chunk->offset), words, count, limit);
 }
 
 static bool check_chunks(const unsigned char *list, size_t room, const struct search_postings *postings,
@@ -230,23 +245,22 @@ static bool check_chunks(const unsigned char *list, size_t room, const struct se
     return count == postings->count;
 }
 
-bool search_postings_check(const struct search_section *section, const struct search_term *term)
+bool search_postings_check(const struct search_section *section, uint32_t where, uint32_t count)
 {
-    if (term->count & SEARCH_TERM_SINGLE)
-        return term->where < section->documents && (term->count & ~SEARCH_TERM_SINGLE) <= UINT8_MAX;
-    size_t offset = (size_t)term->where * 8;
-    if (term->count == 0 || term->count > section->documents || offset >= section->lists_size ||
+    size_t offset = (size_t)where * 8;
+    if (count == 0 || count > section->documents || offset >= section->lists_size ||
         section->lists_size - offset < sizeof(struct search_list_header))
         return false;
     size_t room = section->lists_size - offset;
     const struct search_list_header *header = (const struct search_list_header *)(section->lists + offset);
     size_t needed = sizeof *header + (size_t)header->exceptions * 5 +
-                    (header->kind == SEARCH_LIST_PLAIN ? term->count * sizeof(uint32_t)
+                    (header->kind == SEARCH_LIST_PLAIN ? count * sizeof(uint32_t)
                                                        : header->chunks * sizeof(struct search_chunk));
-    if (header->kind > SEARCH_LIST_CHUNKED || header->exceptions > term->count || needed > room)
+    if (header->kind > SEARCH_LIST_CHUNKED || header->exceptions > count || needed > room)
         return false;
+    const struct search_term term = {.kind = SEARCH_TERM_LIST, .where = where, .count = count};
     struct search_postings postings;
-    search_postings_read(section, term, &postings);
+    search_postings_place(section, &term, &postings);
     if (!ascends(postings.exceptions, postings.exception_count, section->documents))
         return false;
     return postings.documents ? ascends(postings.documents, postings.count, section->documents)

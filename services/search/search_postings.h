@@ -15,7 +15,8 @@
  * Most documents have a word in the same fields: `fields` are those; the others are exceptions.
  */
 
-#include "search/search_section.h"
+#include "base/arena.h"
+#include "search/search_dictionary.h"
 
 enum { SEARCH_LIST_PLAIN = 0, SEARCH_LIST_CHUNKED = 1 };
 
@@ -33,6 +34,7 @@ struct search_chunk {
 /* A list to read. */
 struct search_postings {
     uint32_t count;
+    uint32_t section_documents;
     uint8_t fields;
     uint16_t chunk_count;
     uint32_t exception_count;
@@ -54,11 +56,30 @@ struct search_container {
     };
 };
 
-void search_postings_read(const struct search_section *section, const struct search_term *term,
-                          struct search_postings *ret_postings);
+/* What the dictionary holds itself is unpacked in `memory`; false when that is full. */
+bool search_postings_read(const struct search_section *section, const struct search_term *term, arena *memory,
+                          struct search_postings *ret_postings) __attribute__((warn_unused_result));
 
-/* False: a list that lies about itself, or names documents that do not exist. */
-bool search_postings_check(const struct search_section *section, const struct search_term *term);
+/* The same for a list. */
+void search_postings_place(const struct search_section *section, const struct search_term *term,
+                           struct search_postings *ret_postings);
+
+/* False: there is no list of `count` documents, it lies about itself, or names documents that do not exist.
+ */
+bool search_postings_check(const struct search_section *section, uint32_t where, uint32_t count);
+
+/* Words of a chunk's bitmap, of a section with so many documents: the last one's is shorter. */
+static inline uint32_t search_chunk_words(uint32_t documents, uint32_t chunk)
+{
+    uint32_t left = documents - (chunk << SEARCH_CHUNK_BITS);
+    return left < SEARCH_CHUNK_SIZE ? (left + 63) / 64 : SEARCH_CHUNK_WORDS;
+}
+
+/* Whether so many documents of a chunk are an array: when that is no larger. */
+static inline bool search_chunk_is_array(uint32_t words, uint32_t count)
+{
+    return count <= words * 4;
+}
 
 struct search_container search_postings_container(const struct search_postings *postings, uint32_t chunk);
 

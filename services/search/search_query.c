@@ -85,6 +85,13 @@ static bool merge(struct search *search, const struct search_plan *plan, uint32_
 {
     struct hit *merged = search->spare, next;
     uint32_t kept = 0, old = 0, new = 0;
+    if (search->count == 0) { /* the first ones */
+        for (; kept < count && kept < search->wanted; kept++)
+            if (!make_hit(search, plan, search->documents[kept], &search->hits[kept]))
+                return false;
+        search->count = kept;
+        return true;
+    }
     if (count > 0 && !make_hit(search, plan, search->documents[0], &next))
         return false;
     while (kept < search->wanted && (old < search->count || new < count)) {
@@ -213,36 +220,43 @@ static bool find_hits(struct search *search)
 
 /* --- the answer --------------------------------------------------------------------------------------- */
 
-static bool fill_result(const struct search *search, const struct hit *hit, struct search_result *result)
+/* A section's texts in `memory`: the section may go before the answer. */
+static const char *copy_text(const struct search *search, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = arena_alloc(search->memory, size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static bool fill_result(const struct search *search, const struct hit *hit, uint8_t *fields,
+                        struct search_result *result)
 {
     const struct search_query *query = search->query;
     const struct search_section *section = hit->plan->section;
     uint32_t document = hit->document;
-    uint8_t *fields = arena_alloc(search->memory, query->word_count);
-    *result = (struct search_result){
-        .number = section->numbers[document],
-        .update_time_us = section->times[document],
-        .status = search_section_status(section, document),
-        .need_reply = section->states[document] & SEARCH_STATE_NEED_REPLY,
-        .subject = arena_strdup(search->memory, search_section_subject(section, document)),
-        .owner = arena_strdup(search->memory, search_section_owner(section, document)),
-        .fields = fields};
-    if (!fields || !result->subject || !result->owner)
-        return false;
+    *result = (struct search_result){.number = section->numbers[document],
+                                     .update_time_us = section->times[document],
+                                     .status = search_section_status(section, document),
+                                     .need_reply = section->states[document] & SEARCH_STATE_NEED_REPLY,
+                                     .subject = copy_text(search, search_section_subject(section, document)),
+                                     .owner = copy_text(search, search_section_owner(section, document)),
+                                     .fields = fields};
     for (size_t i = 0; i < query->word_count; i++)
         fields[i] = search_postings_fields(&hit->plan->words[i], document) & query->fields;
-    return true;
+    return result->subject && result->owner;
 }
 
 static bool fill_answer(const struct search *search, struct search_answer *answer)
 {
     answer->more = search->count == search->wanted;
     answer->count = search->count - answer->more;
+    size_t words = search->query->word_count;
     answer->results = arena_alloc(search->memory, (answer->count + 1) * sizeof *answer->results);
-    if (!answer->results)
+    uint8_t *fields = arena_alloc(search->memory, answer->count * words + 1);
+    if (!answer->results || !fields)
         return false;
     for (size_t i = 0; i < answer->count; i++)
-        if (!fill_result(search, &search->hits[i], &answer->results[i]))
+        if (!fill_result(search, &search->hits[i], fields + i * words, &answer->results[i]))
             return false;
     if (!answer->more)
         return true;

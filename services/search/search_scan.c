@@ -11,8 +11,14 @@ struct window {
     const struct search_plan *plan;
     uint32_t base, first, end; /* documents: of the chunk, and which of them count */
     size_t count;
-    struct search_container containers[LISTS_MAX]; /* fewest documents first */
+    struct search_container containers[LISTS_MAX]; /* arrays, then bitmaps, each fewest documents first */
 };
+
+static bool comes_before(const struct search_container *a, const struct search_container *b)
+{
+    bool a_bits = a->kind == SEARCH_BITS, b_bits = b->kind == SEARCH_BITS;
+    return a_bits != b_bits ? b_bits : a->count < b->count;
+}
 
 /* False: some list has nothing there. */
 static bool open_window(struct window *window, const struct search_plan *plan, uint32_t chunk, uint32_t first,
@@ -28,7 +34,7 @@ static bool open_window(struct window *window, const struct search_plan *plan, u
         if (container.kind == SEARCH_NONE)
             return false;
         size_t at = i;
-        for (; at > 0 && container.count < window->containers[at - 1].count; at--)
+        for (; at > 0 && comes_before(&container, &window->containers[at - 1]); at--)
             window->containers[at] = window->containers[at - 1];
         window->containers[at] = container;
     }
@@ -96,20 +102,31 @@ struct hits {
     bool descending;
 };
 
-/* Intersects the shortest containers at once when they are arrays of like lengths: one by one, each would be
- * looked for. */
+static void drop_container(struct window *window, size_t at)
+{
+    window->count--;
+    memmove(window->containers + at, window->containers + at + 1,
+            (window->count - at) * sizeof *window->containers);
+}
+
+/* Intersects the two shortest containers at once when they are long arrays, for one by one each document
+ * would be looked for. What is left of them is short: bitmaps first, which cost least, then the other arrays.
+ */
 static void intersect_arrays(struct window *window, uint16_t scratch[static SEARCH_ARRAY_MAX])
 {
-    enum { ONE_BY_ONE = 64 };
-    while (window->count > 1 && window->containers[0].kind == SEARCH_NARROW &&
-           window->containers[1].kind == SEARCH_NARROW && window->containers[0].count > ONE_BY_ONE) {
-        struct search_container *first = &window->containers[0];
-        const struct search_container *second = &window->containers[1];
-        first->count =
-            search_bits_common(first->narrow, first->count, second->narrow, second->count, scratch);
-        first->narrow = scratch;
-        window->count--;
-        memmove(window->containers + 1, window->containers + 2, (window->count - 1) * sizeof *first);
+    enum { ONE_BY_ONE = 32 };
+    struct search_container *first = &window->containers[0];
+    if (window->count < 2 || first->kind != SEARCH_NARROW || first[1].kind != SEARCH_NARROW ||
+        first->count <= ONE_BY_ONE)
+        return;
+    first->count = search_bits_common(first->narrow, first->count, first[1].narrow, first[1].count, scratch);
+    first->narrow = scratch;
+    drop_container(window, 1);
+    for (size_t i = window->count; i-- > 1 && window->containers[i].kind == SEARCH_BITS; window->count--)
+        first->count = search_bits_keep(scratch, first->count, window->containers[i].bits, scratch);
+    while (window->count > 1 && first[1].kind == SEARCH_NARROW && first->count > 0) {
+        first->count = search_bits_common(scratch, first->count, first[1].narrow, first[1].count, scratch);
+        drop_container(window, 1);
     }
 }
 

@@ -27,6 +27,7 @@ void search_section_place(const void *data, struct search_section *ret_section)
                                      .word_count = header->words,
                                      .directory_bits = header->directory_bits,
                                      .statuses = header->statuses,
+                                     .terms_size = header->parts[SEARCH_PART_TERMS].size,
                                      .lists_size = header->parts[SEARCH_PART_LISTS].size,
                                      .texts_size = header->parts[SEARCH_PART_TEXTS].size};
     section.numbers = part(&section, SEARCH_PART_NUMBERS);
@@ -80,7 +81,7 @@ static bool check_parts(const struct search_section_header *header)
         [SEARCH_PART_STATES] = documents,
         [SEARCH_PART_LISTS] = header->parts[SEARCH_PART_LISTS].size,
         [SEARCH_PART_STATUS_BITS] = status_words * 8,
-        [SEARCH_PART_TERMS] = header->terms * (uint64_t)sizeof(struct search_term),
+        [SEARCH_PART_TERMS] = header->parts[SEARCH_PART_TERMS].size,
         [SEARCH_PART_DIRECTORY] = ((UINT64_C(1) << header->directory_bits) + 1) * 4,
         [SEARCH_PART_TEXTS] = header->parts[SEARCH_PART_TEXTS].size,
     };
@@ -131,21 +132,6 @@ static bool check_status_bits(const struct search_section *section)
     return set == section->documents;
 }
 
-static bool check_terms(const struct search_section *section)
-{
-    uint32_t buckets = UINT32_C(1) << section->directory_bits;
-    if (section->directory[0] != 0 || section->directory[buckets] != section->term_count)
-        return false;
-    for (uint32_t i = 0; i < buckets; i++)
-        if (section->directory[i] > section->directory[i + 1])
-            return false;
-    for (uint32_t i = 0; i < section->term_count; i++)
-        if (!search_dictionary_check_text(section, section->terms[i].text) ||
-            !search_postings_check(section, &section->terms[i]))
-            return false;
-    return true;
-}
-
 static bool damaged(error *err, const char *what)
 {
     return error_set(err, STATUS_DATA_LOSS, "", "a section of the index is damaged: %s", what);
@@ -168,7 +154,7 @@ bool search_section_open(const void *data, size_t size, struct search_section *r
     search_section_place(data, &section);
     if (!check_documents(&section) || !check_status_bits(&section))
         return damaged(err, "documents");
-    if (!check_terms(&section))
+    if (!search_dictionary_check(&section))
         return damaged(err, "dictionary");
     *ret_section = section;
     return true;

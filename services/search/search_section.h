@@ -19,7 +19,7 @@ enum {
     SEARCH_CHUNK_BITS = 16,
     SEARCH_CHUNK_SIZE = 1 << SEARCH_CHUNK_BITS, /* documents of a chunk of a posting list */
     SEARCH_CHUNK_WORDS = SEARCH_CHUNK_SIZE / 64,
-    SEARCH_ARRAY_MAX = 4096, /* documents of a chunk that are kept as an array; more are a bitmap */
+    SEARCH_ARRAY_MAX = SEARCH_CHUNK_SIZE / 16, /* documents of a chunk that are ever kept as an array */
 };
 
 enum search_part {
@@ -36,9 +36,9 @@ enum search_part {
     SEARCH_PART_STATES,        /* u8: status, and SEARCH_STATE_NEED_REPLY */
     SEARCH_PART_LISTS,         /* posting lists: search_postings.h */
     SEARCH_PART_STATUS_BITS,   /* for each status that occurs, lowest first, a bit a document */
-    SEARCH_PART_TERMS,         /* struct search_term in order of (hash, text) */
-    SEARCH_PART_DIRECTORY,     /* u32: by the hash's highest bits the first term; one more at the end */
-    SEARCH_PART_TEXTS,         /* words with their length in front; subjects, owners with a NUL behind */
+    SEARCH_PART_TERMS,         /* words and keys, one behind the other: search_dictionary.h */
+    SEARCH_PART_DIRECTORY,     /* u32: by the hash's highest bits where in TERMS; one more at the end */
+    SEARCH_PART_TEXTS,         /* subjects and owners, each with a NUL behind */
     SEARCH_PARTS
 };
 
@@ -59,16 +59,6 @@ struct search_section_header {
     } parts[SEARCH_PARTS];
 };
 
-/* A word or key. One that stands in a single document holds its posting itself. */
-struct search_term {
-    uint32_t tag;   /* lowest bits of the hash */
-    uint32_t text;  /* its length (a byte; 255: four more), then its bytes */
-    uint32_t where; /* the document, or the list's place in LISTS, by eights */
-    uint32_t count; /* SEARCH_TERM_SINGLE with its fields, or how many documents */
-};
-
-#define SEARCH_TERM_SINGLE UINT32_C(0x80000000)
-
 /* A section to read: where everything is. The bytes are somebody else's. */
 struct search_section {
     const unsigned char *data;
@@ -82,7 +72,8 @@ struct search_section {
     const uint64_t *status_bits[SEARCH_STATUS_MAX + 1]; /* NULL: does not occur */
     const unsigned char *lists;
     size_t lists_size;
-    const struct search_term *terms;
+    const unsigned char *terms;
+    size_t terms_size;
     const uint32_t *directory;
     const char *texts;
     size_t texts_size;

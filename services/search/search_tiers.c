@@ -58,3 +58,38 @@ uint32_t search_tiers_pick(const struct search_slice *slices, uint32_t count, ui
     }
     return 0;
 }
+
+/* By living documents, most first. */
+static void sort_picked(const struct search_slice *slices, uint32_t *picked, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t at = i; at > 0 && live_of(&slices[picked[at]]) > live_of(&slices[picked[at - 1]]);
+             at--) {
+            uint32_t kept = picked[at];
+            picked[at] = picked[at - 1];
+            picked[at - 1] = kept;
+        }
+}
+
+uint32_t search_tiers_tidy(const struct search_slice *slices, uint32_t count, uint32_t documents_max,
+                           uint32_t *ret_picked, uint32_t room)
+{
+    uint32_t considered = count < room ? count : room, first = considered;
+    uint64_t below = 0, live = 0;
+    for (uint32_t i = 0; i < considered; i++)
+        ret_picked[i] = count - considered + i;
+    sort_picked(slices, ret_picked, considered);
+    for (uint32_t i = considered; i-- > 0;) {
+        uint32_t own = live_of(&slices[ret_picked[i]]);
+        if (below * SEARCH_TIER_RATIO >= own && below > 0 && below + own <= documents_max) {
+            first = i;
+            live = below + own;
+        }
+        below += own;
+    }
+    if (live == 0)
+        return 0;
+    for (uint32_t i = first; i < considered; i++)
+        ret_picked[i - first] = ret_picked[i];
+    return considered - first;
+}

@@ -20,4 +20,11 @@ uint32_t search_tiers_pick(const struct search_slice *slices, uint32_t count, ui
                            bool (*busy)(const void *context, const struct search_block *block),
                            const void *context, uint32_t *ret_picked, uint32_t room);
 
+/*
+ * The slices that would make few of many, for an account that rests: the smallest ones that together have a
+ * quarter of the next larger one. 0: each is more than four times as large as all smaller ones together.
+ */
+uint32_t search_tiers_tidy(const struct search_slice *slices, uint32_t count, uint32_t documents_max,
+                           uint32_t *ret_picked, uint32_t room);
+
 #endif

@@ -1,5 +1,6 @@
 #include "search/search_writer.h"
 
+#include "search/search_dictionary.h"
 #include "search/search_postings.h"
 #include "search/search_words.h"
 #include "text/fold.h"
@@ -72,7 +73,7 @@ void search_writer_release(struct search_writer *writer)
     search_buffer_release(&writer->block);
     search_buffer_release(&writer->texts);
     search_buffer_release(&writer->terms);
-    search_buffer_release(&writer->tops);
+    search_buffer_release(&writer->places);
 }
 
 uint32_t *search_writer_column(struct search_writer *writer, enum search_part part)
@@ -178,20 +179,23 @@ static uint32_t chunk_end(const uint32_t *documents, uint32_t from, uint32_t cou
     return search_lower_bound(documents, from, to, next << SEARCH_CHUNK_BITS);
 }
 
-static uint32_t container_size(uint32_t count)
+static size_t container_size(uint32_t words, uint32_t count)
 {
-    return count <= SEARCH_ARRAY_MAX ? (count * 2 + 7) / 8 * 8 : SEARCH_CHUNK_SIZE / 8;
+    return search_chunk_is_array(words, count) ? (count * sizeof(uint16_t) + 7) / 8 * 8
+                                               : words * sizeof(uint64_t);
 }
 
-static bool add_container(struct search_buffer *block, const uint32_t *documents, uint32_t count)
+static bool add_container(struct search_buffer *block, const uint32_t *documents, uint32_t words,
+                          uint32_t count)
 {
-    unsigned char *added = search_buffer_add(block, container_size(count));
+    size_t size = container_size(words, count);
+    unsigned char *added = search_buffer_add(block, size);
     if (!added)
         return false;
-    memset(added, 0, container_size(count));
+    memset(added, 0, size);
     uint16_t *narrow = (uint16_t *)added;
     uint64_t *bits = (uint64_t *)added;
-    if (count <= SEARCH_ARRAY_MAX)
+    if (search_chunk_is_array(words, count))
         for (uint32_t i = 0; i < count; i++)
             narrow[i] = (uint16_t)documents[i];
     else
@@ -203,7 +207,7 @@ static bool add_container(struct search_buffer *block, const uint32_t *documents
 enum { CHUNKS_MAX = SEARCH_SECTION_DOCUMENTS_MAX / SEARCH_CHUNK_SIZE };
 
 /* How large the list's chunks are; fills the table but for the offsets. */
-static size_t measure_chunks(const uint32_t *documents, uint32_t count,
+static size_t measure_chunks(const struct search_writer *writer, const uint32_t *documents, uint32_t count,
                              struct search_chunk chunks[static CHUNKS_MAX], uint16_t *ret_count)
 {
     size_t size = 0;
@@ -212,19 +216,21 @@ static size_t measure_chunks(const uint32_t *documents, uint32_t count,
         to = chunk_end(documents, from, count);
         chunks[chunk] = (struct search_chunk){.key = (uint16_t)(documents[from] >> SEARCH_CHUNK_BITS),
                                               .last = (uint16_t)(to - from - 1)};
-        size += sizeof *chunks + container_size(to - from);
+        size += sizeof *chunks +
+                container_size(search_chunk_words(writer->documents, chunks[chunk].key), to - from);
     }
     *ret_count = chunk;
     return size;
 }
 
-static bool add_list(struct search_buffer *block, const uint32_t *documents, const uint8_t *fields,
+static bool add_list(struct search_writer *writer, const uint32_t *documents, const uint8_t *fields,
                      uint32_t count)
 {
+    struct search_buffer *block = &writer->block;
     struct search_chunk chunks[CHUNKS_MAX];
     struct search_list_header list = {.kind = SEARCH_LIST_CHUNKED};
     list.fields = usual_fields(fields, count, &list.exceptions);
-    if (measure_chunks(documents, count, chunks, &list.chunks) >= count * sizeof *documents) {
+    if (measure_chunks(writer, documents, count, chunks, &list.chunks) >= count * sizeof *documents) {
         list.kind = SEARCH_LIST_PLAIN;
         list.chunks = 0;
         return add_bytes(block, &list, sizeof list) &&
@@ -235,13 +241,15 @@ static bool add_list(struct search_buffer *block, const uint32_t *documents, con
     offset = (offset + 7) / 8 * 8;
     for (uint32_t i = 0; i < list.chunks; i++) {
         chunks[i].offset = (uint32_t)offset;
-        offset += container_size(chunks[i].last + UINT32_C(1));
+        offset += container_size(search_chunk_words(writer->documents, chunks[i].key),
+                                 chunks[i].last + UINT32_C(1));
     }
     bool done = add_bytes(block, &list, sizeof list) &&
                 add_bytes(block, chunks, list.chunks * sizeof *chunks) &&
                 add_exceptions(block, &list, documents, fields, count) && search_buffer_align(block);
     for (uint32_t i = 0; i < list.chunks && done; i++) {
-        done = add_container(block, documents, chunks[i].last + UINT32_C(1));
+        done = add_container(block, documents, search_chunk_words(writer->documents, chunks[i].key),
+                             chunks[i].last + UINT32_C(1));
         documents += chunks[i].last + UINT32_C(1);
     }
     return done;
@@ -249,44 +257,86 @@ static bool add_list(struct search_buffer *block, const uint32_t *documents, con
 
 /* --- terms -------------------------------------------------------------------------------------------- */
 
-static uint32_t add_word(struct search_writer *writer, const char *text, size_t length)
+/* An entry of the dictionary while it is written. */
+struct entry {
+    unsigned char *at;
+};
+
+static void put_number(struct entry *entry, uint32_t number)
 {
-    size_t at = writer->texts.length, front = length < LONG_WORD ? 1 : 1 + sizeof(uint32_t);
-    unsigned char *added =
-        length > UINT32_MAX - at - front ? NULL : search_buffer_add(&writer->texts, front + length);
-    writer->failed = writer->failed || !added;
-    if (!added)
-        return 0;
-    *added = (unsigned char)(length < LONG_WORD ? length : LONG_WORD);
-    if (length >= LONG_WORD)
-        memcpy(added + 1, &(uint32_t){(uint32_t)length}, sizeof(uint32_t));
-    memcpy(added + front, text, length);
-    return (uint32_t)at;
+    for (; number >= 0x80; number >>= 7)
+        *entry->at++ = (unsigned char)(number | 0x80);
+    *entry->at++ = (unsigned char)number;
+}
+
+static void put_text(struct entry *entry, const char *text, size_t length)
+{
+    *entry->at++ = (unsigned char)(length < LONG_WORD ? length : LONG_WORD);
+    if (length >= LONG_WORD) {
+        memcpy(entry->at, &(uint32_t){(uint32_t)length}, sizeof(uint32_t));
+        entry->at += sizeof(uint32_t);
+    }
+    memcpy(entry->at, text, length);
+    entry->at += length;
+}
+
+static void put_few(struct entry *entry, const uint32_t *documents, const uint8_t *fields, uint32_t count)
+{
+    bool mixed = memcmp(fields, fields + 1, count - 1) != 0;
+    put_number(entry, count * 4 + (mixed ? SEARCH_TERM_MIXED : SEARCH_TERM_FEW));
+    if (!mixed)
+        *entry->at++ = *fields;
+    unsigned char *size = entry->at++;
+    for (uint32_t i = 0, last = 0; i < count; last = documents[i++])
+        put_number(entry, documents[i] - last);
+    *size = (unsigned char)(entry->at - size - 1);
+    if (mixed) {
+        memcpy(entry->at, fields, count);
+        entry->at += count;
+    }
+}
+
+static bool put_list(struct search_writer *writer, struct entry *entry, const uint32_t *documents,
+                     const uint8_t *fields, uint32_t count)
+{
+    size_t where = (writer->block.length - header_of(writer)->parts[SEARCH_PART_LISTS].offset) / 8;
+    if (where > UINT32_MAX / 4)
+        return false;
+    put_number(entry, (uint32_t)where * 4 + SEARCH_TERM_LIST);
+    put_number(entry, count);
+    return add_list(writer, documents, fields, count);
+}
+
+static bool add_term(struct search_writer *writer, uint64_t hash, const char *text, size_t length,
+                     const uint32_t *documents, const uint8_t *fields, uint32_t count)
+{
+    enum { BEHIND_MAX = 16 + SEARCH_TERM_FEW_MAX * 5 }; /* what follows the text */
+    size_t offset = writer->terms.length;
+    struct search_writer_place *place = search_buffer_add(&writer->places, sizeof *place);
+    if (!place || length > UINT32_MAX - BEHIND_MAX || offset > UINT32_MAX - BEHIND_MAX - length ||
+        !search_buffer_reserve(&writer->terms, length + BEHIND_MAX))
+        return false;
+    *place = (struct search_writer_place){(uint32_t)(hash >> 32), (uint32_t)offset};
+    struct entry entry = {writer->terms.data + offset};
+    put_text(&entry, text, length);
+    bool done = true;
+    if (count == 1) {
+        put_number(&entry, *documents * 4 + SEARCH_TERM_SINGLE);
+        *entry.at++ = *fields;
+    } else if (count <= SEARCH_TERM_FEW_MAX) {
+        put_few(&entry, documents, fields, count);
+    } else {
+        done = put_list(writer, &entry, documents, fields, count);
+    }
+    writer->terms.length = (size_t)(entry.at - writer->terms.data);
+    writer->words += length == 0 || *text != '\0';
+    return done;
 }
 
 void search_writer_add(struct search_writer *writer, uint64_t hash, const char *text, size_t length,
                        const uint32_t *documents, const uint8_t *fields, uint32_t count)
 {
-    if (writer->failed)
-        return;
-    struct search_term *term = search_buffer_add(&writer->terms, sizeof *term);
-    uint32_t *top = search_buffer_add(&writer->tops, sizeof *top);
-    size_t where = (writer->block.length - header_of(writer)->parts[SEARCH_PART_LISTS].offset) / 8;
-    if (!term || !top || where > UINT32_MAX) {
-        writer->failed = true;
-        return;
-    }
-    *top = (uint32_t)(hash >> 32);
-    *term = (struct search_term){.tag = (uint32_t)hash, .text = add_word(writer, text, length)};
-    writer->words += length == 0 || *text != '\0';
-    if (count == 1) {
-        term->where = *documents;
-        term->count = SEARCH_TERM_SINGLE | *fields;
-        return;
-    }
-    term->where = (uint32_t)where;
-    term->count = count;
-    writer->failed = writer->failed || !add_list(&writer->block, documents, fields, count);
+    writer->failed = writer->failed || !add_term(writer, hash, text, length, documents, fields, count);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------ */
@@ -311,7 +361,7 @@ static bool add_status_bits(struct search_writer *writer)
 static bool add_directory(struct search_writer *writer)
 {
     struct search_section_header *header = header_of(writer);
-    header->terms = (uint32_t)(writer->terms.length / sizeof(struct search_term));
+    header->terms = (uint32_t)(writer->places.length / sizeof(struct search_writer_place));
     while (header->terms >> header->directory_bits > TERMS_PER_BUCKET)
         header->directory_bits++;
     uint32_t buckets = UINT32_C(1) << header->directory_bits, count = header->terms;
@@ -319,11 +369,11 @@ static bool add_directory(struct search_writer *writer)
     if (!add_part(writer, SEARCH_PART_DIRECTORY, NULL, (buckets + UINT64_C(1)) * sizeof(uint32_t)))
         return false;
     uint32_t *directory = column(writer, SEARCH_PART_DIRECTORY);
-    const uint32_t *tops = (const uint32_t *)writer->tops.data;
+    const struct search_writer_place *places = (const struct search_writer_place *)writer->places.data;
     for (uint32_t bucket = 0, at = 0; bucket <= buckets; bucket++) {
-        while (at < count && (uint64_t)tops[at] >> drop < bucket)
+        while (at < count && (uint64_t)places[at].top >> drop < bucket)
             at++;
-        directory[bucket] = at;
+        directory[bucket] = at < count ? places[at].offset : (uint32_t)writer->terms.length;
     }
     return true;
 }

@@ -10,10 +10,15 @@
 
 enum { SEARCH_WRITER_OWNERS = 256 };
 
+struct search_writer_place {
+    uint32_t top; /* the highest bits of its hash */
+    uint32_t offset;
+};
+
 struct search_writer {
     struct search_buffer block; /* header, columns, lists; the other parts follow at the end */
     struct search_buffer texts, terms;
-    struct search_buffer tops; /* u32 a term: the highest bits of its hash */
+    struct search_buffer places; /* struct search_writer_place, a term */
     uint32_t documents, words;
     unsigned statuses;
     bool failed; /* memory is out, or the section too large; nothing more is done then */

@@ -186,9 +186,9 @@ static size_t expect_page(search_index *index, struct question *question)
     qsort_r(found, count, sizeof(struct fact *), compare, &question->query);
     struct search_query *query = &question->query;
     struct search_cursor after;
+    char key[16];
     size_t from = count > 0 && rand() % 2 ? 1 + (size_t)rand() % count : 0;
     if (from > 0) {
-        char key[16];
         snprintf(key, sizeof key, "s%s", found[from - 1]->subject + 1);
         after = (struct search_cursor){found[from - 1]->time_us, key, found[from - 1]->status,
                                        found[from - 1]->number};

@@ -138,14 +138,25 @@ BENCH_SUPPORT := $(call sources,bench/support,c)
 BENCH_BINS  := $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_C) $(BENCH_CC))))
 BENCH_ARCHIVES := $(SERVICE_ARCHIVES) $(LIB_ARCHIVES) $(GEN_ARCHIVE) $(CONFORMANCE_ARCHIVE)
 
+# What only some of them need.
+build/bench/bin/search_peer_fts5: BENCH_LIBS := -lsqlite3
+build/bench/bin/search_peer_xapian: BENCH_LIBS := -lxapian
+build/bench/bin/search_peer_xapian: $(call objects,$(filter bench/support/search_%,$(BENCH_SUPPORT))) $(LIB_ARCHIVES)
+
 $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_C)))): build/bench/bin/%: \
 		$(OUT)/obj/bench/%.o $(call objects,$(BENCH_SUPPORT)) $(BENCH_ARCHIVES)
-	$(call link)
+	$(call link,$(BENCH_LIBS))
 
 $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_CC)))): build/bench/bin/%: \
 		$(OUT)/obj/bench/%.o $(GEN_CC_ARCHIVE)
 	$(Q_LD)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) \
-		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS_CXX)
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BENCH_LIBS) $(LDLIBS_CXX)
+
+# Not one of BENCH_BINS: it takes cargo, which mk/bench.mk has run by then.
+TANTIVY := build/bench/tantivy/release/libsearch_peer_tantivy.a
+build/bench/bin/search_peer_tantivy: $(OUT)/obj/bench/peers/search_peer_tantivy.o $(TANTIVY) \
+		$(call objects,$(filter bench/support/search_%,$(BENCH_SUPPORT))) $(LIB_ARCHIVES) $(GEN_ARCHIVE)
+	$(call link)
 
 # --- compiling -------------------------------------------------------------------------------------------
 

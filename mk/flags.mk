@@ -61,6 +61,6 @@ FLAVOUR_CFLAGS   := $(FLAVOUR_CFLAGS_$(FLAVOUR))
 FLAVOUR_LDFLAGS  := $(FLAVOUR_LDFLAGS_$(FLAVOUR))
 
 # The C++ peers of the benchmarks.
-CPPFLAGS_CXX = -Ibuild/gen-cc
+CPPFLAGS_CXX = -I. -Ibuild/gen-cc
 CXXFLAGS     = -std=c++17 -O2 -g -Wall -Wextra -Werror -pthread
 LDLIBS_CXX   = $(shell $(PKG_CONFIG) --libs grpc++ protobuf)

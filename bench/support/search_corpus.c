@@ -1,5 +1,6 @@
 #include "bench/support/search_corpus.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum {
     BIG_PERCENT = 70,
     OWNERS = 40,
     LABELS = 20,
+    MEMBERS = 20, /* of a family of words that exclude each other */
     FIRST_TIME = 1700000000
 };
 
@@ -97,8 +99,9 @@ static void add_words(struct search_corpus *corpus, uint64_t ordinal, uint64_t *
         word_of(rank, word);
         if ((random >> 40) % 12 == 0)
             capital(word);
+        size_t length = strlen(word);
         if ((random >> 48) % 12 == 0)
-            strcat(word, (random >> 56) & 1 ? "." : ",");
+            snprintf(word + length, sizeof word - length, "%c", (random >> 56) & 1 ? '.' : ',');
         add(text, word);
         distinct -= corpus->seen[rank] != ordinal + 1;
         corpus->seen[rank] = ordinal + 1;
@@ -112,6 +115,11 @@ static const char *const label_names[LABELS] = {
     "Feature",         "Renewal",  "Churn",  "Training", "Partner", "Warranty", "Return",  "Complaint",
     "Praise",          "Security", "Outage", "Escalated"};
 static const char *const channel_names[] = {"mail", "chat", "phone", "web"};
+
+int64_t search_corpus_time_us(uint64_t ordinal)
+{
+    return (FIRST_TIME + (int64_t)ordinal) * 1000000;
+}
 
 bool search_corpus_is_big(const struct search_corpus *corpus, uint64_t ordinal)
 {
@@ -139,13 +147,14 @@ static void make_contact(struct search_corpus_case *c, uint64_t *state)
     snprintf(c->phone, sizeof c->phone, "+31 20-%07llu", (unsigned long long)(contact * 7 % 10000000));
 }
 
-/* The two words of which no case has both. */
-static void add_either(struct text *text, uint64_t random)
+/* One word of each of two families: no case has two of the same. */
+static void add_members(struct text *text, uint64_t random)
 {
     char word[24];
-    snprintf(word, sizeof word, "%s%llu", random & 1 ? "even" : "odd", (unsigned long long)(random >> 1) % 3);
-    if ((random >> 8) % 20 < 6)
-        add(text, word);
+    snprintf(word, sizeof word, "even%u", (unsigned)(random % MEMBERS));
+    add(text, word);
+    snprintf(word, sizeof word, "odd%u", (unsigned)((random >> 32) % MEMBERS));
+    add(text, word);
 }
 
 void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct search_corpus_case *ret_case)
@@ -165,7 +174,7 @@ void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct s
     c->document = (struct search_document){
         .number = (int64_t)ordinal + 1,
         .position = (int64_t)ordinal + 1,
-        .update_time_us = (FIRST_TIME + (int64_t)ordinal) * 1000000,
+        .update_time_us = search_corpus_time_us(ordinal),
         .status = (random >> 16) % 100 < 70 ? 5 : 1 + (int)((random >> 24) % 4),
         .need_reply = (random >> 32) & 1,
         .subject = c->subject,
@@ -184,9 +193,9 @@ void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct s
         struct text message = {c->messages[i], c->messages[i] + sizeof c->messages[i]};
         char number[32];
         if (i == 0) {
-            snprintf(number, sizeof number, "ORD-%llu", (unsigned long long)(ordinal * 37 + 1000003));
+            snprintf(number, sizeof number, "ORD-%" PRIu64, ordinal * 37 + 1000003);
             add(&message, number);
-            add_either(&message, draw(&state));
+            add_members(&message, draw(&state));
         }
         add_words(corpus, ordinal, &state, &message, distinct / SEARCH_CORPUS_MESSAGES);
     }
@@ -208,7 +217,7 @@ static void rare_query(const struct search_corpus *corpus, uint64_t ordinal, uin
 {
     while (!search_corpus_is_big(corpus, ordinal % cases))
         ordinal++;
-    snprintf(query, SEARCH_CORPUS_QUERY_SIZE, "%llu", (unsigned long long)(ordinal % cases * 37 + 1000003));
+    snprintf(query, SEARCH_CORPUS_QUERY_SIZE, "%" PRIu64, ordinal % cases * 37 + 1000003);
 }
 
 /* `count` words, one of each of as many bands of ranks from `first` on. */
@@ -220,6 +229,14 @@ static void vocabulary_query(unsigned turn, unsigned count, uint32_t first, uint
         word_of(first + i * band + (turn * 7 + i * 3) % band, word);
         add(&text, word);
     }
+}
+
+/* Two members of a family. */
+static void disjoint_query(unsigned turn, char *query)
+{
+    const char *family = turn % 2 ? "odd" : "even";
+    unsigned member = turn / 2 % MEMBERS;
+    snprintf(query, SEARCH_CORPUS_QUERY_SIZE, "%s%u %s%u", family, member, family, (member + 7) % MEMBERS);
 }
 
 void search_corpus_query(struct search_corpus *corpus, enum search_corpus_class class, unsigned turn,
@@ -243,11 +260,12 @@ void search_corpus_query(struct search_corpus *corpus, enum search_corpus_class 
         char rare[20];
         vocabulary_query(turn, 1, FREQUENT, FREQUENT_BAND, ret_query);
         word_of(RARE + turn * 131 % RARE_BAND, rare);
-        strcat(ret_query, rare);
+        size_t length = strlen(ret_query);
+        snprintf(ret_query + length, SEARCH_CORPUS_QUERY_SIZE - length, "%s", rare);
         break;
     }
     case SEARCH_CORPUS_DISJOINT:
-        snprintf(ret_query, SEARCH_CORPUS_QUERY_SIZE, "even%u odd%u", turn % 3, turn / 3 % 3);
+        disjoint_query(turn, ret_query);
         break;
     case SEARCH_CORPUS_ABSENT:
         snprintf(ret_query, SEARCH_CORPUS_QUERY_SIZE, "nowhere%u", turn);

@@ -14,7 +14,9 @@ enum {
     SEARCH_CORPUS_LABELS = 2,
     SEARCH_CORPUS_MESSAGES = 3,
     SEARCH_CORPUS_QUERY_SIZE = 256,
-    SEARCH_CORPUS_ROTATION = 48 /* queries of each class */
+    SEARCH_CORPUS_ROTATION = 48, /* queries of each class */
+    SEARCH_CORPUS_SEED = 20240229,
+    SEARCH_CORPUS_SMALL_ACCOUNTS = 1000
 };
 
 /* The account with most of the cases. */
@@ -50,6 +52,9 @@ void search_corpus_free(struct search_corpus *corpus); /* takes NULL */
 
 /* Makes the case with that ordinal, from 0; its number is one more. Later ones are updated later. */
 void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct search_corpus_case *ret_case);
+
+/* When the case with that ordinal was updated. */
+int64_t search_corpus_time_us(uint64_t ordinal);
 
 /* Whether the big account has it: the first thing that is drawn. */
 bool search_corpus_is_big(const struct search_corpus *corpus, uint64_t ordinal);

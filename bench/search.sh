@@ -126,6 +126,7 @@ with_copy() { # with_copy PEER SIZE PHASE ARGUMENTS…
 start_services() { # start_services SIZE
     sql "$url" -c "DROP DATABASE IF EXISTS case_copy" 2>/dev/null
     sql "$url" -c "CREATE DATABASE case_copy TEMPLATE case_$1"
+    DATABASE_URL=$(in_database case_copy) MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
     local started=$EPOCHREALTIME
     start_service case DATABASE_URL="$(in_database case_copy)" AUTH_KEY_DIRECTORY="$work/keys"
     case_port=$port

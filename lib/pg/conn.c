@@ -118,7 +118,9 @@ static const char *replace(const char *text, const char *prefix, const char *suf
     const char *end = parameter + strspn(parameter, "$:0123456789abcdefghijklmnopqrstuvwxyz");
     if (*parameter != '$' || strncmp(end, suffix, strlen(suffix)) != 0)
         return NULL;
-    *to += with ? sprintf(*to, "%s", with) : sprintf(*to, "%.*s", (int)(end - parameter), parameter);
+    size_t length = with ? strlen(with) : (size_t)(end - parameter);
+    memcpy(*to, with ? with : parameter, length);
+    *to += length;
     return end + strlen(suffix);
 }
 

@@ -59,7 +59,7 @@ static int create_cases(const char *agent, const char *account, int count)
     const Casework__Cases__V1__CreateCaseResponse *response = NULL;
     for (int i = 0; i < count; i++)
         response = desk_call(&server, agent, DESK_CASES, "CreateCase", case_request(account));
-    return response ? atoi(strrchr(response->case_->name, '/') + 1) : 0;
+    return response ? (int)strtol(strrchr(response->case_->name, '/') + 1, NULL, 10) : 0;
 }
 
 static void disable(const char *agent, bool disabled)

@@ -62,18 +62,49 @@ void text_words_again(text_words *words, const char *text, size_t length)
     words->end = text + length;
 }
 
+/* Where the word ends that begins at `at`; *ret_wide: not all of it is ASCII. */
+static const char *end_of_word(const char *at, const char *end, bool *ret_wide)
+{
+    unsigned char seen = 0;
+    for (; at < end; at++) {
+        unsigned char c = (unsigned char)*at;
+        if (byte_class[c] == BYTE_SEPARATOR ||
+            (byte_class[c] == BYTE_WIDE_SEPARATOR &&
+             wide_separator_length((const unsigned char *)at, (size_t)(end - at)) > 0))
+            break;
+        seen |= c;
+    }
+    *ret_wide = seen >= 0x80;
+    return at;
+}
+
+/* The short way of text_fold_append, for a word that is known to be ASCII. */
+static bool fold_ascii(bytes *folded, const char *word, size_t length)
+{
+    if (!bytes_reserve(folded, length))
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)word[i];
+        folded->data[i] = (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    }
+    folded->data[length] = '\0';
+    folded->length = length;
+    return true;
+}
+
 bool text_words_next(text_words *words, const char **ret_word, size_t *ret_length)
 {
     size_t skip;
     while ((skip = text_separator_length(words->at, (size_t)(words->end - words->at))) > 0)
         words->at += skip;
     const char *start = words->at;
-    while (words->at < words->end && text_separator_length(words->at, (size_t)(words->end - words->at)) == 0)
-        words->at++;
-    if (words->at == start || words->folded.failed)
+    bool wide;
+    words->at = end_of_word(start, words->end, &wide);
+    size_t length = (size_t)(words->at - start);
+    if (length == 0 || words->folded.failed)
         return false;
     bytes_clear(&words->folded);
-    if (!text_fold_append(&words->folded, start, (size_t)(words->at - start)))
+    if (wide ? !text_fold_append(&words->folded, start, length) : !fold_ascii(&words->folded, start, length))
         return false;
     *ret_word = bytes_text(&words->folded);
     *ret_length = words->folded.length;

@@ -2,6 +2,7 @@
 
 #include "search/search_postings.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* --- counting ----------------------------------------------------------------------------------------- */
@@ -73,6 +74,50 @@ uint64_t search_bits_count(const uint64_t *const *rows, size_t row_count, size_t
     if (!count)
         chosen = count = choose();
     return count(rows, row_count, from, to);
+}
+
+/* --- finding ------------------------------------------------------------------------------------------ */
+
+static inline uint64_t join(const uint64_t *const *rows, size_t row_count, size_t at)
+{
+    uint64_t word = rows[0][at];
+    for (size_t row = 1; row < row_count; row++)
+        word &= rows[row][at];
+    return word;
+}
+
+/* Eight words at a time: the compiler makes vectors of them. Any order of rows is as good. */
+static inline bool is_empty(const uint64_t *const *rows, size_t row_count, size_t at)
+{
+    enum { WORDS = 8 };
+    uint64_t words[WORDS], any = 0;
+    memcpy(words, rows[0] + at, sizeof words);
+    for (size_t row = 1; row < row_count; row++)
+        for (int i = 0; i < WORDS; i++)
+            words[i] &= rows[row][at + (size_t)i];
+    for (int i = 0; i < WORDS; i++)
+        any |= words[i];
+    return !any;
+}
+
+size_t search_bits_first(const uint64_t *const *rows, size_t row_count, size_t from, size_t to)
+{
+    while (from < to && !join(rows, row_count, from)) {
+        from++;
+        while (from + 8 <= to && is_empty(rows, row_count, from))
+            from += 8;
+    }
+    return from;
+}
+
+size_t search_bits_last(const uint64_t *const *rows, size_t row_count, size_t from, size_t to)
+{
+    while (to > from && !join(rows, row_count, to - 1)) {
+        to--;
+        while (to >= from + 8 && is_empty(rows, row_count, to - 8))
+            to -= 8;
+    }
+    return to - 1;
 }
 
 /* --- arrays ------------------------------------------------------------------------------------------- */

@@ -6,10 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SEARCH_BITS_ROWS_MAX = 72 };
-
 /* How many bits are set in all rows together, in the words [from, to) of each. At least one row. */
 uint64_t search_bits_count(const uint64_t *const *rows, size_t row_count, size_t from, size_t to);
+
+/* The first word of [from, to) of which a bit is set in all rows, `to` when there is none; or the last one,
+ * `from` less one when there is none. */
+size_t search_bits_first(const uint64_t *const *rows, size_t row_count, size_t from, size_t to);
+size_t search_bits_last(const uint64_t *const *rows, size_t row_count, size_t from, size_t to);
 
 /* What two sorted arrays of a chunk have in common, in order; `common` has room for the shorter one and may
  * be the first. Returns how many. */

@@ -162,6 +162,7 @@ static bool take(void *context, const char *word, size_t length, uint8_t fields)
     term *found = find_or_add(builder, word, length);
     if (!found)
         return false;
+    builder->text_bytes += length + 1;
     if (found->document == document) {
         builder->fields.data[found->place] |= fields;
         return true;
@@ -218,8 +219,6 @@ bool search_builder_add(struct search_builder *builder, const struct search_docu
     if (builder->failed)
         return out_of_memory(err);
     end_row(builder);
-    for (size_t i = 0; i < document->text_count; i++)
-        builder->text_bytes += strlen(document->texts[i].text);
     return true;
 }
 

@@ -16,7 +16,7 @@ struct search_builder {
     struct search_buffer fields; /* u8: of each of them */
     uint64_t *slots;             /* open addressing: half of the hash and term + 1; a power of two */
     uint32_t slot_count;
-    uint64_t text_bytes; /* of all documents */
+    uint64_t text_bytes; /* of all documents, but for what separates words */
     bool failed;         /* memory is out: nothing comes of it until it is cleared */
 };
 

@@ -152,6 +152,25 @@ uint8_t search_postings_fields(const struct search_postings *postings, uint32_t 
     return postings->fields;
 }
 
+/* Galloping, in whichever direction. */
+uint8_t search_postings_fields_near(const struct search_postings *postings, uint32_t document, uint32_t *near)
+{
+    const uint32_t *exceptions = postings->exceptions;
+    uint32_t count = postings->exception_count, from = *near < count ? *near : count, to = from, step = 1;
+    while (from > 0 && exceptions[from - 1] >= document) {
+        to = from - 1;
+        from = to > step ? to - step : 0;
+        step *= 2;
+    }
+    for (; to < count && exceptions[to] < document; step *= 2) {
+        from = to + 1;
+        to = count - from > step ? from + step : count;
+    }
+    uint32_t at = search_lower_bound(exceptions, from, to, document);
+    *near = at;
+    return at < count && exceptions[at] == document ? postings->exception_fields[at] : postings->fields;
+}
+
 static uint32_t decode_chunk(const struct search_postings *postings, const struct search_chunk *chunk,
                              uint32_t *documents)
 {

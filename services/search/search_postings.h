@@ -75,10 +75,10 @@ static inline uint32_t search_chunk_words(uint32_t documents, uint32_t chunk)
     return left < SEARCH_CHUNK_SIZE ? (left + 63) / 64 : SEARCH_CHUNK_WORDS;
 }
 
-/* Whether so many documents of a chunk are an array: when that is no larger. */
+/* Whether so many documents of a chunk are an array: when that has no more than half of a bitmap's size. */
 static inline bool search_chunk_is_array(uint32_t words, uint32_t count)
 {
-    return count <= words * 4;
+    return count <= words * 2;
 }
 
 struct search_container search_postings_container(const struct search_postings *postings, uint32_t chunk);
@@ -88,6 +88,10 @@ bool search_postings_has(const struct search_postings *postings, uint32_t docume
 
 /* The fields of a document that is in the list. */
 uint8_t search_postings_fields(const struct search_postings *postings, uint32_t document);
+
+/* The same, looking from *near on, which is where the last one was looked for; any number at first. */
+uint8_t search_postings_fields_near(const struct search_postings *postings, uint32_t document,
+                                    uint32_t *near);
 
 /* All documents and their fields into arrays of `count`. */
 void search_postings_decode(const struct search_postings *postings, uint32_t *documents, uint8_t *fields);

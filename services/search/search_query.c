@@ -228,7 +228,8 @@ static const char *copy_text(const struct search *search, const char *text)
     return copy ? memcpy(copy, text, size) : NULL;
 }
 
-static bool fill_result(const struct search *search, const struct hit *hit, uint8_t *fields,
+/* `near`, of each word, is where the fields of the result before were found. */
+static bool fill_result(const struct search *search, const struct hit *hit, uint32_t *near, uint8_t *fields,
                         struct search_result *result)
 {
     const struct search_query *query = search->query;
@@ -242,7 +243,7 @@ static bool fill_result(const struct search *search, const struct hit *hit, uint
                                      .owner = copy_text(search, search_section_owner(section, document)),
                                      .fields = fields};
     for (size_t i = 0; i < query->word_count; i++)
-        fields[i] = search_postings_fields(&hit->plan->words[i], document) & query->fields;
+        fields[i] = search_postings_fields_near(&hit->plan->words[i], document, &near[i]) & query->fields;
     return result->subject && result->owner;
 }
 
@@ -255,8 +256,10 @@ static bool fill_answer(const struct search *search, struct search_answer *answe
     uint8_t *fields = arena_alloc(search->memory, answer->count * words + 1);
     if (!answer->results || !fields)
         return false;
+    uint32_t near[SEARCH_QUERY_WORDS_MAX];
+    memset(near, 0xff, words * sizeof *near);
     for (size_t i = 0; i < answer->count; i++)
-        if (!fill_result(search, &search->hits[i], fields + i * words, &answer->results[i]))
+        if (!fill_result(search, &search->hits[i], near, fields + i * words, &answer->results[i]))
             return false;
     if (!answer->more)
         return true;

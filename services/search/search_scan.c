@@ -158,10 +158,18 @@ static void take_word(const struct window *window, uint64_t word, uint32_t start
 
 static void walk_bits(const struct window *window, struct hits *hits)
 {
-    uint32_t from = (window->first - window->base) / 64, to = (window->end - window->base + 63) / 64;
+    const uint64_t *rows[LISTS_MAX];
+    for (size_t i = 0; i < window->count; i++)
+        rows[i] = window->containers[i].bits;
+    size_t from = (window->first - window->base) / 64, to = (window->end - window->base + 63) / 64;
     while (from < to && hits->count < hits->limit) {
-        uint32_t index = hits->descending ? --to : from++;
-        take_word(window, word_of(window, index), window->base + index * 64, hits);
+        size_t index = hits->descending ? search_bits_last(rows, window->count, from, to)
+                                        : search_bits_first(rows, window->count, from, to);
+        if (index + 1 <= from || index >= to) /* none is left */
+            return;
+        take_word(window, word_of(window, (uint32_t)index), window->base + (uint32_t)index * 64, hits);
+        from = hits->descending ? from : index + 1;
+        to = hits->descending ? index : to;
     }
 }
 

@@ -19,7 +19,7 @@ enum {
     SEARCH_CHUNK_BITS = 16,
     SEARCH_CHUNK_SIZE = 1 << SEARCH_CHUNK_BITS, /* documents of a chunk of a posting list */
     SEARCH_CHUNK_WORDS = SEARCH_CHUNK_SIZE / 64,
-    SEARCH_ARRAY_MAX = SEARCH_CHUNK_SIZE / 16, /* documents of a chunk that are ever kept as an array */
+    SEARCH_ARRAY_MAX = SEARCH_CHUNK_SIZE / 32, /* documents of a chunk that are ever kept as an array */
 };
 
 enum search_part {

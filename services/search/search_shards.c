@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "casework/search/v1/search_service.pb-c.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FORWARDED "casework-forwarded"
@@ -11,11 +13,23 @@
 /* For calls without a deadline. */
 #define FORWARD_MAX CLOCK_MINUTE
 
+/* A number from `from` to `to`, up to the character `end`; -1: none. */
+static int read_number(const char **at, long from, long to, char end)
+{
+    char *rest;
+    long number = isdigit((unsigned char)**at) ? strtol(*at, &rest, 10) : -1;
+    if (number < from || number > to || *rest != end)
+        return -1;
+    *at = rest + 1;
+    return (int)number;
+}
+
 static bool read_shard(struct search_shards *shards, const char *text, error *err)
 {
-    char rest;
-    if (sscanf(text, "%d/%d%c", &shards->index, &shards->count, &rest) != 2 || shards->index < 0 ||
-        shards->index >= shards->count || shards->count > FEED_PARTITIONS)
+    const char *at = text;
+    shards->index = read_number(&at, 0, FEED_PARTITIONS - 1, '/');
+    shards->count = shards->index < 0 ? -1 : read_number(&at, shards->index + 1, FEED_PARTITIONS, '\0');
+    if (shards->count < 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "", "SEARCH_SHARD: not i/n with 0 <= i < n <= %d: %s",
                          FEED_PARTITIONS, text);
     for (int i = shards->index; i < FEED_PARTITIONS; i += shards->count)

@@ -348,6 +348,8 @@ bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers
     bool done = consumer->memory ||
                 error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for events");
     done = done && feed_waiters_new(WAITERS_MAX, &consumer->waiters, err);
+    if (done)
+        feed_waiters_hold(consumer->waiters, handlers->held, context);
     if (done && pthread_create(&consumer->thread, NULL, run, consumer) != 0)
         done = error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the feed's consumer");
     if (!done) {
@@ -396,6 +398,22 @@ bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t positio
     return feed_waiters_add(consumer->waiters, partition, position, deadline_us, wake, argument, err);
 }
 
+bool feed_consumer_await_account(feed_consumer *consumer, const char *account, int64_t position,
+                                 int64_t deadline_us, feed_wake *wake, void *argument, error *err)
+{
+    return feed_waiters_add_account(consumer->waiters, account, position, deadline_us, wake, argument, err);
+}
+
+void feed_consumer_release(feed_consumer *consumer)
+{
+    feed_waiters_release(consumer->waiters);
+}
+
+size_t feed_consumer_waiting(feed_consumer *consumer)
+{
+    return feed_waiters_count(consumer->waiters);
+}
+
 struct blocked {
     pthread_mutex_t lock;
     pthread_cond_t woken;
@@ -412,6 +430,22 @@ static void unblock(void *argument, bool reached)
     pthread_mutex_unlock(&blocked->lock);
 }
 
+static void await_unblocked(struct blocked *blocked)
+{
+    pthread_mutex_lock(&blocked->lock);
+    while (!blocked->done)
+        pthread_cond_wait(&blocked->woken, &blocked->lock);
+    pthread_mutex_unlock(&blocked->lock);
+}
+
+static bool end_wait(struct blocked *blocked, bool waited, error *err)
+{
+    pthread_cond_destroy(&blocked->woken);
+    pthread_mutex_destroy(&blocked->lock);
+    return waited && (blocked->reached ||
+                      error_set(err, STATUS_DEADLINE_EXCEEDED, "", "the feed has not come that far in time"));
+}
+
 bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *heads, int64_t deadline_us,
                         error *err)
 {
@@ -423,14 +457,19 @@ bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *he
             continue;
         blocked.done = false;
         done = feed_waiters_add(consumer->waiters, i, heads->at[i], deadline_us, unblock, &blocked, err);
-        pthread_mutex_lock(&blocked.lock);
-        while (done && !blocked.done)
-            pthread_cond_wait(&blocked.woken, &blocked.lock);
-        pthread_mutex_unlock(&blocked.lock);
+        if (done)
+            await_unblocked(&blocked);
     }
-    pthread_cond_destroy(&blocked.woken);
-    pthread_mutex_destroy(&blocked.lock);
-    if (done && !blocked.reached)
-        done = error_set(err, STATUS_DEADLINE_EXCEEDED, "", "the feed has not come that far in time");
-    return done;
+    return end_wait(&blocked, done, err);
+}
+
+bool feed_consumer_wait_account(feed_consumer *consumer, const char *account, int64_t position,
+                                int64_t deadline_us, error *err)
+{
+    struct blocked blocked = {.lock = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER};
+    bool done =
+        feed_waiters_add_account(consumer->waiters, account, position, deadline_us, unblock, &blocked, err);
+    if (done)
+        await_unblocked(&blocked);
+    return end_wait(&blocked, done, err);
 }

@@ -45,6 +45,9 @@ struct feed_consumer_handlers {
     /* Which partitions are followed, a bit each (bit 0: partition 0); 0: all. The others stay at position 0.
      */
     uint64_t partitions;
+    /* For owners who do part of their work beside the feed, see feed_held; then feed_consumer_release. NULL:
+     * what is applied is complete. */
+    feed_held *held;
 };
 
 typedef struct feed_consumer feed_consumer;
@@ -73,6 +76,17 @@ int64_t feed_consumer_position(const feed_consumer *consumer, int partition);
 bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t position, int64_t deadline_us,
                          feed_wake *wake, void *argument, error *err) __attribute__((warn_unused_result));
 
+/* The same for one account, whose id must live until it wakes. */
+bool feed_consumer_await_account(feed_consumer *consumer, const char *account, int64_t position,
+                                 int64_t deadline_us, feed_wake *wake, void *argument, error *err)
+    __attribute__((warn_unused_result));
+
+/* What handlers.held told may be over: wakes those who waited for it. */
+void feed_consumer_release(feed_consumer *consumer);
+
+/* How many wait. */
+size_t feed_consumer_waiting(feed_consumer *consumer);
+
 /*
  * Blocks the calling thread until every partition that is followed has reached its position in `heads` (the
  * epoch does not matter). DEADLINE_EXCEEDED, or UNAVAILABLE when stopped. For those who settle the suite's
@@ -80,5 +94,9 @@ bool feed_consumer_await(feed_consumer *consumer, int partition, int64_t positio
  */
 bool feed_consumer_wait(feed_consumer *consumer, const struct feed_positions *heads, int64_t deadline_us,
                         error *err) __attribute__((warn_unused_result));
+
+/* The same until one account, with what it is held back by, has come to the position. */
+bool feed_consumer_wait_account(feed_consumer *consumer, const char *account, int64_t position,
+                                int64_t deadline_us, error *err) __attribute__((warn_unused_result));
 
 #endif

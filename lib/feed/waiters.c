@@ -10,10 +10,14 @@
 /* A waiter is in two heaps: by position in its partition's, and by deadline. */
 enum order { BY_POSITION, BY_DEADLINE, ORDERS };
 
+/* Those whose partition has come to their position, and whose account is held back. */
+enum { HELD = FEED_PARTITIONS, LINES };
+
 struct waiter {
     int64_t keys[ORDERS];
     size_t places[ORDERS]; /* in the heaps */
-    int partition;
+    int partition, line;   /* the heap by position that it is in: its partition's, or HELD */
+    const char *account;   /* NULL: the whole partition */
     bool reached;
     feed_wake *wake;
     void *argument;
@@ -30,7 +34,9 @@ struct feed_waiters {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* the earliest deadline, or stopping */
     pthread_t thread;
-    struct heap by_position[FEED_PARTITIONS], by_deadline;
+    struct heap by_position[LINES], by_deadline;
+    feed_held *held;
+    void *held_context;
     int64_t reached[FEED_PARTITIONS];
     size_t limit;
     bool stopping;
@@ -67,9 +73,9 @@ static void heap_down(struct heap *heap, size_t at)
     heap_set(heap, at, waiter);
 }
 
-static bool heap_reserve(struct heap *heap)
+static bool heap_reserve(struct heap *heap, size_t count)
 {
-    if (heap->count < heap->size)
+    if (count <= heap->size)
         return true;
     size_t size = heap->size ? heap->size * 2 : 8;
     struct waiter **items = reallocarray(heap->items, size, sizeof(struct waiter *));
@@ -102,11 +108,36 @@ static void heap_remove(struct heap *heap, struct waiter *waiter)
 
 static void take_out(feed_waiters *waiters, struct waiter *waiter, bool reached, struct waiter **woken)
 {
-    heap_remove(&waiters->by_position[waiter->partition], waiter);
+    heap_remove(&waiters->by_position[waiter->line], waiter);
     heap_remove(&waiters->by_deadline, waiter);
     waiter->reached = reached;
     waiter->next = *woken;
     *woken = waiter;
+}
+
+static bool is_held(const feed_waiters *waiters, const struct waiter *waiter)
+{
+    return waiters->held && waiters->held(waiters->held_context, waiter->partition, waiter->account,
+                                          waiter->keys[BY_POSITION]);
+}
+
+/* Out of those who are held, whoever is so no longer. */
+static void take_out_released(feed_waiters *waiters, struct waiter **woken)
+{
+    struct heap *heap = &waiters->by_position[HELD];
+    struct waiter *released = NULL;
+    for (size_t i = 0; i < heap->count; i++) {
+        struct waiter *waiter = heap->items[i];
+        if (waiters->reached[waiter->partition] < waiter->keys[BY_POSITION] || is_held(waiters, waiter))
+            continue;
+        waiter->next = released;
+        released = waiter;
+    }
+    while (released) {
+        struct waiter *waiter = released;
+        released = waiter->next;
+        take_out(waiters, waiter, true, woken);
+    }
 }
 
 static void wake_all(struct waiter *woken)
@@ -171,7 +202,7 @@ bool feed_waiters_new(size_t limit, feed_waiters **ret_waiters, error *err)
     if (!waiters)
         return fail_start(NULL, err);
     waiters->limit = limit;
-    for (int i = 0; i < FEED_PARTITIONS; i++)
+    for (int i = 0; i < LINES; i++)
         waiters->by_position[i].order = BY_POSITION;
     waiters->by_deadline.order = BY_DEADLINE;
     pthread_condattr_t attributes;
@@ -206,7 +237,7 @@ void feed_waiters_free(feed_waiters *waiters)
     if (!waiters)
         return;
     feed_waiters_stop(waiters);
-    for (int i = 0; i < FEED_PARTITIONS; i++)
+    for (int i = 0; i < LINES; i++)
         free(waiters->by_position[i].items);
     free(waiters->by_deadline.items);
     pthread_cond_destroy(&waiters->changed);
@@ -214,16 +245,24 @@ void feed_waiters_free(feed_waiters *waiters)
     free(waiters);
 }
 
-/* With the lock held. */
+void feed_waiters_hold(feed_waiters *waiters, feed_held *held, void *context)
+{
+    waiters->held = held;
+    waiters->held_context = context;
+}
+
+/* With the lock held. There is always room among the held: nobody is lost on the way there. */
 static bool add_waiter(feed_waiters *waiters, struct waiter *waiter, error *err)
 {
-    struct heap *by_position = &waiters->by_position[waiter->partition];
+    struct heap *by_position = &waiters->by_position[waiter->line];
+    size_t count = waiters->by_deadline.count + 1;
     if (waiters->stopping)
         return error_set(err, STATUS_UNAVAILABLE, "SHUTTING_DOWN", "the service is shutting down");
-    if (waiters->by_deadline.count >= waiters->limit)
+    if (count > waiters->limit)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_WAITING",
                          "too many calls wait for a position");
-    if (!heap_reserve(by_position) || !heap_reserve(&waiters->by_deadline))
+    if (!heap_reserve(&waiters->by_position[HELD], count) ||
+        !heap_reserve(by_position, by_position->count + 1) || !heap_reserve(&waiters->by_deadline, count))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to wait for a position");
     heap_add(by_position, waiter);
     heap_add(&waiters->by_deadline, waiter);
@@ -232,26 +271,57 @@ static bool add_waiter(feed_waiters *waiters, struct waiter *waiter, error *err)
     return true;
 }
 
-bool feed_waiters_add(feed_waiters *waiters, int partition, int64_t position, int64_t deadline_us,
-                      feed_wake *wake, void *argument, error *err)
+static bool add(feed_waiters *waiters, const struct waiter *wanted, error *err)
 {
     struct waiter *waiter = malloc(sizeof *waiter);
     if (!waiter)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to wait for a position");
-    *waiter = (struct waiter){.keys = {[BY_POSITION] = position, [BY_DEADLINE] = deadline_us},
-                              .partition = partition,
-                              .wake = wake,
-                              .argument = argument};
+    *waiter = *wanted;
     pthread_mutex_lock(&waiters->lock);
-    bool reached = waiters->reached[partition] >= position;
+    bool arrived = waiters->reached[waiter->partition] >= waiter->keys[BY_POSITION];
+    bool reached = arrived && !is_held(waiters, waiter);
+    waiter->line = arrived ? HELD : waiter->partition;
     bool added = !reached && add_waiter(waiters, waiter, err);
     pthread_mutex_unlock(&waiters->lock);
     if (added)
         return true;
     free(waiter);
     if (reached)
-        wake(argument, true);
+        wanted->wake(wanted->argument, true);
     return reached;
+}
+
+bool feed_waiters_add(feed_waiters *waiters, int partition, int64_t position, int64_t deadline_us,
+                      feed_wake *wake, void *argument, error *err)
+{
+    const struct waiter waiter = {.keys = {[BY_POSITION] = position, [BY_DEADLINE] = deadline_us},
+                                  .partition = partition,
+                                  .wake = wake,
+                                  .argument = argument};
+    return add(waiters, &waiter, err);
+}
+
+bool feed_waiters_add_account(feed_waiters *waiters, const char *account, int64_t position,
+                              int64_t deadline_us, feed_wake *wake, void *argument, error *err)
+{
+    const struct waiter waiter = {.keys = {[BY_POSITION] = position, [BY_DEADLINE] = deadline_us},
+                                  .partition = feed_partition(account),
+                                  .account = account,
+                                  .wake = wake,
+                                  .argument = argument};
+    return add(waiters, &waiter, err);
+}
+
+/* The partition's first waiter has been reached. */
+static void move_on(feed_waiters *waiters, struct waiter *waiter, struct waiter **woken)
+{
+    if (!is_held(waiters, waiter)) {
+        take_out(waiters, waiter, true, woken);
+        return;
+    }
+    heap_remove(&waiters->by_position[waiter->line], waiter);
+    waiter->line = HELD;
+    heap_add(&waiters->by_position[HELD], waiter);
 }
 
 void feed_waiters_reach(feed_waiters *waiters, const int64_t positions[FEED_PARTITIONS])
@@ -262,8 +332,18 @@ void feed_waiters_reach(feed_waiters *waiters, const int64_t positions[FEED_PART
     for (int i = 0; i < FEED_PARTITIONS; i++) {
         struct heap *heap = &waiters->by_position[i];
         while (heap->count && heap->items[0]->keys[BY_POSITION] <= positions[i])
-            take_out(waiters, heap->items[0], true, &woken);
+            move_on(waiters, heap->items[0], &woken);
     }
+    take_out_released(waiters, &woken);
+    pthread_mutex_unlock(&waiters->lock);
+    wake_all(woken);
+}
+
+void feed_waiters_release(feed_waiters *waiters)
+{
+    struct waiter *woken = NULL;
+    pthread_mutex_lock(&waiters->lock);
+    take_out_released(waiters, &woken);
     pthread_mutex_unlock(&waiters->lock);
     wake_all(woken);
 }

@@ -85,11 +85,10 @@ static bool compare(struct check *check, const char *account, int64_t number,
 static bool catch_up(const struct check *check, const char *account, const struct search_document *document,
                      error *err)
 {
-    struct feed_positions heads = {.at = {0}};
-    int partition = feed_partition(account);
-    feed_consumer *consumer = search_follower_consumer(check->job->service->follower);
-    heads.at[partition] = document ? document->position : feed_consumer_position(consumer, partition);
-    return feed_consumer_wait(consumer, &heads, clock_monotonic_us() + CATCH_UP, err);
+    const struct search_service *service = check->job->service;
+    int64_t position = document ? document->position : search_index_position(service->index, account);
+    return feed_consumer_wait_account(search_follower_consumer(service->follower), account, position,
+                                      clock_monotonic_us() + CATCH_UP, err);
 }
 
 static bool check_case(struct check *check, const char *account, int64_t number,
@@ -113,15 +112,18 @@ static bool check_case(struct check *check, const char *account, int64_t number,
     return report(check, account, number, document, &comparison, memory, err);
 }
 
-static bool take(void *context, const char *account, int64_t number, const struct search_document *document,
+static bool take(void *context, const char *account, const struct search_change *changes, size_t count,
                  error *err)
 {
     enum { CASE_BYTES_MAX = 64 << 20 };
     struct check *check = context;
     arena *memory = arena_new(CASE_BYTES_MAX);
     bool done =
-        memory ? check_case(check, account, number, document, memory, err)
-               : error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to compare a case");
+        memory || error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to compare a case");
+    for (size_t i = 0; done && i < count; i++) {
+        arena_clear(memory);
+        done = check_case(check, account, changes[i].number, changes[i].document, memory, err);
+    }
     arena_free(memory);
     return done;
 }

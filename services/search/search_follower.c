@@ -2,13 +2,18 @@
 
 #include "base/log.h"
 #include "rpc/name.h"
+#include "search/search_backlog.h"
 #include "search/search_list.h"
 #include "search/search_reader.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { EVENTS_BYTES_MAX = 512 << 20 };
+
+/* An event that concerns more cases than this is worked off beside the feed. */
+enum { AT_ONCE_MAX = 300 };
 
 struct search_follower {
     rpc_channel *cases;
@@ -16,7 +21,8 @@ struct search_follower {
     void (*caught_up)(void *context);
     void *context;
     arena *memory; /* of one response's events */
-    feed_consumer *consumer;
+    search_backlog *backlog;
+    _Atomic(feed_consumer *) consumer;
 };
 
 static bool out_of_memory(error *err)
@@ -49,6 +55,9 @@ static bool note_contact(search_follower *follower, struct search_list *changes,
         !search_index_contact_cases(follower->index, account, contact, event->position, follower->memory,
                                     &numbers, &count, err))
         return false;
+    if (count > AT_ONCE_MAX &&
+        search_backlog_add(follower->backlog, account, event->position, numbers, count))
+        return true;
     bool done = true;
     for (size_t i = 0; done && i < count; i++)
         done = search_list_add(changes, account, numbers[i], follower->memory, err);
@@ -61,6 +70,7 @@ static bool note_account_deleted(search_follower *follower, struct search_list *
     const char *account;
     if (!rpc_name_account(follower->memory, event->account, "account", &account, err))
         return false;
+    search_backlog_forget(follower->backlog, account);
     search_index_drop(follower->index, account);
     search_list_remove_account(changes, account);
     return true;
@@ -126,7 +136,7 @@ static bool load(void *context, struct feed_positions *ret_positions, error *err
 {
     (void)err;
     const search_follower *follower = context;
-    search_index_positions(follower->index, ret_positions);
+    search_index_fed(follower->index, ret_positions);
     return true;
 }
 
@@ -135,6 +145,8 @@ static bool reset(void *context, const char *epoch, error *err)
     (void)err;
     const search_follower *follower = context;
     log_info("index starts anew", LOG_TEXT("epoch", epoch));
+    search_index_set_positions(follower->index, &(struct feed_positions){.epoch = ""});
+    search_backlog_forget(follower->backlog, NULL);
     search_index_clear(follower->index);
     return true;
 }
@@ -145,6 +157,32 @@ static void tell_caught_up(void *context)
     follower->caught_up(follower->context);
 }
 
+static bool is_held(void *context, int partition, const char *account, int64_t position)
+{
+    const search_follower *follower = context;
+    return search_index_is_held(follower->index, partition, account, position);
+}
+
+/* Before there is a consumer nobody waits. */
+static void tell_progress(void *context)
+{
+    search_follower *follower = context;
+    feed_consumer *consumer = atomic_load(&follower->consumer);
+    if (consumer)
+        feed_consumer_release(consumer);
+}
+
+static bool start(search_follower *follower, const struct feed_consumer_handlers *handlers, error *err)
+{
+    feed_consumer *consumer;
+    if (!search_backlog_new(follower->cases, follower->index, tell_progress, follower, &follower->backlog,
+                            err) ||
+        !feed_consumer_new(follower->cases, handlers, follower, &consumer, err))
+        return false;
+    atomic_store(&follower->consumer, consumer);
+    return true;
+}
+
 bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t partitions,
                          void (*caught_up)(void *context), void *context, search_follower **ret_follower,
                          error *err)
@@ -152,16 +190,19 @@ bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t parti
     search_follower *follower = calloc(1, sizeof *follower);
     if (!follower)
         return out_of_memory(err);
-    *follower = (search_follower){.cases = cases, .index = index, .caught_up = caught_up, .context = context};
+    follower->cases = cases;
+    follower->index = index;
+    follower->caught_up = caught_up;
+    follower->context = context;
     follower->memory = arena_new(EVENTS_BYTES_MAX);
     const struct feed_consumer_handlers handlers = {.load = load,
                                                     .apply = apply,
                                                     .snapshot = snapshot,
                                                     .reset = reset,
                                                     .caught_up = tell_caught_up,
-                                                    .partitions = partitions};
-    if ((follower->memory || out_of_memory(err)) &&
-        feed_consumer_new(cases, &handlers, follower, &follower->consumer, err)) {
+                                                    .partitions = partitions,
+                                                    .held = is_held};
+    if ((follower->memory || out_of_memory(err)) && start(follower, &handlers, err)) {
         *ret_follower = follower;
         return true;
     }
@@ -173,12 +214,21 @@ void search_follower_free(search_follower *follower)
 {
     if (!follower)
         return;
-    feed_consumer_free(follower->consumer);
+    feed_consumer *consumer = atomic_load(&follower->consumer);
+    if (consumer)
+        feed_consumer_stop(consumer);
+    search_backlog_free(follower->backlog);
+    feed_consumer_free(consumer);
     arena_free(follower->memory);
     free(follower);
 }
 
 feed_consumer *search_follower_consumer(search_follower *follower)
 {
-    return follower->consumer;
+    return atomic_load(&follower->consumer);
+}
+
+size_t search_follower_backlog(search_follower *follower)
+{
+    return search_backlog_cases(follower->backlog);
 }

@@ -21,4 +21,7 @@ void search_follower_free(search_follower *follower); /* takes NULL */
 /* For waiting. The follower's. */
 feed_consumer *search_follower_consumer(search_follower *follower);
 
+/* Cases that are to be read beside the feed. */
+size_t search_follower_backlog(search_follower *follower);
+
 #endif

@@ -207,6 +207,11 @@ static bool fill_response(const struct search *search, const struct search_answe
     return room;
 }
 
+static bool set_behind(error *err)
+{
+    return error_set(err, STATUS_UNAVAILABLE, "INDEX_BEHIND", "the index has not come to the position");
+}
+
 static bool find(struct search *search, struct search_answer *ret_answer)
 {
     return search_index_query(search->service->index, search->account, &search->query, search->memory,
@@ -216,14 +221,21 @@ static bool find(struct search *search, struct search_answer *ret_answer)
                                   search->memory, &search->err));
 }
 
+/* A position goes back only when everything starts anew: then what was found is of no use. */
+static bool is_complete(struct search *search, int64_t position)
+{
+    return (position >= search->request->min_position &&
+            search_index_position(search->service->index, search->account) >= position) ||
+           set_behind(&search->err);
+}
+
 /* The position is asked for first: the index may be further than the answer says, never less far. */
 static void run(struct search *search)
 {
     wire_response response = CASEWORK__SEARCH__V1__SEARCH_CASES_RESPONSE__INIT;
-    response.indexed_position =
-        search_index_position(search->service->index, feed_partition(search->account));
+    response.indexed_position = search_index_position(search->service->index, search->account);
     struct search_answer answer;
-    if (!find(search, &answer))
+    if (!find(search, &answer) || !is_complete(search, response.indexed_position))
         rpc_call_fail(search->call, &search->err);
     else if (!fill_response(search, &answer, &response))
         rpc_call_fail_memory(search->call);
@@ -250,7 +262,7 @@ static void wake(void *argument, bool reached)
         error_set(&search->err, STATUS_DEADLINE_EXCEEDED, "",
                   "the index has not come to the position in time");
     else
-        error_set(&search->err, STATUS_UNAVAILABLE, "INDEX_BEHIND", "the index has not come to the position");
+        set_behind(&search->err);
     rpc_call_fail(search->call, &search->err);
 }
 
@@ -273,14 +285,13 @@ static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *
     if (search_shards_forward(&search->service->shards, call, "SearchCases", message, search->account))
         return;
     feed_consumer *consumer = search_follower_consumer(search->service->follower);
-    int partition = feed_partition(search->account);
-    if (search->request->min_position <= feed_consumer_position(consumer, partition)) {
+    if (search->request->min_position <= search_index_position(search->service->index, search->account)) {
         run(search);
         return;
     }
     int64_t deadline = rpc_call_deadline_us(call), longest = clock_monotonic_us() + WAIT_MAX;
-    if (!feed_consumer_await(consumer, partition, search->request->min_position,
-                             deadline == INT64_MAX ? longest : deadline, wake, search, &search->err))
+    if (!feed_consumer_await_account(consumer, search->account, search->request->min_position,
+                                     deadline == INT64_MAX ? longest : deadline, wake, search, &search->err))
         rpc_call_fail(call, &search->err);
 }
 

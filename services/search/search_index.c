@@ -2,6 +2,7 @@
 
 #include "search/search_builder.h"
 #include "search/search_dictionary.h"
+#include "search/search_holds.h"
 #include "search/search_merger.h"
 #include "search/search_postings.h"
 
@@ -34,6 +35,7 @@ struct search_index {
     size_t count, size;
     struct shelf **table; /* the same by the id's hash: open addressing, four times `size` */
     struct feed_positions positions;
+    struct search_holds holds;
     pthread_mutex_t scratch_lock;
     struct search_builder scratch;
     search_merger *merger;
@@ -66,6 +68,7 @@ bool search_index_new(search_index **ret_index, error *err)
         return false;
     }
     lock_init(&index->lock);
+    search_holds_init(&index->holds);
     pthread_mutex_init(&index->scratch_lock, NULL);
     search_builder_init(&index->scratch);
     *ret_index = index;
@@ -102,6 +105,7 @@ void search_index_free(search_index *index)
     free(index->table);
     search_builder_release(&index->scratch);
     pthread_mutex_destroy(&index->scratch_lock);
+    search_holds_release(&index->holds);
     pthread_rwlock_destroy(&index->lock);
     free(index);
 }
@@ -545,17 +549,36 @@ void search_index_set_positions(search_index *index, const struct feed_positions
     pthread_rwlock_unlock(&index->lock);
 }
 
-void search_index_positions(search_index *index, struct feed_positions *ret_positions)
+void search_index_fed(search_index *index, struct feed_positions *ret_positions)
 {
     pthread_rwlock_rdlock(&index->lock);
     *ret_positions = index->positions;
     pthread_rwlock_unlock(&index->lock);
 }
 
-int64_t search_index_position(search_index *index, int partition)
+/* What holds back is set before the positions move past it: it is looked at after them. */
+void search_index_positions(search_index *index, struct feed_positions *ret_positions)
 {
+    search_index_fed(index, ret_positions);
+    search_holds_limit(&index->holds, ret_positions);
+}
+
+int64_t search_index_position(search_index *index, const char *account)
+{
+    int partition = feed_partition(account);
     pthread_rwlock_rdlock(&index->lock);
     int64_t position = index->positions.at[partition];
     pthread_rwlock_unlock(&index->lock);
-    return position;
+    int64_t held = search_holds_find(&index->holds, partition, account);
+    return held <= position ? held - 1 : position;
+}
+
+bool search_index_hold(search_index *index, const char *account, int64_t position)
+{
+    return search_holds_set(&index->holds, account, position);
+}
+
+bool search_index_is_held(search_index *index, int partition, const char *account, int64_t position)
+{
+    return search_holds_find(&index->holds, partition, account) <= position;
 }

@@ -60,8 +60,27 @@ bool search_index_query(search_index *index, const char *account, const struct s
 
 /* Complete up to here: set once what the positions stand for is in. */
 void search_index_set_positions(search_index *index, const struct feed_positions *positions);
+
+/* Up to where the feed has been read, in this process: what is held back is worked off in memory. */
+void search_index_fed(search_index *index, struct feed_positions *ret_positions);
+
+/*
+ * Up to where every account is complete: from here the feed may be resumed after a restart. Asked for before
+ * what is filed is looked at, that holds at least what they stand for.
+ */
 void search_index_positions(search_index *index, struct feed_positions *ret_positions);
-int64_t search_index_position(search_index *index, int partition);
+
+/* Up to where this account is complete. */
+int64_t search_index_position(search_index *index, const char *account);
+
+/*
+ * The account is not complete from the event at `position` on, until that is taken back with INT64_MAX or
+ * moved; before the positions come to it. False when too many accounts are held.
+ */
+bool search_index_hold(search_index *index, const char *account, int64_t position);
+
+/* See feed_held. */
+bool search_index_is_held(search_index *index, int partition, const char *account, int64_t position);
 
 /* Waits until no sections are left to merge, as after a while without changes: for tests and measurements. */
 void search_index_settle(search_index *index);

@@ -171,7 +171,7 @@ static bool work_on_account(struct running *running, const char *account, error 
                                   : work_elsewhere(running, target, err);
     if (!work_here(running, account, err))
         return false;
-    running->job.position = search_index_position(service->index, feed_partition(account));
+    running->job.position = search_index_position(service->index, account);
     return true;
 }
 

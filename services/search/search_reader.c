@@ -82,17 +82,37 @@ struct sink {
     void *context;
 };
 
-static bool hand_over(const struct sink *sink, const wire_document *wire, arena *memory, error *err)
+/* Cases of one account that were read together. */
+struct run {
+    const char *account;
+    struct search_change changes[BATCH];
+    size_t count;
+};
+
+static bool hand_over(const struct sink *sink, struct run *run, error *err)
+{
+    size_t count = run->count;
+    run->count = 0;
+    return count == 0 || sink->take(sink->context, run->account, run->changes, count, err);
+}
+
+static bool add(const struct sink *sink, struct run *run, const wire_document *wire, arena *memory,
+                error *err)
 {
     const char *account;
     int64_t number;
-    struct search_document document;
+    struct search_document *document = NULL;
     if (!rpc_name_case(memory, wire->case_, "case", &account, &number, err))
         return false;
-    if (wire->state == CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_MISSING)
-        return sink->take(sink->context, account, number, NULL, err);
-    return translate(wire, number, memory, &document, err) &&
-           sink->take(sink->context, account, number, &document, err);
+    if (wire->state != CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_MISSING &&
+        (!(document = arena_alloc(memory, sizeof *document)) ||
+         !translate(wire, number, memory, document, err)))
+        return document ? false : out_of_memory(err);
+    if (run->count && strcmp(run->account, account) != 0 && !hand_over(sink, run, err))
+        return false;
+    run->account = account;
+    run->changes[run->count++] = (struct search_change){number, document};
+    return true;
 }
 
 static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *memory, wire_batch **ret_batch,
@@ -119,14 +139,16 @@ static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *me
 static bool take_batch(const struct sink *sink, const wire_batch *batch, char **names, arena *memory,
                        size_t *done, error *err)
 {
+    struct run run = {.count = 0};
     size_t taken = 0;
     while (taken < batch->n_documents && strcmp(batch->documents[taken]->case_, names[taken]) == 0) {
-        if (!hand_over(sink, batch->documents[taken], memory, err))
+        if (!add(sink, &run, batch->documents[taken], memory, err))
             return false;
         taken++;
     }
     *done += taken;
-    return taken > 0 || error_set(err, STATUS_INTERNAL, "", "the case service answered other cases");
+    return taken > 0 ? hand_over(sink, &run, err)
+                     : error_set(err, STATUS_INTERNAL, "", "the case service answered other cases");
 }
 
 static bool read_names(rpc_channel *cases, const struct sink *sink, char **names, size_t count, arena *memory,
@@ -161,11 +183,10 @@ bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, si
     return done;
 }
 
-static bool file(void *context, const char *account, int64_t number, const struct search_document *document,
+static bool file(void *context, const char *account, const struct search_change *changes, size_t count,
                  error *err)
 {
-    const struct search_change change = {number, document};
-    return search_index_apply(context, account, &change, 1, err);
+    return search_index_apply(context, account, changes, count, err);
 }
 
 bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,

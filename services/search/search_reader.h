@@ -8,19 +8,20 @@
 #include "search/search_list.h"
 
 /*
- * Takes one case that was read: `document` is NULL when it does not exist. What it points to lives until the
- * return. False ends the reading.
+ * Takes cases of one account that were read together, some hundreds at the most; a document is NULL when its
+ * case does not exist. What they point to lives until the return. False ends the reading.
  */
-typedef bool search_reader_take(void *context, const char *account, int64_t number,
-                                const struct search_document *document, error *err);
+typedef bool search_reader_take(void *context, const char *account, const struct search_change *changes,
+                                size_t count, error *err);
 
-/* Reads these cases, in order, and hands over each. `memory` is used up. */
+/* Reads these cases, in order, and hands all of them over. `memory` is used up. */
 bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, size_t count, arena *memory,
                         search_reader_take *take, void *context, error *err)
     __attribute__((warn_unused_result));
 
 /*
- * Brings the index up to date with these cases: files what is there, takes out what is missing. When a read
+ * Brings the index up to date with these cases: files what is there, takes out what is missing; those of an
+ * account that were read together are published together. When a read
  * fails, those before it are filed all the same. `memory` is used up.
  */
 bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,

@@ -19,14 +19,18 @@ static bool tell(struct search_job *job, bool done, error *err)
     return search_job_send(job, &progress.base, err);
 }
 
-static bool build(void *context, const char *account, int64_t number, const struct search_document *document,
+static bool build(void *context, const char *account, const struct search_change *changes, size_t count,
                   error *err)
 {
     struct search_job *job = context;
-    (void)number;
-    if (document && !search_index_build_put(job->service->index, account, document, err))
-        return false;
-    return ++job->done % TELL_EVERY || tell(job, false, err);
+    for (size_t i = 0; i < count; i++) {
+        if (changes[i].document &&
+            !search_index_build_put(job->service->index, account, changes[i].document, err))
+            return false;
+        if (++job->done % TELL_EVERY == 0 && !tell(job, false, err))
+            return false;
+    }
+    return true;
 }
 
 /* What happens to the account while it is built goes into both, so that nothing is missed between reading and

@@ -39,7 +39,7 @@ static wire_account *translate(const struct status *status, const struct search_
         return NULL;
     casework__search__v1__account_index_status__init(wire);
     wire->account = arena_printf(status->memory, "accounts/%s", account->account);
-    wire->indexed_position = status->positions.at[feed_partition(account->account)];
+    wire->indexed_position = search_index_position(status->service->index, account->account);
     wire->cases = (int64_t)account->cases;
     wire->words = (int64_t)account->words;
     wire->postings = (int64_t)account->postings;
@@ -87,10 +87,15 @@ static bool fill_accounts(struct status *status)
 static bool fill_lag(struct status *status, int64_t timeout_us)
 {
     struct search_lag lag;
-    uint64_t partitions =
-        status->account ? UINT64_C(1) << feed_partition(status->account) : status->service->shards.partitions;
-    if (!search_lag_measure(status->service->cases, &status->positions, partitions, timeout_us,
-                            status->memory, &lag, &status->err))
+    const struct search_service *service = status->service;
+    uint64_t partitions = service->shards.partitions;
+    if (status->account) { /* what holds back its neighbours does not concern it */
+        int partition = feed_partition(status->account);
+        partitions = UINT64_C(1) << partition;
+        status->positions.at[partition] = search_index_position(service->index, status->account);
+    }
+    if (!search_lag_measure(service->cases, &status->positions, partitions, timeout_us, status->memory, &lag,
+                            &status->err))
         return false;
     int64_t now_us = suite_clock_now_us(status->service->clock);
     bool old = lag.oldest_time_us > 0 && lag.oldest_time_us < now_us;

@@ -37,7 +37,7 @@ struct fake_events {
     fake_document *document;
     void *context;
     struct event events[EVENTS_MAX];
-    size_t count, documents_read, streams_opened, snapshots_read;
+    size_t count, documents_read, streams_opened, snapshots_read, refuse_above, reads_refused;
     int64_t heads[FEED_PARTITIONS], repeat;
     struct stream streams[STREAMS_MAX];
 };
@@ -217,6 +217,15 @@ static Casework__Cases__V1__Document *read_document(fake_events *events, arena *
 }
 
 /* Answers half of what is asked for, as a service does whose answer is full. */
+static bool is_refused(fake_events *events, size_t count)
+{
+    pthread_mutex_lock(&events->lock);
+    bool refused = events->refuse_above && count > events->refuse_above;
+    events->reads_refused += refused;
+    pthread_mutex_unlock(&events->lock);
+    return refused;
+}
+
 static void batch_get_documents(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     const Casework__Cases__V1__BatchGetDocumentsRequest *request =
@@ -224,6 +233,12 @@ static void batch_get_documents(rpc_call *call, const ProtobufCMessage *message,
     Casework__Cases__V1__BatchGetDocumentsResponse response =
         CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_RESPONSE__INIT;
     arena *memory = rpc_call_arena(call);
+    if (is_refused(context, request->n_names)) {
+        error err;
+        error_set(&err, STATUS_UNAVAILABLE, "", "too many cases");
+        rpc_call_fail(call, &err);
+        return;
+    }
     size_t count = (request->n_names + 1) / 2;
     response.documents = must(arena_calloc(memory, count + 1, sizeof(Casework__Cases__V1__Document *)));
     response.n_documents = count;
@@ -401,6 +416,21 @@ void fake_events_restore(fake_events *events, const char *epoch)
     snprintf(events->epoch, sizeof events->epoch, "%s", epoch);
     end_streams(events);
     pthread_mutex_unlock(&events->lock);
+}
+
+void fake_events_refuse_above(fake_events *events, size_t count)
+{
+    pthread_mutex_lock(&events->lock);
+    events->refuse_above = count;
+    pthread_mutex_unlock(&events->lock);
+}
+
+size_t fake_events_reads_refused(fake_events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    size_t count = events->reads_refused;
+    pthread_mutex_unlock(&events->lock);
+    return count;
 }
 
 size_t fake_events_documents_read(fake_events *events)

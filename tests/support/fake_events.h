@@ -39,10 +39,15 @@ void fake_events_break(fake_events *events);
 /* Every stream starts this many events before the position asked for: deliveries that come twice. */
 void fake_events_repeat(fake_events *events, int64_t count);
 
+/* Reads of more cases than this at once are refused with UNAVAILABLE; 0: none is. */
+void fake_events_refuse_above(fake_events *events, size_t count);
+
 /* Another database: no events, a new epoch; all streams end. */
 void fake_events_restore(fake_events *events, const char *epoch);
 
-/* How many documents and snapshots have been read, and how many streams of events opened. */
+/* How many reads were refused, documents and snapshots have been read, and how many streams of events opened.
+ */
+size_t fake_events_reads_refused(fake_events *events);
 size_t fake_events_documents_read(fake_events *events);
 size_t fake_events_snapshots_read(fake_events *events);
 size_t fake_events_streams_opened(fake_events *events);

@@ -5,7 +5,9 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct note {
@@ -162,4 +164,58 @@ Test(feed_waiters, none_is_missed_while_the_position_moves)
     pthread_join(thread, NULL);
     cr_assert(comes_true(&note.reached, 20000));
     feed_waiters_free(waiters);
+}
+
+struct held_back {
+    const char *account;
+    int64_t from; /* INT64_MAX: not held */
+};
+
+static bool is_held(void *context, int partition, const char *account, int64_t position)
+{
+    const struct held_back *held = context;
+    return partition == feed_partition(held->account) && position >= held->from &&
+           (!account || strcmp(account, held->account) == 0);
+}
+
+static void await_account(feed_waiters *waiters, const char *account, int64_t position, struct note *note)
+{
+    error err;
+    cr_assert(feed_waiters_add_account(waiters, account, position, INT64_MAX, note_wake, note, &err));
+}
+
+Test(feed_waiters, of_an_account_that_is_held_back_wait_alone)
+{
+    char other[32] = "other0";
+    int partition = feed_partition("acme");
+    for (int i = 1; feed_partition(other) != partition; i++)
+        snprintf(other, sizeof other, "other%d", i);
+    struct held_back held = {"acme", 5};
+    feed_waiters *waiters = new_waiters(100);
+    feed_waiters_hold(waiters, is_held, &held);
+    struct note before = {0}, early = {0}, late = {0}, beyond = {0}, whole = {0}, neighbour = {0};
+    await_account(waiters, "acme", 4, &before);
+    await_account(waiters, "acme", 5, &early);
+    await_account(waiters, "acme", 20, &beyond);
+    await_account(waiters, other, 8, &neighbour);
+    await(waiters, partition, 8, INT64_MAX, &whole);
+    reach(waiters, partition, 10);
+    await_account(waiters, "acme", 9, &late);
+    cr_assert_eq(before.reached, 1);
+    cr_assert_eq(neighbour.reached, 1);
+    cr_assert_eq(early.reached + late.reached + whole.reached + beyond.reached, 0);
+    held.from = 7;
+    feed_waiters_release(waiters);
+    cr_assert_eq(early.reached, 1);
+    cr_assert_eq(late.reached + whole.reached, 0);
+    reach(waiters, partition, 0); /* everything starts anew */
+    held.from = INT64_MAX;
+    feed_waiters_release(waiters);
+    cr_assert_eq(late.reached + whole.reached, 0);
+    reach(waiters, partition, 10);
+    cr_assert_eq(late.reached, 1);
+    cr_assert_eq(whole.reached, 1);
+    cr_assert_eq(beyond.reached, 0);
+    feed_waiters_free(waiters);
+    cr_assert_eq(beyond.missed, 1);
 }

@@ -33,7 +33,7 @@ void rpc_channel_free(rpc_channel *channel); /* takes NULL; all calls must have 
 struct rpc_client_options {
     int64_t timeout_us;      /* from now; must be > 0 (streams: INT64_MAX for no deadline) */
     const char *traceparent; /* NULL: a new trace */
-    const char *agent;       /* `casework-agent` metadata; NULL: none */
+    const char *agent;       /* `casework-agent` metadata; NULL: none; "" is refused */
     const char *session;     /* `casework-session` metadata; NULL: none */
     bool forwarded;          /* `casework-forwarded` metadata: a replica asks another one for its part */
     bool no_retry;

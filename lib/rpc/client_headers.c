@@ -31,7 +31,8 @@ bool headers_fill(rpc_channel *channel, const struct rpc_client_options *options
     grpc_slice token;
     trace_continue(parent, parent ? strlen(parent) : 0, traceparent);
     bool good = add_text(&headers, "traceparent", traceparent, err) &&
-                add_text(&headers, "casework-agent", options->agent, err) &&
+                (options->agent == NULL ||
+                 add(&headers, "casework-agent", grpc_slice_from_copied_string(options->agent), err)) &&
                 add_text(&headers, "casework-session", options->session, err) &&
                 add_text(&headers, "casework-forwarded", options->forwarded ? "1" : NULL, err);
     if (good && channel->tokens)

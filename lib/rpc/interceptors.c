@@ -45,8 +45,10 @@ static bool take_identity(struct rpc_call *call, error *err)
     const char *session = core_metadata_text(&call->metadata, "casework-session", call->memory);
     if (session)
         call->caller.session = session;
-    if (!agent || !*agent)
+    if (!agent)
         return true;
+    if (!*agent) /* nobody's rights are not everybody's */
+        return error_set(err, STATUS_INVALID_ARGUMENT, "AGENT_REQUIRED", "casework-agent names no agent");
     if (call->caller.role == RPC_ROLE_SERVICE)
         call->caller.agent = agent;
     else if (strcmp(call->caller.agent, agent) != 0)

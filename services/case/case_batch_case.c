@@ -177,14 +177,38 @@ static void change_gather(struct overlay *overlay, const struct case_command *co
         overlay_agent(overlay, command->account, command->change.act.owner);
 }
 
+void change_follow(struct overlay *overlay, const struct case_command *command)
+{
+    if (command->change.act.kind == CASE_ACT_ASSIGN)
+        batch_ask_of_owner(overlay, command->account, command->change.case_id);
+}
+
+void batch_ask_of_owner(struct overlay *overlay, const char *account, int64_t case_id)
+{
+    const struct case_entry *entry = overlay_case(overlay, account, case_id);
+    if (entry != NULL && entry->entry.exists && entry->record.owner[0] != '\0')
+        overlay_helper(overlay, account, entry->record.owner, case_id);
+}
+
+void batch_know_owner(struct overlay *overlay, struct case_entry *entry)
+{
+    struct case_record *record = &entry->record;
+    const struct entry *helper = overlay_find(
+        overlay, &(struct entry_key){ENTRY_HELPER, record->account, record->owner, "", record->id, 0});
+    record->owner_helped = record->owner_helped || (helper != NULL && helper->exists);
+}
+
 static bool change_run(struct overlay *overlay, struct case_command *command, error *err)
 {
     struct case_entry *entry = batch_existing_case(overlay, command, command->change.case_id, err);
     if (entry == NULL)
         return false;
     const struct case_act *act = &command->change.act;
-    if (act->kind == CASE_ACT_ASSIGN && !batch_check_owner(overlay, command, act->owner, err))
-        return false;
+    if (act->kind == CASE_ACT_ASSIGN) {
+        if (!batch_check_owner(overlay, command, act->owner, err))
+            return false;
+        batch_know_owner(overlay, entry);
+    }
     struct case_context context =
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
@@ -504,8 +528,11 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
         return error_bad_field(err, "sender_address", "is no address on this network");
     const struct address_entry *address =
         overlay_address(overlay, command->account, key.network, key.address);
-    if (address == NULL)
+    const char *own = case_address_key(overlay->memory, network, channel->record.address);
+    if (address == NULL || own == NULL)
         return batch_out_of_memory(err);
+    if (strcmp(own, key.address) == 0) /* what we have sent comes back: no customer, and a loop */
+        return error_bad_field(err, "sender_address", "is the channel's own address");
     const char *contact = address->entry.exists ? address->contact : "";
     struct case_entry *entry =
         contact[0] == '\0' ? NULL : newest_case(overlay, command->account, contact, channel->record.id);

@@ -24,6 +24,14 @@ static void many_gather(struct overlay *overlay, const struct case_command *comm
         overlay_batch_result(overlay, command->account, command->request_id);
 }
 
+void many_follow(struct overlay *overlay, const struct case_command *command)
+{
+    for (size_t i = 0; command->many.act.kind == CASE_ACT_ASSIGN && i < command->many.count; i++) {
+        if (command->many.targets[i].case_id != 0)
+            batch_ask_of_owner(overlay, command->account, command->many.targets[i].case_id);
+    }
+}
+
 static bool snapshot(struct overlay *overlay, struct case_target *target, const struct case_entry *entry,
                      error *err)
 {
@@ -50,6 +58,7 @@ static bool change_one(struct overlay *overlay, struct case_command *command, st
     struct case_context context =
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
+    batch_know_owner(overlay, entry);
     case_change_begin(&change, &entry->record);
     const struct case_act *act = &command->many.act;
     if (case_rules_apply(&context, act, &change, refusal) &&

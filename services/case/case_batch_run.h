@@ -21,7 +21,7 @@ struct method_ops {
 
 /* What else a command needs to know, after what was gathered has been read. */
 typedef void method_follow(struct overlay *overlay, const struct case_command *command);
-method_follow unmerge_follow, receive_follow, redact_follow;
+method_follow unmerge_follow, receive_follow, redact_follow, change_follow, many_follow;
 
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,
@@ -84,6 +84,11 @@ struct case_entry *batch_existing_case(struct overlay *overlay, const struct cas
 const struct message_entry *batch_existing_message(struct overlay *overlay,
                                                    const struct case_command *command, int64_t case_id,
                                                    int32_t number, error *err);
+
+/* Before another agent owns the case: whether who owns it now has helped with it. `ask` when what was
+ * gathered has been read, `know` before the rules decide. */
+void batch_ask_of_owner(struct overlay *overlay, const char *account, int64_t case_id);
+void batch_know_owner(struct overlay *overlay, struct case_entry *entry);
 
 /* An agent who is to own something, or to get it: known and enabled. "" is fine. */
 bool batch_check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,

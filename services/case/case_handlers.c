@@ -99,6 +99,8 @@ static bool read_close(const Casework__Cases__V1__CloseCaseRequest *request, str
     struct case_act *act = &write->command.change.act;
     if ((int)request->rule != DUE_RULE_RESOLVED && (int)request->rule != DUE_RULE_INACTIVE)
         return error_bad_field(err, "rule", "is required");
+    if (request->basis_version < 0)
+        return error_bad_field(err, "basis_version", "must not be negative");
     if (request->due_time == NULL)
         return error_bad_field(err, "due_time", "is required");
     if (write->command.actor.kind == ACTOR_KIND_AGENT)
@@ -205,6 +207,8 @@ static bool check_case(const Casework__Cases__V1__Case *wire, error *err)
     struct text_list labels = list_of(wire->labels, wire->n_labels);
     if (wire->priority < 0 || wire->priority > CASE_PRIORITY_MAX)
         return error_bad_field(err, "case.priority", "must be 0 to %d", CASE_PRIORITY_MAX);
+    if ((int)wire->status < CASE_STATUS_NONE || (int)wire->status > CASE_STATUS_DELETED)
+        return error_bad_field(err, "case.status", "is no status");
     return check_text(wire->subject, CASE_SUBJECT_MAX, "case.subject", err) &&
            check_list(&labels, CASE_LABELS_MAX, CASE_LABEL_MAX, "case.labels", err);
 }
@@ -256,7 +260,8 @@ static bool read_update(struct case_write *write, const Casework__Cases__V1__Upd
         {"attributes", CASE_FIELD_ATTRIBUTES, wire->n_attributes > 0},
         {NULL, 0, false},
     };
-    if (!check_case(wire, err) || !read_attributes(write->memory, wire, &act->update.attributes, err) ||
+    if (!check_case(wire, err) || !check_mask(request->update_mask, err) ||
+        !read_attributes(write->memory, wire, &act->update.attributes, err) ||
         !read_edits(write->memory, request->update_mask, &act->update.attributes, &rest, &act->update.edits,
                     err))
         return false;

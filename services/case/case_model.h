@@ -159,7 +159,7 @@ struct case_record {
 
     int64_t create_time, update_time;
     int64_t status_time;      /* the present status began */
-    int64_t open_time;        /* first opened by an agent */
+    int64_t open_time;        /* no longer new: first opened by an agent, or moved on by a service */
     int64_t customer_time;    /* the customer's first message was sent */
     int64_t waiting_since;    /* the oldest customer message that no agent has replied to was sent */
     int64_t first_reply_time; /* an agent first replied */
@@ -188,6 +188,10 @@ struct case_record {
     struct text_list attributes;      /* pairs key, value, by key */
     const char *subject;
     const char *subject_key; /* caseless, decomposed, cut to CASE_SUBJECT_KEY_MAX */
+
+    /* The owner has replied, or got something forwarded: is involved once somebody else owns the case. Not
+     * stored: looked up for the acts that need it. */
+    bool owner_helped;
 
     bool erased;       /* with its contact: it has no texts any more, and takes none */
     bool being_erased; /* likewise, but some of them are still in the tables */

@@ -34,6 +34,7 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_CASE_TABS] = sizeof(struct case_tabs_entry),
     [ENTRY_FAMILY] = sizeof(struct family_entry),
     [ENTRY_DELETION] = sizeof(struct deletion_entry),
+    [ENTRY_HELPER] = sizeof(struct entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -283,4 +284,9 @@ struct family_entry *overlay_family(struct overlay *overlay, const char *account
 struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id)
 {
     return get(overlay, ENTRY_DELETION, account, request_id, "", 0, 0);
+}
+
+struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent, int64_t case_id)
+{
+    return get(overlay, ENTRY_HELPER, account, agent, "", case_id, 0);
 }

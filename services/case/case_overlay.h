@@ -48,6 +48,7 @@ enum entry_kind {
     ENTRY_CASE_TABS,
     ENTRY_FAMILY, /* a message and its copies */
     ENTRY_DELETION,
+    ENTRY_HELPER, /* an agent who has replied in a case, or got something of it; key: a = agent, n = case */
     ENTRY_KINDS,
 };
 
@@ -336,5 +337,7 @@ struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, 
 struct family_entry *overlay_family(struct overlay *overlay, const char *account, int64_t case_id,
                                     int32_t number);
 struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id);
+struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent,
+                             int64_t case_id);
 
 #endif

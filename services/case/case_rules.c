@@ -100,9 +100,11 @@ static bool assign(const struct case_context *context, const char *owner, struct
     const char *previous = after->owner;
     if (strcmp(previous, owner) == 0)
         return true;
-    after->owner = owner;
-    if (text_list_has(&after->involved, owner)) {
-        if (!text_list_remove(context->memory, &after->involved, owner, &after->involved))
+    bool helped = after->owner_helped && previous[0] != '\0';
+    if (!case_step_own(context, owner, change, err))
+        return false;
+    if (helped) {
+        if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
             return case_step_out_of_memory(err);
         change->wide = true;
     }
@@ -285,10 +287,8 @@ bool case_rules_import_status(const struct case_context *context, enum case_stat
         return true;
     if (status == CASE_STATUS_NEW)
         return error_bad_field(err, "conversation.status", "an agent has replied, so it is not new");
-    if (status == CASE_STATUS_OPEN && from == CASE_STATUS_NEW) {
-        change->after.open_time = context->now;
+    if (status == CASE_STATUS_OPEN && from == CASE_STATUS_NEW)
         return case_step_status(context, change, CASE_STATUS_OPEN, EVENT_KIND_CASE_OPENED, err);
-    }
     if (status == CASE_STATUS_PENDING)
         return change_status(context, CASE_ROW_MARKED_PENDING, change, err);
     if (status == CASE_STATUS_RESOLVED)

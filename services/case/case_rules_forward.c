@@ -10,15 +10,18 @@ static bool hand_over(const struct case_context *context, const char *agent, str
 {
     struct case_record *after = &change->after;
     const char *previous = after->owner;
-    if (strcmp(previous, agent) == 0)
+    if (strcmp(previous, agent) == 0) {
+        after->owner_helped = true;
         return true;
-    if (!text_list_remove(context->memory, &after->involved, agent, &after->involved))
-        return case_step_out_of_memory(err);
-    if (previous[0] != '\0' && !text_list_has(&after->involved, previous) &&
-        !text_list_add(context->memory, &after->involved, previous, &after->involved))
-        return case_step_out_of_memory(err);
-    after->owner = agent;
-    change->wide = true;
+    }
+    if (!case_step_own(context, agent, change, err))
+        return false;
+    after->owner_helped = true;
+    if (previous[0] != '\0' && !text_list_has(&after->involved, previous)) {
+        if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
+            return case_step_out_of_memory(err);
+        change->wide = true;
+    }
     struct case_event *event = case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err);
     if (event == NULL)
         return false;

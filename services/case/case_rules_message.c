@@ -93,7 +93,11 @@ bool case_step_involve(const struct case_context *context, const char *agent, st
                        error *err)
 {
     struct case_record *after = &change->after;
-    if (strcmp(after->owner, agent) == 0 || text_list_has(&after->involved, agent))
+    if (strcmp(after->owner, agent) == 0) {
+        after->owner_helped = true;
+        return true;
+    }
+    if (text_list_has(&after->involved, agent))
         return true;
     if (!text_list_add(context->memory, &after->involved, agent, &after->involved))
         return case_step_out_of_memory(err);
@@ -104,10 +108,13 @@ bool case_step_involve(const struct case_context *context, const char *agent, st
 /* Who replies to a case without an owner owns it; another agent who replies becomes involved. */
 static bool own_or_join(const struct case_context *context, struct case_change *change, error *err)
 {
-    if (change->after.owner[0] != '\0')
-        return case_step_involve(context, context->actor.id, change, err);
-    return case_step_own(context, change, err) &&
-           case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
+    struct case_record *after = &change->after;
+    const char *agent = context->actor.id;
+    if (after->owner[0] == '\0' &&
+        (!case_step_own(context, agent, change, err) ||
+         case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) == NULL))
+        return false;
+    return case_step_involve(context, agent, change, err);
 }
 
 static bool add_reply(const struct case_context *context, const struct message_record *given,

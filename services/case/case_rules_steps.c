@@ -175,6 +175,9 @@ static void set_status_times(struct case_record *after, enum case_status from, e
                              int64_t now)
 {
     after->status_time = now;
+    /* Whoever moves it on: what is no longer new has been opened. */
+    if (from == CASE_STATUS_NEW && to != CASE_STATUS_DELETED && after->open_time == 0)
+        after->open_time = now;
     if (to == CASE_STATUS_DELETED) {
         after->delete_time = now;
         return;
@@ -212,16 +215,17 @@ bool case_step_status(const struct case_context *context, struct case_change *ch
     return true;
 }
 
-bool case_step_own(const struct case_context *context, struct case_change *change, error *err)
+bool case_step_own(const struct case_context *context, const char *agent, struct case_change *change,
+                   error *err)
 {
     struct case_record *after = &change->after;
-    if (text_list_has(&after->involved, context->actor.id)) {
-        if (!text_list_remove(context->memory, &after->involved, context->actor.id, &after->involved))
-            return case_step_out_of_memory(err);
-        change->wide = true;
-    }
-    after->owner = context->actor.id;
-    return true;
+    after->owner = agent;
+    after->owner_helped = text_list_has(&after->involved, agent);
+    if (!after->owner_helped)
+        return true;
+    change->wide = true;
+    return text_list_remove(context->memory, &after->involved, agent, &after->involved) ||
+           case_step_out_of_memory(err);
 }
 
 bool case_step_open_first(const struct case_context *context, struct case_change *change, error *err)
@@ -229,15 +233,11 @@ bool case_step_open_first(const struct case_context *context, struct case_change
     struct case_record *after = &change->after;
     if (context->actor.kind != ACTOR_KIND_AGENT || after->status != CASE_STATUS_NEW)
         return true;
-    if (after->owner[0] == '\0' && !case_step_own(context, change, err))
+    if (after->owner[0] == '\0' && !case_step_own(context, context->actor.id, change, err))
         return false;
-    if (after->open_time == 0)
-        after->open_time = context->now > after->update_time ? context->now : after->update_time;
     case_step_raise(change, MESSAGE_STATE_IN_PROGRESS);
-    if (!case_step_status(context, change, case_transition(CASE_ROW_OPENED, after->status),
-                          EVENT_KIND_CASE_OPENED, err))
-        return false;
-    return true;
+    return case_step_status(context, change, case_transition(CASE_ROW_OPENED, after->status),
+                            EVENT_KIND_CASE_OPENED, err);
 }
 
 int32_t *case_step_counter(struct case_record *record, enum message_state state)

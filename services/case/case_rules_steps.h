@@ -39,12 +39,13 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
 bool case_step_status(const struct case_context *context, struct case_change *change, int to,
                       enum event_kind kind, error *err);
 
-/* The acting agent owns the case from now on, and is none of its helpers. */
-bool case_step_own(const struct case_context *context, struct case_change *change, error *err);
-
 /* An agent's changing act on a new case opens it first. Nothing when somebody else acts or the case is not
  * new. */
 bool case_step_open_first(const struct case_context *context, struct case_change *change, error *err);
+
+/* The agent ("": nobody) owns the case, and is not among those who help any more. */
+bool case_step_own(const struct case_context *context, const char *agent, struct case_change *change,
+                   error *err);
 
 /* Raises all customer messages that are below `to`; true if there were any. */
 bool case_step_raise(struct case_change *change, enum message_state to);
@@ -68,7 +69,7 @@ struct message_record *case_step_store_message(const struct case_context *contex
 bool case_step_tell_message(const struct case_context *context, const struct message_record *message,
                             struct case_change *change, error *err);
 
-/* An agent who is neither owner nor involved becomes involved. */
+/* The agent has helped: who is neither owner nor involved becomes involved. */
 bool case_step_involve(const struct case_context *context, const char *agent, struct case_change *change,
                        error *err);
 

@@ -8,6 +8,7 @@
 #include "case/case_store.h"
 #include "case/case_store_erase.h"
 #include "case/case_store_merge.h"
+#include "case/case_store_people.h"
 #include "case/case_store_session.h"
 
 #include <string.h>
@@ -524,6 +525,7 @@ static const struct reading readings[STORE_READS] = {
      case_store_load_case_tab},
     {ENTRY_FAMILY, &store_read_families, {PART_N, PART_M, PARTS_END}, 2, store_load_family},
     {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 3, store_load_deletion},
+    {ENTRY_HELPER, &store_read_helpers, {PART_N, PART_A, PARTS_END}, 0, store_load_helper},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

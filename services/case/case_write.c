@@ -240,9 +240,20 @@ bool parse_etag(const char *etag, int64_t *ret_version)
     return true;
 }
 
+bool check_mask(const Google__Protobuf__FieldMask *mask, error *err)
+{
+    for (size_t i = 0; mask != NULL && mask->n_paths > 1 && i < mask->n_paths; i++) {
+        if (strcmp(mask->paths[i], "*") == 0)
+            return error_bad_field(err, "update_mask", "* stands for everything and must be alone");
+    }
+    return true;
+}
+
 bool read_mask(const Google__Protobuf__FieldMask *mask, const struct mask_field *fields, unsigned *ret_fields,
                error *err)
 {
+    if (!check_mask(mask, err))
+        return false;
     unsigned chosen = 0;
     bool absent = mask == NULL || mask->n_paths == 0;
     for (const struct mask_field *field = fields; field->path != NULL; field++) {

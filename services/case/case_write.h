@@ -94,6 +94,9 @@ struct mask_field {
     bool set; /* in the request: what an absent mask means */
 };
 
+/* "*" stands alone (AIP-161). */
+bool check_mask(const Google__Protobuf__FieldMask *mask, error *err);
+
 /* The fields an update changes (AIP-134). `fields` ends with a NULL path. */
 bool read_mask(const Google__Protobuf__FieldMask *mask, const struct mask_field *fields, unsigned *ret_fields,
                error *err) __attribute__((warn_unused_result));

@@ -98,6 +98,13 @@ static bool read_author(const struct case_write *write, const char *author, stru
     }
 }
 
+/* Customers, third parties and surveys may send what has no text; what agents write has some. */
+static bool says_nothing(const struct message_record *message)
+{
+    return (message->kind == MESSAGE_KIND_AGENT || message->kind == MESSAGE_KIND_NOTE) &&
+           message->body[0] == '\0' && message->attachment_count == 0;
+}
+
 bool message_input(const struct case_write *write, const Casework__Cases__V1__Message *wire, int then,
                    const char *path, struct case_act *ret_act, error *err)
 {
@@ -121,6 +128,8 @@ bool message_input(const struct case_write *write, const Casework__Cases__V1__Me
         !time_input(wire->send_time, "message.send_time", &record->send_time, err) ||
         !attachments_input(write, wire->attachments, wire->n_attachments, &record->attachments, err))
         return false;
+    if (says_nothing(record))
+        return error_bad_field(err, "message.body", "or attachments are required");
     if (record->send_time != 0 && !is_platform(write))
         return error_bad_field(err, "message.send_time", "is for connectors and services to give");
     act.add.then = (enum after_send)then;

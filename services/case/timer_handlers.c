@@ -13,6 +13,8 @@ static bool read_step(const Casework__Cases__V1__RecordTimerStepRequest *request
         return error_bad_field(err, "kind", "is required");
     if ((int)request->step < TIMER_STEP_WARNED || (int)request->step > TIMER_STEP_MET)
         return error_bad_field(err, "step", "must be warned, breached or met");
+    if (request->basis_version < 0)
+        return error_bad_field(err, "basis_version", "must not be negative");
     if (write->command.actor.kind == ACTOR_KIND_AGENT)
         return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED", "agents record no timer steps");
     step->kind = (enum timer_kind)request->kind;

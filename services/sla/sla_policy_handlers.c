@@ -127,6 +127,8 @@ static bool read_mask(const update_request *request, bool *ret_closing, error *e
         for (size_t i = 0; i < request->update_mask->n_paths; i++) {
             const char *path = request->update_mask->paths[i];
             bool all = strcmp(path, "*") == 0;
+            if (all && request->update_mask->n_paths > 1)
+                return error_bad_field(err, "update_mask", "* stands for everything and must be alone");
             if (all || strcmp(path, "closing") == 0)
                 closing = true;
             if (all || strcmp(path, "targets") == 0)

@@ -146,6 +146,8 @@ static bool raise(struct model_case *c, enum message_state to)
 static void stand(struct model_step *s, enum case_status to)
 {
     struct model_facts *facts = s->facts;
+    if (facts->status == NEW && to != DELETED)
+        facts->open_time = s->setting->now;
     facts->status = to;
     facts->status_time = s->setting->now;
     if (to == RESOLVED)
@@ -175,7 +177,6 @@ void model_step_own(struct model_step *s, int agent)
 static void open_new(struct model_step *s)
 {
     stand(s, OPEN);
-    s->facts->open_time = s->setting->now;
     if (s->facts->owner == 0)
         model_step_own(s, s->command->actor.agent);
     raise(s->c, MESSAGE_STATE_IN_PROGRESS);
@@ -288,8 +289,11 @@ static bool do_assign(struct model_step *s)
     if (s->command->owner == s->facts->owner)
         return true;
     model_step_open_first(s);
-    if (s->command->owner != s->facts->owner) {
+    int former = s->facts->owner;
+    if (s->command->owner != former) {
         model_step_own(s, s->command->owner);
+        if (former != 0 && (model_list_has(&s->c->got, former) || model_step_has_replied(s->c, former)))
+            model_list_add(&s->facts->involved, former);
         model_step_event(s, EVENT_KIND_OWNER_CHANGED, s->facts->status, 0, CHANGE);
     }
     return true;

@@ -78,6 +78,7 @@ struct model_message {
 struct model_case {
     int64_t number;
     struct model_facts facts;
+    struct model_list got; /* agents who got something of it forwarded, its owner too */
     int64_t last_send_time;
     int last; /* the highest number of a message */
     /* While it is merged: whom it gave to the target as helpers, and who of them was none before. */

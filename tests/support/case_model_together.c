@@ -21,6 +21,8 @@ static void give_to(struct model_step *s, int agent)
     struct model_facts *facts = s->facts;
     int former = facts->owner;
     bool whole = s->command->verb == MODEL_FORWARD_CASE;
+    if (!model_list_has(&s->c->got, agent))
+        model_list_add(&s->c->got, agent);
     if (former == agent || (!whole && model_list_has(&facts->involved, agent)))
         return;
     if (whole)
@@ -192,7 +194,7 @@ void case_model_merge(const struct model_setting *setting, struct model_case *so
     tell(&into, EVENT_KIND_CASES_MERGED, source->number, source->facts.message_count);
 }
 
-static bool has_replied(const struct model_case *c, int agent)
+bool model_step_has_replied(const struct model_case *c, int agent)
 {
     for (int i = 0; i < c->last; i++) {
         const struct model_message *m = &c->messages[i];
@@ -216,7 +218,7 @@ static void part_agents(struct model_case *source, struct model_case *target,
         }
         if (reason)
             model_list_add(&reason->added, agent);
-        else if (!has_replied(target, agent))
+        else if (!model_step_has_replied(target, agent))
             model_list_remove(&target->facts.involved, agent);
     }
 }

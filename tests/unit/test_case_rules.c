@@ -340,8 +340,11 @@ Test(case_rules, a_service_does_not_open)
     struct case_record before = case_in(NEW);
     struct case_change change = applied(&before, service, &(struct case_act){.kind = CASE_ACT_RESOLVE});
     cr_assert_eq(change.after.status, RESOLVED);
-    cr_assert_eq(change.after.open_time, 0);
+    cr_assert_eq(change.event_count, 1);
+    cr_assert_eq(change.after.open_time, NOW, "but it is new no more");
     cr_assert_str_eq(change.after.owner, "");
+    change = applied(&before, service, &(struct case_act){.kind = CASE_ACT_DELETE});
+    cr_assert_eq(change.after.open_time, 0);
 }
 
 /* --- replies ----------------------------------------------------------------------------------------------
@@ -389,6 +392,61 @@ Test(case_rules, another_agent_who_replies_becomes_involved)
     cr_assert_eq(change.after.involved.count, 1, "once");
     change = applied(&change.after, anna, &(struct case_act){.kind = CASE_ACT_ASSIGN, .owner = "anna"});
     cr_assert_eq(change.after.involved.count, 0, "an owner is no helper");
+}
+
+static struct case_change assigned(const struct case_record *before, const char *owner)
+{
+    return applied(before, anna, &(struct case_act){.kind = CASE_ACT_ASSIGN, .owner = owner});
+}
+
+Test(case_rules, who_has_helped_stays_involved_when_the_owner_changes)
+{
+    const struct actor bob = {ACTOR_KIND_AGENT, "bob", "", ""};
+    const struct case_act reply = message_act(MESSAGE_KIND_AGENT);
+    struct case_record before = case_in(OPEN);
+    before.owner = "anna";
+    struct case_change change = assigned(&before, "bob");
+    cr_assert_eq(change.after.involved.count, 0, "anna has done nothing");
+    change = applied(&before, anna, &reply);
+    change = assigned(&change.after, "bob");
+    cr_assert_eq(change.after.involved.count, 1);
+    cr_assert_str_eq(change.after.involved.items[0], "anna");
+    change = assigned(&change.after, "anna");
+    cr_assert_eq(change.after.involved.count, 0, "bob has done nothing");
+    change = assigned(&change.after, "");
+    cr_assert_eq(change.after.involved.count, 1, "anna has helped, and is not the owner");
+    change = applied(&change.after, bob, &reply);
+    cr_assert_str_eq(change.after.owner, "bob");
+    change = assigned(&change.after, "");
+    cr_assert_eq(change.after.involved.count, 2);
+}
+
+Test(case_rules, who_got_something_stays_involved_when_the_owner_changes)
+{
+    const struct message_record message = {.kind = MESSAGE_KIND_CUSTOMER, .state = MESSAGE_STATE_ASSIGNED};
+    const struct case_act case_to_bob = {.kind = CASE_ACT_FORWARD, .forward.agent = "bob"};
+    const struct case_act message_to_bob = {.kind = CASE_ACT_FORWARD,
+                                            .forward = {.message = &message, .agent = "bob"}};
+    struct case_record before = case_in(OPEN);
+    before.owner = "anna";
+    struct case_change change = applied(&before, anna, &case_to_bob);
+    change = assigned(&change.after, "carol");
+    cr_assert_eq(change.after.involved.count, 2, "anna by the forwarding, bob because he got the case");
+    change = applied(&before, anna, &message_to_bob);
+    change = assigned(&change.after, "bob");
+    change = assigned(&change.after, "carol");
+    cr_assert_eq(change.after.involved.count, 1);
+    cr_assert_str_eq(change.after.involved.items[0], "bob");
+}
+
+Test(case_rules, who_opens_a_case_as_its_owner_is_no_helper)
+{
+    const char *items[] = {"anna"};
+    struct case_record before = case_in(NEW);
+    before.involved = (struct text_list){items, 1};
+    struct case_change change = applied(&before, anna, &(struct case_act){.kind = CASE_ACT_OPEN});
+    cr_assert_str_eq(change.after.owner, "anna");
+    cr_assert_eq(change.after.involved.count, 0);
 }
 
 Test(case_rules, a_reply_can_carry_its_outcome)

@@ -387,10 +387,13 @@ Test(rpc_server, only_services_speak_for_agents)
 {
     Grpc__Testing__SimpleRequest request = GRPC__TESTING__SIMPLE_REQUEST__INIT;
     const struct rpc_client_options as_bob = {.timeout_us = 10000000, .agent = "bob"};
+    const struct rpc_client_options as_nobody = {.timeout_us = 10000000, .agent = ""};
     error err;
     start_with_keys(echo_methods);
     rpc_channel *service = channel_for("acme", RPC_ROLE_SERVICE, NULL);
     cr_assert_str_eq(call_echo(service, &as_bob)->username, "acme/bob");
+    cr_assert_eq(call_raw(service, "UnaryCall", &request.base, &as_nobody, &err), STATUS_INVALID_ARGUMENT);
+    cr_assert_str_eq(err.reason, "AGENT_REQUIRED");
     rpc_channel_free(service);
     rpc_channel *ann = channel_for("acme", RPC_ROLE_AGENT, "ann");
     cr_assert_str_eq(call_echo(ann, &soon)->username, "acme/ann");

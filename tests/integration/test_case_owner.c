@@ -1,0 +1,132 @@
+/* Who owns a case, who helps with it, and when it was opened, as the books have it. */
+
+#include "tests/support/case_desk.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct case_server server;
+
+static void setup(void)
+{
+    desk_start(&server);
+}
+
+static void teardown(void)
+{
+    case_server_stop(&server);
+}
+
+TestSuite(case_owner, .init = setup, .fini = teardown, .timeout = 120);
+
+static Casework__Cases__V1__Case *assign(const char *name, const char *agent)
+{
+    Casework__Cases__V1__AssignCaseRequest request = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
+    request.name = desk_text(name);
+    request.owner = *agent ? arena_printf(server.memory, "accounts/acme/agents/%s", agent) : desk_text("");
+    Casework__Cases__V1__AssignCaseResponse *response =
+        desk_call(&server, "", DESK_CASES, "AssignCase", &request);
+    return response->case_;
+}
+
+static Casework__Cases__V1__BatchUpdateCasesResponse *assign_many(char **names, size_t count,
+                                                                  const char *agent)
+{
+    Casework__Cases__V1__BatchUpdateCasesRequest request =
+        CASEWORK__CASES__V1__BATCH_UPDATE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__CaseChange change = CASEWORK__CASES__V1__CASE_CHANGE__INIT;
+    Casework__Cases__V1__CaseChange__Assignment assignment =
+        CASEWORK__CASES__V1__CASE_CHANGE__ASSIGNMENT__INIT;
+    request.parent = desk_text("accounts/acme");
+    request.names = names;
+    request.n_names = count;
+    request.change = &change;
+    change.change_case = CASEWORK__CASES__V1__CASE_CHANGE__CHANGE_ASSIGN;
+    change.assign = &assignment;
+    assignment.owner = arena_printf(server.memory, "accounts/acme/agents/%s", agent);
+    return desk_call(&server, "", DESK_CASES, "BatchUpdateCases", &request);
+}
+
+/* "anna bob" */
+static char *involved(const Casework__Cases__V1__Case *record)
+{
+    char *list = arena_strdup(server.memory, "");
+    for (size_t i = 0; i < record->n_involved_agents; i++)
+        list = arena_printf(server.memory, "%s%s%s", list, i > 0 ? " " : "",
+                            strrchr(record->involved_agents[i], '/') + 1);
+    return list;
+}
+
+static const char *new_case(const char *external_id)
+{
+    return desk_receive(&server, "desk", external_id, external_id, "hello")->case_->name;
+}
+
+Test(case_owner, a_former_owner_who_has_replied_stays_involved)
+{
+    const char *quiet = new_case("e1"), *name = new_case("e2");
+    desk_step(&server, "anna", "OpenCase", quiet);
+    cr_expect_str_eq(involved(assign(quiet, "bob")), "", "anna has done nothing but look");
+    desk_add(&server, "anna", name, 2, "one");
+    cr_expect_str_eq(involved(assign(name, "bob")), "anna");
+    cr_expect_str_eq(involved(assign(name, "")), "anna", "bob has not replied");
+    desk_add(&server, "bob", name, 2, "two");
+    cr_expect_str_eq(involved(assign(name, "anna")), "bob");
+    cr_expect_str_eq(involved(assign(name, "bob")), "anna");
+
+    Casework__Cases__V1__ListCasesRequest list = CASEWORK__CASES__V1__LIST_CASES_REQUEST__INIT;
+    list.parent = desk_text("accounts/acme");
+    list.folder = CASEWORK__CASES__V1__FOLDER__FOLDER_INVOLVED;
+    list.agent = desk_text("accounts/acme/agents/anna");
+    Casework__Cases__V1__ListCasesResponse *listed = desk_call(&server, "", DESK_CASES, "ListCases", &list);
+    cr_assert_eq(listed->n_cases, 1);
+    cr_expect_str_eq(listed->cases[0]->name, name);
+}
+
+Test(case_owner, a_former_owner_who_got_something_stays_involved)
+{
+    const char *name = new_case("e1"), *other = new_case("e2");
+    const char *message = arena_printf(server.memory, "%s/messages/1", other);
+    desk_call(&server, "anna", DESK_CASES, "ForwardCase", desk_forward_case(&server, name, "accounts/acme/agents/bob", NULL, ""));
+    cr_expect_str_eq(involved(assign(name, "")), "anna bob");
+    assign(other, "bob");
+    desk_call(&server, "anna", DESK_MESSAGES, "ForwardMessage",
+              desk_forward_message(&server, message, "accounts/acme/agents/bob", NULL, ""));
+    cr_expect_str_eq(involved(assign(other, "anna")), "bob");
+    cr_expect_str_eq(involved(assign(other, "")), "bob", "anna got nothing");
+}
+
+Test(case_owner, in_a_batch_of_changes_too)
+{
+    char *names[] = {desk_text(new_case("e1")), desk_text(new_case("e2"))};
+    desk_add(&server, "anna", names[0], 2, "one");
+    desk_step(&server, "anna", "OpenCase", names[1]);
+    Casework__Cases__V1__BatchUpdateCasesResponse *done = assign_many(names, 2, "bob");
+    cr_expect_str_eq(involved(done->results[0]->case_), "anna");
+    cr_expect_str_eq(involved(done->results[1]->case_), "");
+    cr_expect_str_eq(involved(desk_case(&server, names[0])), "anna");
+}
+
+/* What a service has moved on is no longer new, so it has been opened. */
+Test(case_owner, a_case_that_is_new_no_more_is_recent)
+{
+    const char *name = new_case("e1"), *other = new_case("e2");
+    desk_step(&server, "", "DeleteCase", other);
+    Casework__Cases__V1__Case *pending = desk_step(&server, "", "MarkCasePending", name);
+    cr_assert_not_null(pending->open_time);
+    cr_expect_str_eq(pending->owner, "");
+    Casework__Cases__V1__ListCasesRequest list = CASEWORK__CASES__V1__LIST_CASES_REQUEST__INIT;
+    list.parent = desk_text("accounts/acme");
+    list.folder = CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT;
+    Casework__Cases__V1__ListCasesResponse *recent = desk_call(&server, "", DESK_CASES, "ListCases", &list);
+    cr_assert_eq(recent->n_cases, 1);
+    cr_expect_str_eq(recent->cases[0]->name, name);
+    Casework__Cases__V1__CountCasesRequest count = CASEWORK__CASES__V1__COUNT_CASES_REQUEST__INIT;
+    count.parent = desk_text("accounts/acme");
+    Casework__Cases__V1__CountCasesResponse *counts =
+        desk_call(&server, "", DESK_CASES, "CountCases", &count);
+    for (size_t i = 0; i < counts->n_counts; i++) {
+        if (counts->counts[i]->folder == CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT)
+            cr_expect_eq((int)counts->counts[i]->count, 1);
+    }
+}

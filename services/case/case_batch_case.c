@@ -27,6 +27,21 @@ static void raise_stored(struct case_entry *entry, enum message_state to)
         entry->raise_to = to;
 }
 
+/* A contact who writes in the case of another one, or of none. */
+static bool note_guest(struct overlay *overlay, const struct case_record *record,
+                       const struct message_record *message, error *err)
+{
+    const char *contact =
+        message->kind == MESSAGE_KIND_CUSTOMER ? strstr(message->author, "/contacts/") : NULL;
+    if (contact == NULL || strcmp(contact + strlen("/contacts/"), record->contact) == 0)
+        return true;
+    struct guest *guest = arena_alloc(overlay->memory, sizeof *guest);
+    if (guest == NULL || !entry_list_add(overlay->memory, &overlay->guests, guest))
+        return batch_out_of_memory(err);
+    *guest = (struct guest){record->account, contact + strlen("/contacts/"), record->id};
+    return true;
+}
+
 static bool store_message(struct overlay *overlay, struct case_entry *entry,
                           const struct message_record *record, error *err)
 {
@@ -38,6 +53,8 @@ static bool store_message(struct overlay *overlay, struct case_entry *entry,
     message->entry.asked = message->entry.exists = message->entry.inserted = true;
     message->next = entry->messages;
     entry->messages = message;
+    if (!note_guest(overlay, &entry->record, record, err))
+        return false;
     if (record->external_id[0] == '\0')
         return true;
     /* Not always the case's channel: merges lead from one to another. */
@@ -235,9 +252,17 @@ static bool complete_message(const struct overlay *overlay, const struct case_re
     return message->author != NULL || batch_out_of_memory(err);
 }
 
+/* The contact who is named as the author, if one is. */
+static void gather_author(struct overlay *overlay, const char *account, const struct case_act *act)
+{
+    if (act->add.contact != NULL && act->add.contact[0] != '\0')
+        overlay_contact(overlay, account, act->add.contact);
+}
+
 static void add_gather(struct overlay *overlay, const struct case_command *command)
 {
     const char *external_id = command->change.act.add.message.external_id;
+    gather_author(overlay, command->account, &command->change.act);
     overlay_case(overlay, command->account, command->change.case_id);
     if (external_id[0] != '\0')
         overlay_external_of_case(overlay, command->account, command->change.case_id, external_id);
@@ -261,6 +286,20 @@ const struct external_entry *batch_known_message(struct overlay *overlay, const 
         external->number = read->number;
     }
     return external->entry.exists ? external : NULL;
+}
+
+/* "" and NULL are fine. */
+static bool check_contact(struct overlay *overlay, const struct case_command *command, const char *contact,
+                          error *err)
+{
+    if (contact == NULL || contact[0] == '\0')
+        return true;
+    const struct contact_entry *entry = overlay_contact(overlay, command->account, contact);
+    if (entry == NULL || !entry->entry.exists)
+        return batch_not_found(err, "accounts/%s/contacts/%s", command->account, contact);
+    if (entry->record.erase_time != 0)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "CONTACT_ERASED", "contact %s was erased", contact);
+    return true;
 }
 
 /* A message into a case that is there, and the answer of both. */
@@ -291,7 +330,8 @@ static bool add_run(struct overlay *overlay, struct case_command *command, error
         batch_known_message(overlay, &entry->record, act->add.message.external_id);
     if (known != NULL)
         return batch_answer_both(overlay, command, known->case_id, known->number, err);
-    return run_message(overlay, command, entry, act, err);
+    return check_contact(overlay, command, act->add.contact, err) &&
+           run_message(overlay, command, entry, act, err);
 }
 
 const struct method_ops message_add_ops = {add_gather, add_run};
@@ -335,23 +375,12 @@ static void create_gather(struct overlay *overlay, const struct case_command *co
         overlay_contact(overlay, command->account, record->contact);
     if (record->owner[0] != '\0')
         overlay_agent(overlay, command->account, record->owner);
+    if (command->create.has_message)
+        gather_author(overlay, command->account, &command->create.message);
     if (command->create.has_message && command->create.message.add.message.external_id[0] != '\0') {
         overlay_external(overlay, command->account, record->channel,
                          command->create.message.add.message.external_id);
     }
-}
-
-static bool check_contact(struct overlay *overlay, const struct case_command *command, const char *contact,
-                          error *err)
-{
-    if (contact[0] == '\0')
-        return true;
-    const struct contact_entry *entry = overlay_contact(overlay, command->account, contact);
-    if (entry == NULL || !entry->entry.exists)
-        return batch_not_found(err, "accounts/%s/contacts/%s", command->account, contact);
-    if (entry->record.erase_time != 0)
-        return error_set(err, STATUS_FAILED_PRECONDITION, "CONTACT_ERASED", "contact %s was erased", contact);
-    return true;
 }
 
 /* A new case of the account on the channel; with its first message when there is one. */
@@ -397,7 +426,8 @@ static bool create_run(struct overlay *overlay, struct case_command *command, er
         if (known != NULL && known->entry.exists)
             return batch_answer_both(overlay, command, known->case_id, known->number, err);
     }
-    return create_case(overlay, command, record, &channel->record, message, err);
+    return (message == NULL || check_contact(overlay, command, message->add.contact, err)) &&
+           create_case(overlay, command, record, &channel->record, message, err);
 }
 
 const struct method_ops case_create_ops = {create_gather, create_run};
@@ -539,7 +569,7 @@ static bool receive_run(struct overlay *overlay, struct case_command *command, e
     if (entry == NULL)
         return receive_into_new(overlay, command, contact, &channel->record, &key, err);
 
-    /* By who has sent it: a merge may have led to the case of another contact. */
+    /* By who has sent it, and on which channel: a merge may have led to the case of another one. */
     struct case_act act = command->receive.message;
     act.add.message.came_by = channel->record.id;
     act.add.message.author =

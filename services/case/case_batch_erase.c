@@ -143,6 +143,49 @@ static bool add_erasure(struct overlay *overlay, const struct case_command *comm
 static void erase_gather(struct overlay *overlay, const struct case_command *command)
 {
     overlay_contact(overlay, command->account, command->given_contact.contact.id);
+    overlay_traces(overlay, command->account, command->given_contact.contact.id);
+}
+
+void erase_follow(struct overlay *overlay, const struct case_command *command)
+{
+    const struct traces_entry *traces =
+        overlay_traces(overlay, command->account, command->given_contact.contact.id);
+    for (size_t i = 0; traces != NULL && i < traces->count; i++)
+        overlay_case(overlay, command->account, traces->cases[i]);
+}
+
+static bool tell_case(struct overlay *overlay, const struct case_command *command, const struct actor *actor,
+                      const char *contact, struct case_entry *entry, error *err)
+{
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    context.actor = *actor;
+    struct case_act act = {.kind = CASE_ACT_ERASE};
+    act.erased = contact;
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err);
+}
+
+/* Cases of others have fewer texts from now on: whoever follows them reads them anew. */
+static bool tell_others(struct overlay *overlay, const struct case_command *command, const char *contact,
+                        error *err)
+{
+    const struct traces_entry *traces = overlay_traces(overlay, command->account, contact);
+    for (size_t i = 0; traces != NULL && i < traces->count; i++) {
+        struct case_entry *entry = overlay_case(overlay, command->account, traces->cases[i]);
+        if (entry != NULL && entry->entry.exists && strcmp(entry->record.contact, contact) != 0 &&
+            !tell_case(overlay, command, &command->actor, contact, entry, err))
+            return false;
+    }
+    return true;
+}
+
+static bool is_by(const struct message_record *message, const char *account, const char *contact)
+{
+    const char *by = strstr(message->author, "/contacts/");
+    return by != NULL && strcmp(by + strlen("/contacts/"), contact) == 0 &&
+           strcmp(message->account, account) == 0;
 }
 
 /* What this batch knows of the contact's cases and addresses, it knows no more. */
@@ -162,6 +205,11 @@ static void forget_contact(struct overlay *overlay, const char *account, const c
         entry->record.being_erased = true;
         case_erase_texts(&entry->record);
         for (struct message_entry *message = entry->messages; message != NULL; message = message->next)
+            message_erase_texts(&message->record);
+    }
+    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
+        struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
+        if (message->entry.exists && is_by(&message->record, account, contact))
             message_erase_texts(&message->record);
     }
 }
@@ -184,7 +232,7 @@ static bool erase_run(struct overlay *overlay, struct case_command *command, err
         contact->entry.changed = true;
         forget_contact(overlay, command->account, record->id);
         if (!batch_tell_resource(overlay, command, EVENT_KIND_CONTACT_ERASED, "contacts", id, 0, err) ||
-            !add_erasure(overlay, command, record->id, err))
+            !add_erasure(overlay, command, record->id, err) || !tell_others(overlay, command, id, err))
             return false;
     }
     command->answer.contact = arena_memdup(overlay->memory, record, sizeof *record);
@@ -204,15 +252,15 @@ static void step_gather(struct overlay *overlay, const struct case_command *comm
     }
 }
 
-static bool add_wipe(struct overlay *overlay, const struct case_record *record, const struct erase_part *part,
-                     error *err)
+static bool add_wipe(struct overlay *overlay, const struct case_record *record, const char *author,
+                     const struct erase_part *part, error *err)
 {
     struct wipe *wipe = arena_alloc(overlay->memory, sizeof *wipe);
-    if (wipe == NULL || !entry_list_add(overlay->memory, &overlay->wipes, wipe))
+    if (wipe == NULL || author == NULL || !entry_list_add(overlay->memory, &overlay->wipes, wipe))
         return batch_out_of_memory(err);
     *wipe = (struct wipe){
         .account = record->account,
-        .channel = record->channel,
+        .author = author,
         .case_id = record->id,
         .first = part->first,
         .last = part->last,
@@ -221,17 +269,10 @@ static bool add_wipe(struct overlay *overlay, const struct case_record *record, 
     return true;
 }
 
-static bool tell_case(struct overlay *overlay, const struct case_command *command, struct case_entry *entry,
-                      error *err)
+static bool tell_of_step(struct overlay *overlay, const struct case_command *command,
+                         struct case_entry *entry, error *err)
 {
-    struct case_context context =
-        batch_case_context(overlay, command, overlay_account(overlay, command->account));
-    context.actor = command->erase.actor;
-    struct case_act act = {.kind = CASE_ACT_ERASE};
-    act.erased = command->erase.contact;
-    struct case_change change;
-    case_change_begin(&change, &entry->record);
-    return case_rules_apply(&context, &act, &change, err) && batch_apply(overlay, entry, &change, err);
+    return tell_case(overlay, command, &command->erase.actor, command->erase.contact, entry, err);
 }
 
 /* The case is done, and where its messages went has fewer texts. */
@@ -240,10 +281,30 @@ static bool finish_case(struct overlay *overlay, const struct case_command *comm
 {
     struct case_entry *destination = batch_destination(overlay, entry);
     if (destination != NULL && strcmp(destination->record.contact, command->erase.contact) != 0 &&
-        !tell_case(overlay, command, destination, err))
+        !tell_of_step(overlay, command, destination, err))
         return false;
-    return tell_case(overlay, command, entry, err) &&
+    return tell_of_step(overlay, command, entry, err) &&
            (entry_list_add(overlay->memory, &overlay->wiped_cases, entry) || batch_out_of_memory(err));
+}
+
+/* A part of somebody else's case: what the contact has written there. */
+static bool run_guest_part(struct overlay *overlay, const struct case_command *command,
+                           struct case_entry *entry, const struct erase_part *part, error *err)
+{
+    const char *contact = command->erase.contact;
+    char *author = arena_printf(overlay->memory, "accounts/%s/contacts/%s", command->account, contact);
+    if (!add_wipe(overlay, &entry->record, author, part, err))
+        return false;
+    if (!part->whole)
+        return true;
+    struct case_entry *destination = batch_destination(overlay, entry);
+    if (destination != NULL && destination != entry && !tell_of_step(overlay, command, destination, err))
+        return false;
+    struct guest *guest = arena_alloc(overlay->memory, sizeof *guest);
+    if (guest == NULL || !entry_list_add(overlay->memory, &overlay->wiped_guests, guest))
+        return batch_out_of_memory(err);
+    *guest = (struct guest){command->account, contact, entry->record.id};
+    return tell_of_step(overlay, command, entry, err);
 }
 
 static bool step_run(struct overlay *overlay, struct case_command *command, error *err)
@@ -253,9 +314,14 @@ static bool step_run(struct overlay *overlay, struct case_command *command, erro
         struct case_entry *entry = overlay_case(overlay, command->account, step->parts[i].case_id);
         if (entry == NULL)
             return batch_out_of_memory(err);
+        if (entry->entry.exists && step->parts[i].guest) {
+            if (!run_guest_part(overlay, command, entry, &step->parts[i], err))
+                return false;
+            continue;
+        }
         if (!entry->entry.exists || entry->record.erased || strcmp(entry->record.contact, step->contact) != 0)
             continue;
-        if (!add_wipe(overlay, &entry->record, &step->parts[i], err) ||
+        if (!add_wipe(overlay, &entry->record, "", &step->parts[i], err) ||
             (step->parts[i].whole && !finish_case(overlay, command, entry, err)))
             return false;
     }

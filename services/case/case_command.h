@@ -100,6 +100,7 @@ struct erase_part {
     int64_t case_id;
     int32_t first, last;
     bool whole;
+    bool guest; /* somebody else's case: only what the contact has written in it */
 };
 
 struct erase_step {

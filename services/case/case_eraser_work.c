@@ -24,25 +24,35 @@ static bool no_memory(error *err)
 /* --- a contact --------------------------------------------------------------------------------------------
  */
 
-/* Cases of the contact whose texts are still there, behind a channel and a number. */
+/* Cases of the contact whose texts are still there, behind a channel and a number; then those of others in
+ * which it has written, under a channel that sorts behind all. */
+#define GUESTS "~"
 static const struct pg_statement find_cases = {
     .name = "erasure_cases",
-    .sql = "SELECT k.channel, k.case_id, c.last FROM contact_cases k CROSS JOIN LATERAL"
-           " (SELECT t.message_count + t.messages_left AS last FROM cases t WHERE t.partition = k.partition "
-           "AND t.account = k.account"
-           " AND t.id = k.case_id AND NOT t.erased OFFSET 0) c"
-           " WHERE k.partition = $1::int2 AND k.account = $2::text AND k.contact = $3::text"
-           " AND (k.channel, k.case_id) > ($4::text, $5::int8) ORDER BY k.channel, k.case_id LIMIT $6::int4",
+    .sql =
+        "SELECT * FROM (SELECT k.channel, k.case_id, c.last FROM contact_cases k CROSS JOIN LATERAL"
+        " (SELECT t.message_count + t.messages_left AS last FROM cases t WHERE t.partition = k.partition "
+        "AND t.account = k.account"
+        " AND t.id = k.case_id AND NOT t.erased OFFSET 0) c"
+        " WHERE k.partition = $1::int2 AND k.account = $2::text AND k.contact = $3::text"
+        " AND (k.channel, k.case_id) > ($4::text, $5::int8) ORDER BY k.channel, k.case_id LIMIT $6::int4)"
+        " own UNION ALL SELECT * FROM (SELECT '" GUESTS "' AS channel, g.case_id, c.last FROM case_guests g"
+        " CROSS JOIN LATERAL (SELECT t.message_count + t.messages_left AS last FROM cases t"
+        " WHERE t.partition = g.partition AND t.account = g.account AND t.id = g.case_id OFFSET 0) c"
+        " WHERE g.partition = $1::int2 AND g.account = $2::text AND g.contact = $3::text"
+        " AND g.case_id > CASE WHEN $4::text = '" GUESTS "' THEN $5::int8 ELSE 0 END"
+        " ORDER BY g.case_id LIMIT $6::int4) others ORDER BY 1, 2 LIMIT $6::int4",
 };
 
 static const struct pg_statement finish_contact = {
     .name = "erasure_finish_contact",
-    .sql =
-        "DELETE FROM erasures e WHERE e.partition = $1::int2 AND e.account = $2::text AND e.contact = "
-        "$3::text"
-        " AND NOT EXISTS (SELECT 1 FROM contact_cases k CROSS JOIN LATERAL (SELECT 1 FROM cases t"
-        " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id AND NOT t.erased"
-        " OFFSET 0) c WHERE k.partition = e.partition AND k.account = e.account AND k.contact = e.contact)",
+    .sql = "DELETE FROM erasures e WHERE e.partition = $1::int2 AND e.account = $2::text AND e.contact = "
+           "$3::text"
+           " AND NOT EXISTS (SELECT 1 FROM contact_cases k CROSS JOIN LATERAL (SELECT 1 FROM cases t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.id = k.case_id AND NOT t.erased"
+           " OFFSET 0) c WHERE k.partition = e.partition AND k.account = e.account AND k.contact = e.contact)"
+           " AND NOT EXISTS (SELECT 1 FROM case_guests g WHERE g.partition = e.partition"
+           " AND g.account = e.account AND g.contact = e.contact)",
 };
 
 /* Where the work on a contact stands: cases up to this one are done, of the next `messages` messages. */
@@ -70,6 +80,7 @@ static bool plan(const pg_result *cases, struct place *place, arena *memory, str
         struct erase_part *part = &parts[count++];
         *part = (struct erase_part){.case_id = pg_get_int(cases, row, 1), .first = first, .last = INT32_MAX};
         part->whole = last - first < room;
+        part->guest = strcmp(pg_get_text(cases, row, 0), GUESTS) == 0;
         if (!part->whole) {
             part->last = first + room - 1;
             place->messages = part->last;
@@ -188,6 +199,7 @@ static const struct pg_statement purges[] = {
     PURGE(contacts, "", 1000),
     PURGE(contact_addresses, "", 2000),
     PURGE(contact_cases, "", 2000),
+    PURGE(case_guests, "", 2000),
     PURGE(involved_cases, "", 2000),
     PURGE(external_ids, "", 2000),
     PURGE(request_ids, "", 2000),

@@ -56,22 +56,39 @@ struct outgoing_stream {
     " WHERE o.partition = $1::int2 AND o.account = $2::text AND o.channel = " channel                    \
     " AND o.position > $4::int8 AND o.position <= $5::int8 ORDER BY o.position LIMIT $6::int4"
 
+/* The contact's first address on the channel's network. */
+#define ADDRESS(p)                                                                       \
+    "CASE h.network WHEN 'email' THEN " p ".emails[1] WHEN 'phone' THEN " p ".phones[1]" \
+    " ELSE (SELECT " p ".handles[i + 1] FROM generate_subscripts(" p ".handles, 1) i"    \
+    " WHERE i % 2 = 1 AND " p ".handles[i] = h.network ORDER BY i LIMIT 1) END"
+
+/* A reply goes to those, too, who have written in the case of another contact. */
+#define COPIES                                                                                    \
+    "ARRAY(SELECT a.address FROM case_guests g CROSS JOIN LATERAL (SELECT " ADDRESS(              \
+        "t") " AS"                                                                                \
+             " address FROM contacts t WHERE t.partition = g.partition AND t.account = g.account" \
+             " AND t.contact = g.contact LIMIT 1) a WHERE m.kind = 2 AND g.partition = $1::int2"  \
+             " AND g.account = $2::text AND g.case_id = m.case_id AND g.contact <> c.contact"     \
+             " AND a.address IS NOT NULL ORDER BY g.contact LIMIT 100)"
+
 /* The contact is that of the case in which the message was written, wherever that was merged. */
-#define OUTGOING(queue)                                                                                   \
-    "SELECT " MESSAGE_COLUMNS ", m.position, CASE WHEN m.kind = 4 THEN m.third_party"                     \
-    " WHEN h.network = 'email' THEN p.emails[1] WHEN h.network = 'phone' THEN p.phones[1]"                \
-    " ELSE (SELECT p.handles[i + 1] FROM generate_subscripts(p.handles, 1) i"                             \
-    " WHERE i % 2 = 1 AND p.handles[i] = h.network ORDER BY i LIMIT 1) END"                               \
-    " FROM (SELECT q.*, sum(octet_length(q.body)) OVER (ORDER BY q.position) - octet_length(q.body)"      \
-    " AS bytes_before FROM (" queue ") q) m"                                                              \
-    " LEFT JOIN LATERAL (SELECT t.network FROM channels t WHERE t.partition = $1::int2"                   \
-    " AND t.account = $2::text AND t.channel = m.queue LIMIT 1) h ON true"                                \
-    " LEFT JOIN LATERAL (SELECT t.contact FROM cases t WHERE t.partition = $1::int2 AND t.account = "     \
-    "$2::text"                                                                                            \
-    " AND t.id = CASE WHEN m.merged_from = 0 THEN m.case_id ELSE m.merged_from END LIMIT 1) c ON true"    \
-    " LEFT JOIN LATERAL (SELECT t.emails, t.phones, t.handles FROM contacts t"                            \
-    " WHERE t.partition = $1::int2 AND t.account = $2::text AND t.contact = c.contact LIMIT 1) p ON true" \
-    " WHERE m.bytes_before < 1048576 ORDER BY m.position"
+#define OUTGOING(queue)                                                                                      \
+    "SELECT " MESSAGE_COLUMNS ", m.position, CASE WHEN m.kind = 4 THEN m.third_party"                        \
+    " ELSE " ADDRESS(                                                                                        \
+        "p") " END, " COPIES " FROM (SELECT q.*, sum(octet_length(q.body)) OVER (ORDER BY q.position) - "    \
+             "octet_length(q.body)"                                                                          \
+             " AS bytes_before FROM (" queue ") q) m"                                                        \
+             " LEFT JOIN LATERAL (SELECT t.network FROM channels t WHERE t.partition = $1::int2"             \
+             " AND t.account = $2::text AND t.channel = m.queue LIMIT 1) h ON true"                          \
+             " LEFT JOIN LATERAL (SELECT t.contact FROM cases t WHERE t.partition = $1::int2 AND t.account " \
+             "= "                                                                                            \
+             "$2::text"                                                                                      \
+             " AND t.id = CASE WHEN m.merged_from = 0 THEN m.case_id ELSE m.merged_from END LIMIT 1) c ON "  \
+             "true"                                                                                          \
+             " LEFT JOIN LATERAL (SELECT t.emails, t.phones, t.handles FROM contacts t"                      \
+             " WHERE t.partition = $1::int2 AND t.account = $2::text AND t.contact = c.contact LIMIT 1) p "  \
+             "ON true"                                                                                       \
+             " WHERE m.bytes_before < 1048576 ORDER BY m.position"
 
 static const struct pg_statement outgoing_of_channel = {
     .name = "outgoing_of_channel",
@@ -235,6 +252,11 @@ static bool fill_response(const struct outgoing_stream *stream, const struct out
     response->message = message_wire(read->memory, &record);
     response->case_ = case_of(read, record.case_id);
     response->to_address = (char *)(uintptr_t)pg_get_text(read->messages, row, MESSAGE_COLUMN_COUNT + 1);
+    const char **copies = NULL;
+    if (!pg_get_text_array(read->messages, row, MESSAGE_COLUMN_COUNT + 2, read->memory, &copies,
+                           &response->n_cc_addresses))
+        return false;
+    response->cc_addresses = (char **)(uintptr_t)copies;
     response->resume_token = seal_token(stream, position, read->memory);
     return response->message && response->case_ && response->resume_token;
 }

@@ -35,6 +35,7 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_FAMILY] = sizeof(struct family_entry),
     [ENTRY_DELETION] = sizeof(struct deletion_entry),
     [ENTRY_HELPER] = sizeof(struct entry),
+    [ENTRY_TRACES] = sizeof(struct traces_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -284,6 +285,11 @@ struct family_entry *overlay_family(struct overlay *overlay, const char *account
 struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id)
 {
     return get(overlay, ENTRY_DELETION, account, request_id, "", 0, 0);
+}
+
+struct traces_entry *overlay_traces(struct overlay *overlay, const char *account, const char *contact)
+{
+    return get(overlay, ENTRY_TRACES, account, contact, "", 0, 0);
 }
 
 struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent, int64_t case_id)

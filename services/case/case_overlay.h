@@ -49,6 +49,7 @@ enum entry_kind {
     ENTRY_FAMILY, /* a message and its copies */
     ENTRY_DELETION,
     ENTRY_HELPER, /* an agent who has replied in a case, or got something of it; key: a = agent, n = case */
+    ENTRY_TRACES,
     ENTRY_KINDS,
 };
 
@@ -219,6 +220,22 @@ struct family_entry {
     size_t count, size;
 };
 
+/* The cases of others in which a contact's texts stand, as stored before this batch: at the most TRACES_MAX
+ * of them. Key: account, a = contact. */
+struct traces_entry {
+    struct entry entry;
+    int64_t *cases;
+    size_t count;
+};
+
+enum { TRACES_MAX = 1000 };
+
+/* A contact who has written in somebody else's case; or one whose messages there have lost their texts. */
+struct guest {
+    const char *account, *contact;
+    int64_t case_id;
+};
+
 /* Key: account, a = the id of the request that deleted it, or "". */
 struct deletion_entry {
     struct entry entry; /* exists: such a request did so within the last 24 hours */
@@ -237,9 +254,9 @@ struct erasure {
 };
 
 /* Messages whose texts go from the tables: those from `first` to `last` of a case, and with `copies` those
- * that were written in it and merged into others. Their external ids were given on `channel`. */
+ * that were written in it and merged into others. `author`: those by that author only; "": all. */
 struct wipe {
-    const char *account, *channel;
+    const char *account, *author;
     int64_t case_id;
     int32_t first, last;
     bool copies;
@@ -282,6 +299,8 @@ struct overlay {
     struct entry_list wiped_cases;  /* struct case_entry */
     struct entry_list events;       /* struct case_event, of each partition in order of their positions */
     struct entry_list left;         /* struct merge_left */
+    struct entry_list guests;       /* struct guest: new ones */
+    struct entry_list wiped_guests; /* struct guest */
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory) __attribute__((warn_unused_result));
@@ -337,6 +356,7 @@ struct reply_entry *overlay_reply(struct overlay *overlay, const char *account, 
 struct family_entry *overlay_family(struct overlay *overlay, const char *account, int64_t case_id,
                                     int32_t number);
 struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id);
+struct traces_entry *overlay_traces(struct overlay *overlay, const char *account, const char *contact);
 struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent,
                              int64_t case_id);
 

@@ -30,12 +30,14 @@
 #define ACCOUNT_IS_BEING_DELETED(t)                                                               \
     "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " t \
     ".partition AND er.account = " t ".account AND er.contact = ''))"
-/* A message belongs to the contact of its case, and to that of the case in which it was written. */
+/* A message belongs to the contact of its case, to that of the case in which it was written, and to the
+ * contact who wrote it. */
 #define MESSAGE_IS_BEING_ERASED(m)                                                                \
-    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er CROSS JOIN LATERAL"      \
-    " (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m           \
-    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND er.contact IN (ec.contact, '')" \
-    " OFFSET 0) ec WHERE er.partition = " m ".partition AND er.account = " m ".account))"
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m \
+    ".partition AND er.account = " m ".account AND (er.contact = '' OR " m                        \
+    ".author = 'accounts/' || er.account || '/contacts/' || er.contact"                           \
+    " OR EXISTS (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m \
+    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0))))"
 
 /* What is kept of an external id once its text has to go: enough to know it again. */
 #define EXTERNAL_ID_ERASED(id) "'sha256:' || encode(sha256(convert_to(" id ", 'UTF8')), 'hex')"

@@ -76,6 +76,7 @@ struct case_act {
         struct {
             struct message_record message; /* number, state, delivery, create_time: not looked at */
             enum after_send then;
+            const char *contact; /* named as the author; "" or NULL: nobody is */
         } add;
         struct {
             int32_t number;

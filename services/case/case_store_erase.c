@@ -221,28 +221,29 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
 /* --- a step of the work afterwards ------------------------------------------------------------------------
  */
 
+#define WIPED_COLUMNS "t.partition, t.account, t.case_id, t.number, t.origin_case, t.origin_number, t.external_id"
+
 /* Their keys, by way of an index each. */
-#define WIPED_MESSAGES                                                                                \
-    " (SELECT u.channel, m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[]," \
-    " $6::int4[], $7::bool[]) AS u(partition, account, channel, case_id, first, last, copies)"        \
-    " CROSS JOIN LATERAL (SELECT t.partition, t.account, t.case_id, t.number, t.external_id"          \
-    " FROM messages t WHERE t.partition = u.partition AND t.account = u.account"                      \
-    " AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"                              \
-    " UNION ALL SELECT t.partition, t.account, t.case_id, t.number, t.external_id FROM messages t"    \
-    " WHERE u.copies AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"  \
-    " AND t.origin_case = u.case_id OFFSET 0) m) w"
+#define WIPED_MESSAGES                                                                                   \
+    " (SELECT m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[],"               \
+    " $6::int4[], $7::bool[]) AS u(partition, account, author, case_id, first, last, copies)"            \
+    " CROSS JOIN LATERAL (SELECT " WIPED_COLUMNS " FROM messages t WHERE t.partition = u.partition"                    \
+    " AND t.account = u.account AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"       \
+    " AND u.author IN ('', t.author) UNION ALL SELECT " WIPED_COLUMNS " FROM messages t WHERE u.copies"                \
+    " AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"                    \
+    " AND t.origin_case = u.case_id AND u.author IN ('', t.author) OFFSET 0) m) w"
 
 #define DIGEST EXTERNAL_ID_ERASED("e.external_id")
 
-/* Runs before the messages lose theirs. */
+/* Runs before the messages lose theirs. An id was given on one of the account's channels, hardly ever on
+ * another than the case's. */
 static const struct pg_statement wipe_external_ids = {
     .name = "case_wipe_external_ids",
     .sql = "UPDATE external_ids e SET external_id = " DIGEST " FROM" WIPED_MESSAGES
-           /* Merges lead messages from one channel to a case of another. */
            " JOIN channels h ON h.partition = w.partition AND h.account = w.account"
            " WHERE w.external_id <> '' AND e.partition = w.partition AND e.account = w.account"
            " AND e.channel = h.channel AND e.external_id = w.external_id"
-           " AND (e.channel = w.channel OR (e.case_id = w.case_id AND e.number = w.number))",
+           " AND (e.case_id, e.number) IN ((w.case_id, w.number), (w.origin_case, w.origin_number))",
 };
 
 static const struct pg_statement wipe_outgoing = {
@@ -289,7 +290,7 @@ static bool write_wipes(struct overlay *overlay, pg_batch *batch, error *err)
     for (size_t i = 0; i < overlay->wipes.count; i++) {
         const struct wipe *wipe = overlay->wipes.items[i];
         rows_begin_row(&rows, wipe->account);
-        rows_put_text(&rows, wipe->channel);
+        rows_put_text(&rows, wipe->author);
         rows_put_int(&rows, wipe->case_id);
         rows_put_int(&rows, wipe->first);
         rows_put_int(&rows, wipe->last);

@@ -7,9 +7,14 @@
 
 #include <stdbool.h>
 
-extern const struct pg_statement store_read_helpers;
+extern const struct pg_statement store_read_helpers, store_read_traces;
 
 /* What a row does to its entry. */
 bool store_load_helper(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err);
+bool store_load_trace(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err);
+
+/* Part of case_store_write. */
+bool store_write_guests(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -526,6 +526,7 @@ static const struct reading readings[STORE_READS] = {
     {ENTRY_FAMILY, &store_read_families, {PART_N, PART_M, PARTS_END}, 2, store_load_family},
     {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 3, store_load_deletion},
     {ENTRY_HELPER, &store_read_helpers, {PART_N, PART_A, PARTS_END}, 0, store_load_helper},
+    {ENTRY_TRACES, &store_read_traces, {PART_A, PARTS_END}, 1, store_load_trace},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

@@ -74,7 +74,7 @@ static bool check_kind(const struct case_write *write, const Casework__Cases__V1
 
 /* An agent's messages are its own; others may name the author. */
 static bool read_author(const struct case_write *write, const char *author, struct message_record *record,
-                        error *err)
+                        const char **ret_contact, error *err)
 {
     const struct actor *actor = &write->command.actor;
     const char *account = write->command.account, *id = "";
@@ -89,7 +89,8 @@ static bool read_author(const struct case_write *write, const char *author, stru
         record->third_party = author;
         return address_check(author, "message.author", err);
     case MESSAGE_KIND_CUSTOMER:
-        return rpc_name_member_of(write->memory, account, "contacts", author, "message.author", &id, err);
+        return rpc_name_member_of(write->memory, account, "contacts", author, "message.author", ret_contact,
+                                  err);
     case MESSAGE_KIND_SYSTEM:
         record->author = "";
         return true;
@@ -122,7 +123,7 @@ bool message_input(const struct case_write *write, const Casework__Cases__V1__Me
         .body = wire->body,
         .attachment_count = wire->n_attachments,
     };
-    if (!check_kind(write, wire, err) || !read_author(write, wire->author, record, err) ||
+    if (!check_kind(write, wire, err) || !read_author(write, wire->author, record, &act.add.contact, err) ||
         !check_text(wire->body, CASE_BODY_MAX, "message.body", err) ||
         !check_text(wire->external_id, CASE_EXTERNAL_ID_MAX, "message.external_id", err) ||
         !time_input(wire->send_time, "message.send_time", &record->send_time, err) ||

@@ -87,7 +87,8 @@ Test(case_owner, a_former_owner_who_got_something_stays_involved)
 {
     const char *name = new_case("e1"), *other = new_case("e2");
     const char *message = arena_printf(server.memory, "%s/messages/1", other);
-    desk_call(&server, "anna", DESK_CASES, "ForwardCase", desk_forward_case(&server, name, "accounts/acme/agents/bob", NULL, ""));
+    desk_call(&server, "anna", DESK_CASES, "ForwardCase",
+              desk_forward_case(&server, name, "accounts/acme/agents/bob", NULL, ""));
     cr_expect_str_eq(involved(assign(name, "")), "anna bob");
     assign(other, "bob");
     desk_call(&server, "anna", DESK_MESSAGES, "ForwardMessage",

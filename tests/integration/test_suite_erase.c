@@ -275,6 +275,23 @@ static void forward(struct scene *scene, const char *message)
     call(scene, CONNECTORS, "ReportDelivery", &report);
 }
 
+/* The contact's newest case was merged into somebody else's: that is where it writes now. */
+static void receive_later(struct scene *scene, const char *sender)
+{
+    Casework__Cases__V1__ReceiveMessageRequest request = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
+    Casework__Cases__V1__Attachment file = CASEWORK__CASES__V1__ATTACHMENT__INIT, *files[] = {&file};
+    request.parent = text(scene->channel);
+    request.sender_address = text(sender);
+    request.body = mark(scene, "And what of %s?");
+    request.external_id = mark(scene, "<%s@later>");
+    request.attachments = files;
+    request.n_attachments = 1;
+    file.file_name = mark(scene, "later-%s.png");
+    Casework__Cases__V1__ReceiveMessageResponse *response =
+        call(scene, CONNECTORS, "ReceiveMessage", &request);
+    cr_assert_str_eq(response->case_->name, scene->other);
+}
+
 /* The source's messages join the target's; A's text stands in two cases then. */
 static void merge(struct scene *scene, const char *source, const char *target)
 {
@@ -324,6 +341,7 @@ static Casework__Cases__V1__Conversation *plant(struct scene *scene)
     const char *third = create_case(scene);
     merge(scene, third, other);
     scene->other = other;
+    receive_later(scene, address);
     scene->cases[scene->case_count++] = first;
     scene->cases[scene->case_count++] = second;
     scene->cases[scene->case_count++] = third;
@@ -609,6 +627,7 @@ Test(suite_erase, no_byte_of_a_contact_is_left, .timeout = 240)
     scene.contact = contact;
     look_at_answers(&scene, &left);
     cr_expect_eq(left.count, 0, "at once: %s", left.place);
+    cr_expect_eq(searchable(&scene), 0, "at once");
     await_erased(&scene);
     look_at_answers(&scene, &left);
     look_at_stream(&scene, &left, "StreamEvents");

@@ -28,10 +28,10 @@ struct model_event *model_step_event(struct model_step *s, enum event_kind kind,
 /* Any agent's changing act on a new case counts as opening it first. */
 void model_step_open_first(struct model_step *s);
 
-/* Who owns a case is not among those who help with it. */
 /* In a message that stands in the case. */
 bool model_step_has_replied(const struct model_case *c, int agent);
 
+/* Who owns a case is not among those who help with it. */
 void model_step_own(struct model_step *s, int agent);
 
 /* A message of the command, of that kind, behind the others; answers the time that it counts from. */

@@ -171,7 +171,7 @@ gpr_timespec unary_retry_due(rpc_channel *channel)
 
 static char *copy(const char *text)
 {
-    return text && *text ? strdup(text) : NULL;
+    return text ? strdup(text) : NULL;
 }
 
 static bool unary_new(rpc_channel *channel, const ProtobufCServiceDescriptor *service, const char *method,
@@ -199,6 +199,10 @@ static bool unary_new(rpc_channel *channel, const ProtobufCServiceDescriptor *se
     u->agent = copy(options->agent);
     u->session = copy(options->session);
     u->traceparent = copy(options->traceparent);
+    if (options->agent && !u->agent) { /* without it the call would have a service's rights */
+        unary_free(u);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for a call");
+    }
     u->options = *options;
     u->options.traceparent = u->traceparent;
     u->options.agent = u->agent;

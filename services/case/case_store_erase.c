@@ -221,16 +221,17 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
 /* --- a step of the work afterwards ------------------------------------------------------------------------
  */
 
-#define WIPED_COLUMNS "t.partition, t.account, t.case_id, t.number, t.origin_case, t.origin_number, t.external_id"
+#define WIPED_COLUMNS \
+    "t.partition, t.account, t.case_id, t.number, t.origin_case, t.origin_number, t.external_id"
 
 /* Their keys, by way of an index each. */
-#define WIPED_MESSAGES                                                                                   \
-    " (SELECT m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[],"               \
-    " $6::int4[], $7::bool[]) AS u(partition, account, author, case_id, first, last, copies)"            \
-    " CROSS JOIN LATERAL (SELECT " WIPED_COLUMNS " FROM messages t WHERE t.partition = u.partition"                    \
-    " AND t.account = u.account AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"       \
-    " AND u.author IN ('', t.author) UNION ALL SELECT " WIPED_COLUMNS " FROM messages t WHERE u.copies"                \
-    " AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"                    \
+#define WIPED_MESSAGES                                                                                  \
+    " (SELECT m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[],"              \
+    " $6::int4[], $7::bool[]) AS u(partition, account, author, case_id, first, last, copies)"           \
+    " CROSS JOIN LATERAL (SELECT " WIPED_COLUMNS " FROM messages t WHERE t.partition = u.partition"     \
+    " AND t.account = u.account AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"      \
+    " AND u.author IN ('', t.author) UNION ALL SELECT " WIPED_COLUMNS " FROM messages t WHERE u.copies" \
+    " AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"                   \
     " AND t.origin_case = u.case_id AND u.author IN ('', t.author) OFFSET 0) m) w"
 
 #define DIGEST EXTERNAL_ID_ERASED("e.external_id")

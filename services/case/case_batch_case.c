@@ -2,6 +2,7 @@
 
 #include "case/case_batch_run.h"
 #include "case/case_overlay_session.h"
+#include "case/case_rules_steps.h"
 
 #include <string.h>
 
@@ -197,22 +198,37 @@ static void change_gather(struct overlay *overlay, const struct case_command *co
 void change_follow(struct overlay *overlay, const struct case_command *command)
 {
     if (command->change.act.kind == CASE_ACT_ASSIGN)
-        batch_ask_of_owner(overlay, command->account, command->change.case_id);
+        batch_ask_of_helpers(overlay, command->account, command->change.case_id);
 }
 
-void batch_ask_of_owner(struct overlay *overlay, const char *account, int64_t case_id)
+void batch_ask_of_helpers(struct overlay *overlay, const char *account, int64_t case_id)
 {
     const struct case_entry *entry = overlay_case(overlay, account, case_id);
-    if (entry != NULL && entry->entry.exists && entry->record.owner[0] != '\0')
+    if (entry == NULL || !entry->entry.exists)
+        return;
+    if (entry->record.owner[0] != '\0')
         overlay_helper(overlay, account, entry->record.owner, case_id);
+    for (size_t i = 0; i < entry->record.involved.count; i++)
+        overlay_helper(overlay, account, entry->record.involved.items[i], case_id);
 }
 
-void batch_know_owner(struct overlay *overlay, struct case_entry *entry)
+static bool know_helper(struct overlay *overlay, struct case_record *record, const char *agent, error *err)
+{
+    const struct entry *helper =
+        overlay_find(overlay, &(struct entry_key){ENTRY_HELPER, record->account, agent, "", record->id, 0});
+    return helper == NULL || !helper->exists || text_list_has(&record->helped, agent) ||
+           text_list_add(overlay->memory, &record->helped, agent, &record->helped) ||
+           batch_out_of_memory(err);
+}
+
+bool batch_know_helpers(struct overlay *overlay, struct case_entry *entry, error *err)
 {
     struct case_record *record = &entry->record;
-    const struct entry *helper = overlay_find(
-        overlay, &(struct entry_key){ENTRY_HELPER, record->account, record->owner, "", record->id, 0});
-    record->owner_helped = record->owner_helped || (helper != NULL && helper->exists);
+    for (size_t i = 0; i < record->involved.count; i++) {
+        if (!know_helper(overlay, record, record->involved.items[i], err))
+            return false;
+    }
+    return know_helper(overlay, record, record->owner, err);
 }
 
 static bool change_run(struct overlay *overlay, struct case_command *command, error *err)
@@ -222,9 +238,8 @@ static bool change_run(struct overlay *overlay, struct case_command *command, er
         return false;
     const struct case_act *act = &command->change.act;
     if (act->kind == CASE_ACT_ASSIGN) {
-        if (!batch_check_owner(overlay, command, act->owner, err))
+        if (!batch_check_owner(overlay, command, act->owner, err) || !batch_know_helpers(overlay, entry, err))
             return false;
-        batch_know_owner(overlay, entry);
     }
     struct case_context context =
         batch_case_context(overlay, command, overlay_account(overlay, command->account));

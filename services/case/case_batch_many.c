@@ -28,7 +28,7 @@ void many_follow(struct overlay *overlay, const struct case_command *command)
 {
     for (size_t i = 0; command->many.act.kind == CASE_ACT_ASSIGN && i < command->many.count; i++) {
         if (command->many.targets[i].case_id != 0)
-            batch_ask_of_owner(overlay, command->account, command->many.targets[i].case_id);
+            batch_ask_of_helpers(overlay, command->account, command->many.targets[i].case_id);
     }
 }
 
@@ -58,9 +58,10 @@ static bool change_one(struct overlay *overlay, struct case_command *command, st
     struct case_context context =
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
-    batch_know_owner(overlay, entry);
-    case_change_begin(&change, &entry->record);
     const struct case_act *act = &command->many.act;
+    if (act->kind == CASE_ACT_ASSIGN && !batch_know_helpers(overlay, entry, err))
+        return false;
+    case_change_begin(&change, &entry->record);
     if (case_rules_apply(&context, act, &change, refusal) &&
         (act->kind != CASE_ACT_UNDELETE || batch_settle_lock(overlay, &context, entry, &change, refusal)))
         return batch_apply(overlay, entry, &change, err) && snapshot(overlay, target, entry, err);

@@ -85,10 +85,11 @@ const struct message_entry *batch_existing_message(struct overlay *overlay,
                                                    const struct case_command *command, int64_t case_id,
                                                    int32_t number, error *err);
 
-/* Before another agent owns the case: whether who owns it now has helped with it. `ask` when what was
- * gathered has been read, `know` before the rules decide. */
-void batch_ask_of_owner(struct overlay *overlay, const char *account, int64_t case_id);
-void batch_know_owner(struct overlay *overlay, struct case_entry *entry);
+/* Before another agent owns the case: who of its owner and its involved agents has helped with it. `ask` when
+ * what was gathered has been read, `know` before the rules decide. */
+void batch_ask_of_helpers(struct overlay *overlay, const char *account, int64_t case_id);
+bool batch_know_helpers(struct overlay *overlay, struct case_entry *entry, error *err)
+    __attribute__((warn_unused_result));
 
 /* An agent who is to own something, or to get it: known and enabled. "" is fine. */
 bool batch_check_owner(struct overlay *overlay, const struct case_command *command, const char *owner,

@@ -189,9 +189,9 @@ struct case_record {
     const char *subject;
     const char *subject_key; /* caseless, decomposed, cut to CASE_SUBJECT_KEY_MAX */
 
-    /* The owner has replied, or got something forwarded: is involved once somebody else owns the case. Not
-     * stored: looked up for the acts that need it. */
-    bool owner_helped;
+    /* Agents who are known to have replied, or to have got something forwarded. Not stored: looked up for the
+     * acts that need it. */
+    struct text_list helped;
 
     bool erased;       /* with its contact: it has no texts any more, and takes none */
     bool being_erased; /* likewise, but some of them are still in the tables */

@@ -100,7 +100,7 @@ static bool assign(const struct case_context *context, const char *owner, struct
     const char *previous = after->owner;
     if (strcmp(previous, owner) == 0)
         return true;
-    bool helped = after->owner_helped && previous[0] != '\0';
+    bool helped = text_list_has(&after->helped, previous);
     if (!case_step_own(context, owner, change, err))
         return false;
     if (helped) {

@@ -10,13 +10,10 @@ static bool hand_over(const struct case_context *context, const char *agent, str
 {
     struct case_record *after = &change->after;
     const char *previous = after->owner;
-    if (strcmp(previous, agent) == 0) {
-        after->owner_helped = true;
-        return true;
-    }
-    if (!case_step_own(context, agent, change, err))
+    if (strcmp(previous, agent) == 0)
+        return case_step_involve(context, agent, change, err);
+    if (!case_step_own(context, agent, change, err) || !case_step_involve(context, agent, change, err))
         return false;
-    after->owner_helped = true;
     if (previous[0] != '\0' && !text_list_has(&after->involved, previous)) {
         if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
             return case_step_out_of_memory(err);

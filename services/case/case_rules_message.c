@@ -93,11 +93,10 @@ bool case_step_involve(const struct case_context *context, const char *agent, st
                        error *err)
 {
     struct case_record *after = &change->after;
-    if (strcmp(after->owner, agent) == 0) {
-        after->owner_helped = true;
-        return true;
-    }
-    if (text_list_has(&after->involved, agent))
+    if (!text_list_has(&after->helped, agent) &&
+        !text_list_add(context->memory, &after->helped, agent, &after->helped))
+        return case_step_out_of_memory(err);
+    if (strcmp(after->owner, agent) == 0 || text_list_has(&after->involved, agent))
         return true;
     if (!text_list_add(context->memory, &after->involved, agent, &after->involved))
         return case_step_out_of_memory(err);

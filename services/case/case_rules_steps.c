@@ -220,8 +220,7 @@ bool case_step_own(const struct case_context *context, const char *agent, struct
 {
     struct case_record *after = &change->after;
     after->owner = agent;
-    after->owner_helped = text_list_has(&after->involved, agent);
-    if (!after->owner_helped)
+    if (!text_list_has(&after->involved, agent))
         return true;
     change->wide = true;
     return text_list_remove(context->memory, &after->involved, agent, &after->involved) ||

@@ -45,13 +45,12 @@ static int64_t now_ns(clockid_t clock)
 
 static long resident_kb(void)
 {
-    long pages = 0;
+    char line[256] = "";
     FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%*d %ld", &pages) != 1)
-        pages = 0;
+    const char *second = file && fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     if (file)
         fclose(file);
-    return pages * 4;
+    return second ? strtol(second, NULL, 10) * 4 : 0;
 }
 
 /* --- building ----------------------------------------------------------------------------------------- */

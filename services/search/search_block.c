@@ -71,8 +71,10 @@ static void trim(struct search_buffer *buffer)
 {
     if (buffer->size < MAP_FROM) {
         unsigned char *data = realloc(buffer->data, buffer->length);
-        buffer->data = data ? data : buffer->data;
-        buffer->size = data ? buffer->length : buffer->size;
+        if (data) {
+            buffer->data = data;
+            buffer->size = buffer->length;
+        }
         return;
     }
     size_t size = (buffer->length + PAGE - 1) / PAGE * PAGE;

@@ -81,7 +81,7 @@ static void copy_document(struct merge *merge, const struct search_section *sect
 /* In order of (time, number): fills the columns and the maps. */
 static void merge_documents(struct merge *merge)
 {
-    uint32_t at[SEARCH_MERGE_MAX];
+    uint32_t at[SEARCH_MERGE_MAX] = {0};
     for (size_t i = 0; i < merge->count; i++)
         at[i] = next_alive(&merge->sources[i], NULL, 0);
     for (uint32_t to = 0; to < merge->documents; to++) {
@@ -102,7 +102,8 @@ static void merge_documents(struct merge *merge)
 
 static void merge_by_number(struct merge *merge)
 {
-    uint32_t at[SEARCH_MERGE_MAX], *by_number = search_writer_column(&merge->writer, SEARCH_PART_BY_NUMBER);
+    uint32_t at[SEARCH_MERGE_MAX] = {0},
+             *by_number = search_writer_column(&merge->writer, SEARCH_PART_BY_NUMBER);
     for (size_t i = 0; i < merge->count; i++)
         at[i] = next_alive(&merge->sources[i], merge->sources[i].section->by_number, 0);
     for (uint32_t to = 0; by_number && to < merge->documents; to++) {
@@ -166,6 +167,8 @@ static bool merge_by_subject(struct merge *merge)
             if (heads[i].at < merge->sources[i].section->documents &&
                 (first == merge->count || subject_is_before(&heads[i], &heads[first])))
                 first = i;
+        if (first == merge->count)
+            break; /* cannot be: so many are alive */
         const struct search_merge_source *source = &merge->sources[first];
         by_subject[to] = source->map[source->section->by_subject[heads[first].at]];
         ranks[by_subject[to]] = to;

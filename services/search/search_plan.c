@@ -111,9 +111,10 @@ bool search_plan_make(const struct search_query *query, const struct search_term
     struct search_plan *plan = arena_alloc(memory, sizeof *plan);
     struct search_postings *lists =
         plan ? arena_alloc(memory, (terms->word_count + terms->count) * sizeof *lists) : NULL;
-    const struct search_postings **limited = lists && query->fields != SEARCH_FIELDS_ALL
-                                                 ? arena_calloc(memory, terms->word_count, sizeof *limited)
-                                                 : NULL;
+    const struct search_postings **limited =
+        lists && query->fields != SEARCH_FIELDS_ALL
+            ? arena_calloc(memory, terms->word_count, sizeof(struct search_postings *))
+            : NULL;
     if (!lists || (query->fields != SEARCH_FIELDS_ALL && !limited))
         return false;
     *plan = (struct search_plan){.section = section,

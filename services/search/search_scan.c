@@ -12,6 +12,7 @@ struct window {
     uint32_t base, first, end; /* documents: of the chunk, and which of them count */
     size_t count;
     struct search_container containers[LISTS_MAX]; /* arrays, then bitmaps, each fewest documents first */
+    uint16_t scratch[SEARCH_ARRAY_MAX];            /* of an array that is an intersection */
 };
 
 static bool comes_before(const struct search_container *a, const struct search_container *b)
@@ -29,6 +30,7 @@ static bool open_window(struct window *window, const struct search_plan *plan, u
     window->first = first > window->base ? first : window->base;
     window->end = end - window->base < SEARCH_CHUNK_SIZE ? end : window->base + SEARCH_CHUNK_SIZE;
     window->count = plan->list_count;
+    window->containers[0] = (struct search_container){.kind = SEARCH_NONE};
     for (size_t i = 0; i < plan->list_count; i++) {
         struct search_container container = search_postings_container(&plan->lists[i], chunk);
         if (container.kind == SEARCH_NONE)
@@ -112,10 +114,11 @@ static void drop_container(struct window *window, size_t at)
 /* Intersects the two shortest containers at once when they are long arrays, for one by one each document
  * would be looked for. What is left of them is short: bitmaps first, which cost least, then the other arrays.
  */
-static void intersect_arrays(struct window *window, uint16_t scratch[static SEARCH_ARRAY_MAX])
+static void intersect_arrays(struct window *window)
 {
     enum { ONE_BY_ONE = 32 };
     struct search_container *first = &window->containers[0];
+    uint16_t *scratch = window->scratch;
     if (window->count < 2 || first->kind != SEARCH_NARROW || first[1].kind != SEARCH_NARROW ||
         first->count <= ONE_BY_ONE)
         return;
@@ -132,8 +135,7 @@ static void intersect_arrays(struct window *window, uint16_t scratch[static SEAR
 
 static void walk_array(struct window *window, struct hits *hits)
 {
-    uint16_t scratch[SEARCH_ARRAY_MAX];
-    intersect_arrays(window, scratch);
+    intersect_arrays(window);
     const struct search_container *array = &window->containers[0];
     uint32_t from = index_of(window, array, window->first), to = array->count;
     if (to > from && value_at(window, array, to - 1) >= window->end)
@@ -260,10 +262,10 @@ static uint64_t count_bits(const struct window *window)
 /* The first container is an array. */
 static uint64_t count_array(struct window *window)
 {
-    uint16_t scratch[SEARCH_ARRAY_MAX];
+    uint16_t *scratch = window->scratch;
     const struct search_plan *plan = window->plan;
     struct search_container *array = &window->containers[0];
-    intersect_arrays(window, scratch);
+    intersect_arrays(window);
     uint32_t chunk_end = window->base + SEARCH_CHUNK_SIZE, documents = plan->section->documents;
     bool whole = window->first == window->base && (window->end == chunk_end || window->end == documents);
     if (array->kind != SEARCH_NARROW || !whole || plan->check_statuses)

@@ -111,7 +111,7 @@ static bool make_room(struct partition *partition)
     if (partition->memory != NULL && partition->count >= ROWS_MAX)
         forget(partition);
     if (partition->memory != NULL && partition->slots == NULL)
-        partition->slots = arena_calloc(partition->memory, SLOTS, sizeof *partition->slots);
+        partition->slots = arena_calloc(partition->memory, SLOTS, sizeof(struct row *));
     return partition->slots != NULL;
 }
 

@@ -21,7 +21,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libmicrohttpd12 libssl3 tzdata ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin casework \
-    && install -d -o casework -g casework -m 0700 /keys
+    && install -d -o casework -g casework -m 0700 /keys /data
 COPY --from=build /src/build/bin/casework /src/build/bin/casework-case /src/build/bin/casework-search \
      /src/build/bin/casework-sla /src/build/bin/casework-report /usr/local/bin/
 COPY db /usr/local/share/casework/db

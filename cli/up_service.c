@@ -80,8 +80,8 @@ static void clock_setting(const struct up_services *s, enum up_service service, 
 static bool start_instance(struct up_services *s, struct up_instance *i, error *err)
 {
     char program[PLACE_SIZE + 32], url[UP_URL_SIZE];
-    char text[5 + UP_SERVICES + 2][SETTING_SIZE];
-    const char *settings[5 + UP_SERVICES + 2 + 1];
+    char text[5 + UP_SERVICES + 3][SETTING_SIZE];
+    const char *settings[5 + UP_SERVICES + 3 + 1];
     size_t count = 0;
     snprintf(text[count++], SETTING_SIZE, "LISTEN_ADDRESS=%s", i->address);
     snprintf(text[count++], SETTING_SIZE, "METRICS_ADDRESS=%s", i->metrics);
@@ -96,6 +96,9 @@ static bool start_instance(struct up_services *s, struct up_instance *i, error *
     up_ground_database(s->ground, names[i->service], url);
     if (url[0])
         snprintf(text[count++], SETTING_SIZE, "DATABASE_URL=%s", url);
+    if (i->service == UP_SEARCH && !s->ground->ephemeral)
+        snprintf(text[count++], SETTING_SIZE, "SEARCH_DATA_DIRECTORY=%s/search-%u", s->ground->directory,
+                 i->replica + 1);
     for (size_t n = 0; n < count; n++)
         settings[n] = text[n];
     settings[count] = NULL;

@@ -1,5 +1,6 @@
 #include "search/search_account.h"
 
+#include "base/injection.h"
 #include "search/search_tiers.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ bool search_account_init(struct search_account *account, error *err)
     *account = (struct search_account){.view = search_view_new()};
     if (!account->view)
         return out_of_memory(err);
+    pthread_mutex_init(&account->merges, NULL);
     pthread_mutex_init(&account->writing, NULL);
     pthread_mutex_init(&account->lock, NULL);
     return true;
@@ -22,6 +24,7 @@ bool search_account_init(struct search_account *account, error *err)
 void search_account_release(struct search_account *account)
 {
     search_view_unref(account->view);
+    pthread_mutex_destroy(&account->merges);
     pthread_mutex_destroy(&account->writing);
     pthread_mutex_destroy(&account->lock);
 }
@@ -170,24 +173,19 @@ struct merging {
     uint32_t count;
 };
 
-static void begin(struct search_account *account, bool tidy, struct merging *merging)
+/* With `writing`. */
+static void begin(struct search_account *account, struct merging *merging, const uint32_t *picked,
+                  uint32_t count)
 {
-    uint32_t picked[SEARCH_MERGE_MAX];
-    pthread_mutex_lock(&account->writing);
     struct search_view *view = merging->view = search_view_ref(account->view);
-    merging->count = search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging,
-                                       account, picked, SEARCH_MERGE_MAX);
-    if (merging->count == 0 && tidy)
-        merging->count = search_tiers_tidy(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, picked,
-                                           SEARCH_MERGE_MAX);
-    for (uint32_t i = 0; i < merging->count; i++) {
+    merging->count = count;
+    for (uint32_t i = 0; i < count; i++) {
         const struct search_slice *slice = &view->slices[picked[i]];
         merging->sources[i] =
             (struct search_merge_source){.section = &slice->block->section, .alive = slice->alive};
         account->merging[i] = slice->block;
     }
-    account->merging_count = merging->count;
-    pthread_mutex_unlock(&account->writing);
+    account->merging_count = count;
 }
 
 /* What has died in a source since the merge began dies in its result, which is the draft's last slice. */
@@ -256,20 +254,110 @@ static bool is_any_alive(const struct merging *merging)
     return false;
 }
 
+/* Merges what was begun with. */
+static bool carry_out(struct search_account *account, struct merging *merging, const struct search_pace *pace,
+                      error *err)
+{
+    struct search_block *merged = NULL;
+    bool done =
+        !is_any_alive(merging) || search_merge_run(merging->sources, merging->count, pace, &merged, err);
+    injection_point("search_account.merged");
+    pthread_mutex_lock(&account->writing);
+    account->merging_count = 0;
+    if (done && merged)
+        exchange(account, merging, merged);
+    pthread_mutex_unlock(&account->writing);
+    search_merge_release(merging->sources, merging->count);
+    search_view_unref(merging->view);
+    return done;
+}
+
 bool search_account_merge(struct search_account *account, bool tidy, const struct search_pace *pace,
                           bool *ret_done, error *err)
 {
     struct merging merging;
-    struct search_block *merged = NULL;
-    begin(account, tidy, &merging);
-    *ret_done = is_any_alive(&merging);
-    bool done = !*ret_done || search_merge_run(merging.sources, merging.count, pace, &merged, err);
+    uint32_t picked[SEARCH_MERGE_MAX];
+    pthread_mutex_lock(&account->merges);
     pthread_mutex_lock(&account->writing);
-    account->merging_count = 0;
-    if (done && merged)
-        exchange(account, &merging, merged);
+    const struct search_view *view = account->view;
+    uint32_t count = search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging,
+                                       account, picked, SEARCH_MERGE_MAX);
+    if (count == 0 && tidy)
+        count = search_tiers_tidy(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, picked,
+                                  SEARCH_MERGE_MAX);
+    begin(account, &merging, picked, count);
     pthread_mutex_unlock(&account->writing);
-    search_merge_release(merging.sources, merging.count);
-    search_view_unref(merging.view);
+    *ret_done = is_any_alive(&merging);
+    bool done = carry_out(account, &merging, pace, err);
+    pthread_mutex_unlock(&account->merges);
     return done;
+}
+
+static uint32_t slice_of_block(const struct search_view *view, const struct search_block *block)
+{
+    uint32_t slice = 0;
+    while (slice < view->count && view->slices[slice].block != block)
+        slice++;
+    return slice;
+}
+
+/* A section that was there before is merged alone. */
+static bool rewrite(struct search_account *account, const struct search_block *block,
+                    const struct search_pace *pace, error *err)
+{
+    struct merging merging;
+    bool done = true;
+    pthread_mutex_lock(&account->merges);
+    pthread_mutex_lock(&account->writing);
+    uint32_t slice = slice_of_block(account->view, block);
+    bool there = slice < account->view->count;
+    if (there)
+        begin(account, &merging, &slice, 1);
+    pthread_mutex_unlock(&account->writing);
+    if (there)
+        done = carry_out(account, &merging, pace, err);
+    pthread_mutex_lock(&account->writing);
+    if (done && slice_of_block(account->view, block) < account->view->count)
+        done = out_of_memory(err);
+    pthread_mutex_unlock(&account->writing);
+    pthread_mutex_unlock(&account->merges);
+    return done;
+}
+
+bool search_account_purge(struct search_account *account, const struct search_pace *pace, error *err)
+{
+    bool done = true;
+    pthread_mutex_lock(&account->merges); /* what is being merged now has what dies meanwhile */
+    struct search_view *view = search_account_view(account);
+    pthread_mutex_unlock(&account->merges);
+    for (uint32_t i = 0; done && i < view->count; i++) {
+        const struct search_slice *slice = &view->slices[i];
+        uint32_t documents = slice->block->section.documents;
+        if (search_alive_count(slice->alive, documents) < documents)
+            done = rewrite(account, slice->block, pace, err);
+    }
+    search_view_unref(view);
+    return done;
+}
+
+/* --- other blocks with the same bytes ----------------------------------------------------------------- */
+
+bool search_account_exchange(struct search_account *account, struct search_block *const *from,
+                             struct search_block *const *to, size_t count)
+{
+    struct search_draft draft;
+    pthread_mutex_lock(&account->writing);
+    bool done = search_draft_init(&draft, account->view);
+    for (size_t i = 0; done && i < count; i++)
+        for (uint32_t slice = 0; to[i] && slice < draft.count; slice++) {
+            if (draft.slices[slice].block != from[i] || is_merging(account, from[i]))
+                continue;
+            search_block_unref(draft.slices[slice].block);
+            draft.slices[slice].block = search_block_ref(to[i]);
+        }
+    struct search_view *view = done ? search_draft_finish(&draft) : NULL;
+    if (view)
+        publish(account, view);
+    pthread_mutex_unlock(&account->writing);
+    return view;
 }

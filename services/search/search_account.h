@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 struct search_account {
+    pthread_mutex_t merges;  /* one at a time; taken before `writing` */
     pthread_mutex_t writing; /* held for a change, the making of its section left out */
     pthread_mutex_t lock;    /* of `view`, for an instant */
     struct search_view *view;
@@ -41,9 +42,25 @@ bool search_account_apply(struct search_account *account, struct search_block *b
 
 /*
  * Merges what is due, once, or when `tidy` what makes few sections of many; *ret_done says whether there was
- * anything. What changes meanwhile is carried over. `pace` may be NULL. One call at a time.
+ * anything. What changes meanwhile is carried over. `pace` may be NULL. Others who
+ * merge in the account wait.
  */
 bool search_account_merge(struct search_account *account, bool tidy, const struct search_pace *pace,
                           bool *ret_done, error *err) __attribute__((warn_unused_result));
+
+/*
+ * Writes every section anew of which something has died by now: what it was goes with the last reader. `pace`
+ * may be NULL.
+ */
+bool search_account_purge(struct search_account *account, const struct search_pace *pace, error *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * Puts blocks in place of others with the same bytes, where those are still in use and not being merged.
+ * `from` and `to` have `count` each; NULL in `to`: none. False without memory.
+ */
+bool search_account_exchange(struct search_account *account, struct search_block *const *from,
+                             struct search_block *const *to, size_t count)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -63,6 +63,29 @@ static struct search_alive_chunk *new_chunk(const struct search_alive *alive, ui
     return chunk;
 }
 
+bool search_alive_set(struct search_alive *alive, uint32_t chunk, const uint64_t *bits, uint32_t words)
+{
+    if (chunk >= alive->chunk_count || alive->chunks[chunk])
+        return false;
+    struct search_alive_chunk *made = new_chunk(alive, chunk);
+    if (!made)
+        return false;
+    uint32_t dead = 0;
+    bool fits = made->words == words;
+    for (uint32_t i = 0; fits && i < words; i++) {
+        fits = (bits[i] & ~made->bits[i]) == 0;
+        dead += (uint32_t)__builtin_popcountll(made->bits[i] & ~bits[i]);
+    }
+    if (!fits) {
+        free(made);
+        return false;
+    }
+    memcpy(made->bits, bits, words * sizeof *bits);
+    alive->chunks[chunk] = made;
+    alive->live -= dead;
+    return true;
+}
+
 bool search_alive_kill(struct search_alive *alive, uint32_t document)
 {
     uint32_t index = document >> SEARCH_CHUNK_BITS;

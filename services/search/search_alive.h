@@ -33,6 +33,13 @@ void search_alive_unref(struct search_alive *alive);               /* takes NULL
 /* A document that is alive dies. Of a copy that is nobody else's. False without memory. */
 bool search_alive_kill(struct search_alive *alive, uint32_t document) __attribute__((warn_unused_result));
 
+/*
+ * Sets a chunk of a bitmap that is nobody else's, in which nothing has died so far. False without memory,
+ * when there is no such chunk, or when it has not so many words or documents.
+ */
+bool search_alive_set(struct search_alive *alive, uint32_t chunk, const uint64_t *bits, uint32_t words)
+    __attribute__((warn_unused_result));
+
 /* The bits of one chunk; NULL: all alive. */
 static inline const uint64_t *search_alive_bits(const struct search_alive *alive, uint32_t chunk)
 {

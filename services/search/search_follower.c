@@ -92,6 +92,19 @@ static bool note(search_follower *follower, struct search_list *changes,
     }
 }
 
+/* Once what took the place of erased words is filed. */
+static void note_erasures(search_follower *follower, Casework__Cases__V1__Event *const *events, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *account;
+        error err;
+        if ((events[i]->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_MESSAGE_REDACTED ||
+             events[i]->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_ERASED) &&
+            rpc_name_account(follower->memory, events[i]->account, "account", &account, &err))
+            search_index_mark_erased(follower->index, account);
+    }
+}
+
 static bool apply(void *context, Casework__Cases__V1__Event *const *events, size_t count,
                   const struct feed_positions *heads, error *err)
 {
@@ -105,6 +118,7 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
     if (!done || !search_reader_refresh(follower->cases, follower->index, changes.cases, changes.count,
                                         follower->memory, err))
         return false;
+    note_erasures(follower, events, count);
     search_index_set_positions(follower->index, heads);
     return true;
 }
@@ -137,6 +151,9 @@ static bool load(void *context, struct feed_positions *ret_positions, error *err
     (void)err;
     const search_follower *follower = context;
     search_index_fed(follower->index, ret_positions);
+    /* A snapshot tells all: what another one has told before may have been erased meanwhile. */
+    if (!*ret_positions->epoch)
+        search_index_clear(follower->index);
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "search/search_index.h"
 
+#include "base/clock.h"
 #include "search/search_builder.h"
 #include "search/search_dictionary.h"
 #include "search/search_holds.h"
@@ -27,6 +28,7 @@ struct shelf {
     pthread_mutex_t lock; /* of writers: what is written stays the same until both accounts have it */
     struct building *building;
     atomic_bool rebuilding; /* there is one; for everybody */
+    atomic_llong erased_us; /* monotonic: search_index_mark_erased; 0: nothing */
 };
 
 struct search_index {
@@ -36,6 +38,7 @@ struct search_index {
     struct shelf **table; /* the same by the id's hash: open addressing, four times `size` */
     struct feed_positions positions;
     struct search_holds holds;
+    atomic_ullong filed; /* bytes */
     pthread_mutex_t scratch_lock;
     struct search_builder scratch;
     search_merger *merger;
@@ -271,6 +274,8 @@ bool search_index_apply(search_index *index, const char *account, const struct s
         if (!changes[i].document)
             gone[gone_count++] = changes[i].number;
     bool done = build(index, changes, count, &block, err);
+    if (done && block)
+        atomic_fetch_add(&index->filed, block->section.size);
     if (done && (block || gone_count > 0)) {
         pthread_mutex_lock(&shelf->lock);
         done = apply(index, shelf, block, gone, gone_count, err);
@@ -360,11 +365,18 @@ bool search_index_build_put(search_index *index, const char *account, const stru
     return done;
 }
 
+static void mark_erased(struct shelf *shelf)
+{
+    long long nothing = 0;
+    atomic_compare_exchange_strong(&shelf->erased_us, &nothing, clock_monotonic_us());
+}
+
 static bool put_in_place(search_index *index, struct shelf *shelf, error *err)
 {
     if (!flush_building(shelf->building, err))
         return false;
     search_account_replace(&shelf->account, search_account_view(&shelf->building->account));
+    mark_erased(shelf); /* of the successor nothing was purged until now */
     search_merger_add(index->merger, &shelf->account, true);
     return true;
 }
@@ -581,4 +593,102 @@ bool search_index_hold(search_index *index, const char *account, int64_t positio
 bool search_index_is_held(search_index *index, int partition, const char *account, int64_t position)
 {
     return search_holds_find(&index->holds, partition, account) <= position;
+}
+
+/* --- files -------------------------------------------------------------------------------------------- */
+
+void search_index_mark_erased(search_index *index, const char *account)
+{
+    struct shelf *shelf = find(index, account);
+    if (shelf)
+        mark_erased(shelf);
+}
+
+int64_t search_index_erased_for(search_index *index, int64_t now_us)
+{
+    int64_t longest = 0;
+    pthread_rwlock_rdlock(&index->lock);
+    for (size_t i = 0; i < index->count; i++) {
+        int64_t since = atomic_load(&index->shelves[i]->erased_us);
+        if (since > 0 && now_us - since >= longest)
+            longest = now_us > since ? now_us - since : 1;
+    }
+    pthread_rwlock_unlock(&index->lock);
+    return longest;
+}
+
+/* The marked one that comes next, by its id; NULL: none. */
+static struct shelf *next_erased(search_index *index, const struct shelf *after)
+{
+    struct shelf *found = NULL;
+    pthread_rwlock_rdlock(&index->lock);
+    for (size_t i = after ? place_of(index, after->id) + 1 : 0; !found && i < index->count; i++)
+        if (atomic_load(&index->shelves[i]->erased_us) > 0)
+            found = index->shelves[i];
+    pthread_rwlock_unlock(&index->lock);
+    return found;
+}
+
+bool search_index_purge(search_index *index, const struct search_pace *pace, error *err)
+{
+    for (struct shelf *shelf = NULL; (shelf = next_erased(index, shelf));) {
+        atomic_store(&shelf->erased_us, 0); /* whoever marks it from now on wants another purge */
+        if (!search_account_purge(&shelf->account, pace, err)) {
+            mark_erased(shelf);
+            return false;
+        }
+    }
+    return true;
+}
+
+void search_index_captured_free(struct search_captured *accounts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        search_view_unref(accounts[i].view);
+    free(accounts);
+}
+
+/* Positions first, views last: what a position or the lack of a mark promises is in the view. */
+bool search_index_capture(search_index *index, struct feed_positions *ret_positions,
+                          struct search_captured **ret_accounts, size_t *ret_count, error *err)
+{
+    size_t count = 0;
+    search_index_positions(index, ret_positions);
+    pthread_rwlock_rdlock(&index->lock);
+    struct search_captured *accounts = calloc(index->count + 1, sizeof *accounts);
+    for (size_t i = 0; accounts && i < index->count; i++) {
+        struct shelf *shelf = index->shelves[i];
+        struct search_captured captured = {.id = shelf->id, .account = &shelf->account};
+        captured.erased = atomic_load(&shelf->erased_us) > 0;
+        captured.view = search_account_view(&shelf->account);
+        if (captured.view->count > 0)
+            accounts[count++] = captured;
+        else
+            search_view_unref(captured.view);
+    }
+    pthread_rwlock_unlock(&index->lock);
+    if (!accounts)
+        return out_of_memory(err);
+    *ret_accounts = accounts;
+    *ret_count = count;
+    return true;
+}
+
+bool search_index_restore(search_index *index, const char *account, struct search_view *view, bool erased,
+                          error *err)
+{
+    struct shelf *shelf = find_or_add(index, account);
+    if (!shelf) {
+        search_view_unref(view);
+        return out_of_memory(err);
+    }
+    search_account_replace(&shelf->account, view);
+    if (erased)
+        mark_erased(shelf);
+    return true;
+}
+
+uint64_t search_index_filed(const search_index *index)
+{
+    return atomic_load(&index->filed);
 }

@@ -8,6 +8,7 @@
  */
 
 #include "feed/partition.h"
+#include "search/search_account.h"
 #include "search/search_compare.h"
 #include "search/search_query.h"
 
@@ -81,6 +82,44 @@ bool search_index_hold(search_index *index, const char *account, int64_t positio
 
 /* See feed_held. */
 bool search_index_is_held(search_index *index, int partition, const char *account, int64_t position);
+
+/* --- for what keeps the index in files (search_store.h) --- */
+
+/*
+ * Something was redacted or erased in the account and what took its place is filed: until the next purge the
+ * sections still hold it.
+ */
+void search_index_mark_erased(search_index *index, const char *account);
+
+/* The longest time, since the mark, that a purge is waiting for; 0: for nothing. */
+int64_t search_index_erased_for(search_index *index, int64_t now_us);
+
+/* Rewrites what is marked. False when it could not: the mark stays. */
+bool search_index_purge(search_index *index, const struct search_pace *pace, error *err)
+    __attribute__((warn_unused_result));
+
+struct search_captured {
+    const char *id;
+    struct search_account *account;
+    struct search_view *view;
+    bool erased;
+};
+
+/*
+ * All accounts that have cases, in order of their ids, as they are by now, and positions up to which they are
+ * complete: they may hold more than that. *ret_accounts is the caller's to give back.
+ */
+bool search_index_capture(search_index *index, struct feed_positions *ret_positions,
+                          struct search_captured **ret_accounts, size_t *ret_count, error *err)
+    __attribute__((warn_unused_result));
+void search_index_captured_free(struct search_captured *accounts, size_t count);
+
+/* An account as it was captured once; takes the view over. Before anything is filed. */
+bool search_index_restore(search_index *index, const char *account, struct search_view *view, bool erased,
+                          error *err) __attribute__((warn_unused_result));
+
+/* Bytes of sections that have been filed since the start. */
+uint64_t search_index_filed(const search_index *index);
 
 /* Waits until no sections are left to merge, as after a while without changes: for tests and measurements. */
 void search_index_settle(search_index *index);

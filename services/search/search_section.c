@@ -137,21 +137,36 @@ static bool damaged(error *err, const char *what)
     return error_set(err, STATUS_DATA_LOSS, "", "a section of the index is damaged: %s", what);
 }
 
-bool search_section_open(const void *data, size_t size, struct search_section *ret_section, error *err)
+static bool check_header(const void *data, size_t size, error *err)
 {
     const struct search_section_header *header = data;
     if (size < sizeof *header || (uintptr_t)data % 8 || memcmp(header->magic, magic, sizeof magic) != 0)
         return damaged(err, "no section");
     if (header->version != SEARCH_SECTION_VERSION || header->text_version != TEXT_VERSION)
         return error_set(err, STATUS_FAILED_PRECONDITION, "", "a section of the index has another version");
-    if (header->size != size || header->checksum != search_section_checksum(data, size))
-        return damaged(err, "checksum");
-    if (header->documents == 0 || header->documents > SEARCH_SECTION_DOCUMENTS_MAX ||
+    if (header->size != size || header->documents == 0 || header->documents > SEARCH_SECTION_DOCUMENTS_MAX ||
         header->directory_bits > DIRECTORY_BITS_MAX || header->words > header->terms ||
         header->statuses >> (SEARCH_STATUS_MAX + 1) || !check_parts(header))
         return damaged(err, "parts");
+    return true;
+}
+
+bool search_section_open_known(const void *data, size_t size, struct search_section *ret_section, error *err)
+{
+    if (!check_header(data, size, err))
+        return false;
+    search_section_place(data, ret_section);
+    return true;
+}
+
+bool search_section_open(const void *data, size_t size, struct search_section *ret_section, error *err)
+{
+    const struct search_section_header *header = data;
     struct search_section section;
-    search_section_place(data, &section);
+    if (!search_section_open_known(data, size, &section, err))
+        return false;
+    if (header->checksum != search_section_checksum(data, size))
+        return damaged(err, "checksum");
     if (!check_documents(&section) || !check_status_bits(&section))
         return damaged(err, "documents");
     if (!search_dictionary_check(&section))

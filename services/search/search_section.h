@@ -86,6 +86,11 @@ struct search_section {
 bool search_section_open(const void *data, size_t size, struct search_section *ret_section, error *err)
     __attribute__((warn_unused_result));
 
+/* The same for bytes of which the caller knows that they have the checksum: what was written here once is not
+ * looked at again beyond the header. */
+bool search_section_open_known(const void *data, size_t size, struct search_section *ret_section, error *err)
+    __attribute__((warn_unused_result));
+
 /* The same for a block that was made here a moment ago: nothing is checked. */
 void search_section_place(const void *data, struct search_section *ret_section);
 

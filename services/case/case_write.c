@@ -236,7 +236,9 @@ bool parse_etag(const char *etag, int64_t *ret_version)
     char *end = NULL;
     errno = 0;
     int64_t version = strtoll(etag, &end, 10);
-    *ret_version = errno != 0 || *end != '\0' || version <= 0 ? -1 : version;
+    /* An etag is opaque: only what was given out is one, no other way to write the number. */
+    bool given_out = etag[0] >= '1' && etag[0] <= '9' && *end == '\0' && errno == 0;
+    *ret_version = given_out ? version : -1;
     return true;
 }
 

@@ -133,9 +133,10 @@ bool message_input(const struct case_write *write, const Casework__Cases__V1__Me
         return error_bad_field(err, "message.body", "or attachments are required");
     if (record->send_time != 0 && !is_platform(write))
         return error_bad_field(err, "message.send_time", "is for connectors and services to give");
+    if (then < AFTER_SEND_NONE || then > AFTER_SEND_RESOLVE)
+        return error_bad_field(err, "then", "must be AFTER_SEND_MARK_PENDING or AFTER_SEND_RESOLVE");
     act.add.then = (enum after_send)then;
-    if (then != AFTER_SEND_NONE &&
-        (then > AFTER_SEND_RESOLVE || record->kind != MESSAGE_KIND_AGENT || record->automatic))
+    if (then != AFTER_SEND_NONE && (record->kind != MESSAGE_KIND_AGENT || record->automatic))
         return error_bad_field(err, "then", "goes with an agent's reply only");
     *ret_act = act;
     return true;

@@ -11,7 +11,9 @@
 #include "tests/support/case_server.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,6 +256,21 @@ Test(case_write, who_may_write_what)
     cr_assert_eq(fail_as("", MESSAGES, "AddMessage", past).code, STATUS_INVALID_ARGUMENT);
 }
 
+Test(case_write, a_reply_has_a_known_outcome_or_none)
+{
+    const char *name = receive("jo", "e1")->case_->name;
+    const int unknown[] = {-1, INT_MIN, 3, INT_MAX};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        Casework__Cases__V1__AddMessageRequest *request = message_request(name, 2, "x");
+        request->then = (Casework__Cases__V1__AfterSend)unknown[i];
+        error err = fail_as("anna", MESSAGES, "AddMessage", request);
+        cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%d: %s", unknown[i], err.message);
+    }
+    const Casework__Cases__V1__Case *now = get(name);
+    cr_assert_eq(now->message_count, 1, "nothing was stored");
+    cr_assert_eq(now->status, CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_NEW);
+}
+
 Test(case_write, updates_go_by_mask_and_etag)
 {
     const char *name = receive("jo", "e1")->case_->name;
@@ -278,6 +295,13 @@ Test(case_write, updates_go_by_mask_and_etag)
     error err = fail_as("anna", CASES, "UpdateCase", &request);
     cr_assert_eq(err.code, STATUS_ABORTED);
     cr_assert_str_eq(err.reason, "ETAG_MISMATCH");
+    const char *const edited[] = {"0%s", " %s", "+%s", "%s ", "-%s", "%s.0", "99999999999999999999%s"};
+    for (size_t i = 0; i < sizeof edited / sizeof edited[0]; i++) {
+        char etag[64];
+        snprintf(etag, sizeof etag, edited[i], updated->case_->etag);
+        wanted.etag = etag;
+        cr_assert_eq(fail_as("anna", CASES, "UpdateCase", &request).code, STATUS_ABORTED, "\"%s\"", etag);
+    }
 
     Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
     char *paths[] = {text("attributes.order"), text("subject")};

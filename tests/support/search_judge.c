@@ -80,7 +80,7 @@ static void read_messages(struct reading *reading, const char *name, struct text
     cr_assert_str_eq(response->next_page_token, "");
     int counting = 0;
     if (response->n_messages)
-        qsort((void *)response->messages, response->n_messages, sizeof *response->messages, compare_numbers);
+        qsort((void *)response->messages, response->n_messages, sizeof(void *), compare_numbers);
     for (size_t i = 0; i < response->n_messages && counting < FIRST_MESSAGES; i++) {
         const Casework__Cases__V1__Message *message = response->messages[i];
         if (message->kind == CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_SYSTEM || message->redacted)

@@ -5,8 +5,8 @@
 #
 #   SEARCH_SIZES="10000 1000000"   cases
 #   SEARCH_PEERS="engine fts5 xapian gin rum btree_nested btree_merge"   which sides run; `service` always does
-#   SEARCH_ROUNDS=3  SEARCH_SECONDS=0.3   of each class in each round
-#   SEARCH_UPDATES=200  SEARCH_RATE=200   changes of each kind; operations a second, open loop
+#   SEARCH_ROUNDS=3  SEARCH_SECONDS=0.25   of each class in each round
+#   SEARCH_UPDATES=500  SEARCH_RATE=200   changes of each kind (a fifth of them for slow sides); operations a second, open loop
 #   SEARCH_TURN=                   a command that the measuring, not the preparing, is run with
 #
 # The corpus and the peers' indexes stay under build/bench/search for the next time.
@@ -19,8 +19,8 @@ cd "$(dirname "$0")/.."
 sizes=${SEARCH_SIZES:-10000 1000000}
 peers=${SEARCH_PEERS:-engine fts5 xapian gin rum btree_nested btree_merge}
 rounds=${SEARCH_ROUNDS:-3}
-seconds=${SEARCH_SECONDS:-0.3}
-updates=${SEARCH_UPDATES:-200}
+seconds=${SEARCH_SECONDS:-0.25}
+updates=${SEARCH_UPDATES:-500}
 rate=${SEARCH_RATE:-200}
 cache=${SEARCH_CACHE:-$PWD/build/bench/search}
 
@@ -39,9 +39,8 @@ program() {
 
 place() { # place PEER SIZE
     case $1 in
-    engine) echo "$2" ;;
     gin | rum | btree_*) in_database "$(database "$1" "$2")" ;;
-    service) echo "127.0.0.1:$search_port,127.0.0.1:$case_port,$work/keys" ;;
+    service) echo "127.0.0.1:$search_port,127.0.0.1:$case_port,$keys" ;;
     *) echo "$cache/$2/$1" ;;
     esac
 }
@@ -57,10 +56,10 @@ corpus() { # corpus SIZE
     mv "$work/corpus" "$cache/$1/corpus"
 }
 
-build() { # build PEER SIZE
+build() { # build PEER SIZE; the engine, which is what changes, each time
     local name=${1/btree_merge/btree_nested} built
     built=$cache/$2/$name.built
-    [ ! -e "$built" ] || return 0
+    [ ! -e "$built" ] || [ "$name" = engine ] || return 0
     echo "search: building $name of $2 cases" >&2
     if is_pg "$name"; then
         sql "$url" -c "DROP DATABASE IF EXISTS $(database "$name" "$2")" -c "CREATE DATABASE $(database "$name" "$2")" 2>/dev/null
@@ -92,11 +91,10 @@ build_cases() { # build_cases SIZE
 
 # --- measuring ---
 
-turn() { # turn SIZE COMMAND…: one side's, its lines with the size in front
+measure() { # measure SIZE COMMAND…: one side's lines, with the size in front
     local size=$1
     shift
-    # shellcheck disable=SC2086
-    ${SEARCH_TURN:-} "$@" | sed "s/^{/{\"size\": $size, /" >>"$work/results"
+    "$@" | sed -u "s/^{/{\"size\": $size, /" >>"$results"
 }
 
 # A copy that changes spoil.
@@ -104,7 +102,7 @@ with_copy() { # with_copy PEER SIZE PHASE ARGUMENTS…
     local peer=$1 size=$2 phase=$3 copy
     shift 3
     case $peer in
-    engine | service) copy=$(place "$peer" "$size") ;;
+    service) copy=$(place "$peer" "$size") ;;
     gin | rum | btree_*)
         sql "$url" -c "DROP DATABASE IF EXISTS search_copy" 2>/dev/null
         sql "$url" -c "CREATE DATABASE search_copy TEMPLATE $(database "$peer" "$size")"
@@ -117,61 +115,88 @@ with_copy() { # with_copy PEER SIZE PHASE ARGUMENTS…
         ;;
     esac
     # shellcheck disable=SC2046
-    turn "$size" $(program "$peer") "$phase" "$copy" "$cache/$size/data" "$@"
+    measure "$size" $(program "$peer") "$phase" "$copy" "$cache/$size/data" "$@"
     rm -rf "$cache/copy"
     ! is_pg "$peer" || sql "$url" -c "DROP DATABASE search_copy"
 }
+
+# The parts that are measured, of one side each.
+queries() { # queries SIZE PEER
+    # shellcheck disable=SC2046
+    measure "$1" $(program "$2") query "$(place "$2" "$1")" "$cache/$1/data" "$seconds"
+}
+changes() { # changes SIZE PEER: fewer of the slow ones
+    local count=$((updates / 5))
+    [[ ! $2 =~ ^(engine|fts5|gin)$ ]] || count=$updates
+    with_copy "$2" "$1" update "$count"
+}
+mixed() { with_copy "$2" "$1" mixed 5 "$rate"; } # mixed SIZE PEER
+
+# Runs a part as SEARCH_TURN says.
+turn() { # turn PART SIZE PEER
+    echo "search: $2 cases, $1, $3" >&2
+    declare -p url programs results keys search_port case_port >"$work/state"
+    # shellcheck disable=SC2086
+    ${SEARCH_TURN:-} bash bench/search.sh part "$work/state" "$@"
+}
+if [ "${1:-}" = part ]; then
+    # shellcheck source=/dev/null
+    . "$2"
+    shift 2
+    "$@"
+    exit
+fi
 
 # On a copy of the database, since the mixed load changes it.
 start_services() { # start_services SIZE
     sql "$url" -c "DROP DATABASE IF EXISTS case_copy" 2>/dev/null
     sql "$url" -c "CREATE DATABASE case_copy TEMPLATE case_$1"
     DATABASE_URL=$(in_database case_copy) MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
-    local started=$EPOCHREALTIME
     start_service case DATABASE_URL="$(in_database case_copy)" AUTH_KEY_DIRECTORY="$work/keys"
     case_port=$port
     case_pid=$service
-    mkdir -p "$cache/$1/service"
+    rm -rf "$work/search"
+    start_search start
+    stop_service # with its index in files
+    start_search restart
+}
+start_search() { # start_search CLASS: says how long it took to be SERVING
+    local started=$EPOCHREALTIME
     start_service search CASE_TARGET="127.0.0.1:$case_port" AUTH_KEY_DIRECTORY="$work/keys" \
-        ${SEARCH_DATA:+SEARCH_DATA_DIRECTORY="$cache/$1/service"}
+        SEARCH_DATA_DIRECTORY="$work/search"
     search_port=$port
     search_pid=$service
     wait_for 900 env SEARCH_TARGET="127.0.0.1:$search_port" "$bin/casework" health search
-    awk -v size="$1" -v a="$started" -v b="$EPOCHREALTIME" -v kb="$(awk '/VmRSS/ { print $2 }' "/proc/$search_pid/status")" 'BEGIN {
-        printf "{\"size\": %d, \"peer\": \"service\", \"phase\": \"start\", \"class\": \"start\", \"seconds\": %.2f, \"resident_kb\": %d}\n",
-            size, b - a, kb }' >>"$work/results"
+    awk -v size="$size" -v class="$1" -v a="$started" -v b="$EPOCHREALTIME" -v kb="$(awk '/VmRSS/ { print $2 }' "/proc/$search_pid/status")" 'BEGIN {
+        printf "{\"size\": %d, \"peer\": \"service\", \"phase\": \"start\", \"class\": \"%s\", \"seconds\": %.2f, \"resident_kb\": %d}\n",
+            size, class, b - a, kb }' >>"$results"
 }
 
 measure_size() { # measure_size SIZE
     local size=$1 round peer
-    sed "s/^{/{\"size\": $size, /" "$cache/$size/corpus" >>"$work/results"
+    sed "s/^{/{\"size\": $size, /" "$cache/$size/corpus" >>"$results"
     for peer in $peers; do
-        sed "s/^{/{\"size\": $size, /" "$cache/$size/${peer/btree_merge/btree_nested}.built" >>"$work/results"
+        sed "s/^{/{\"size\": $size, /" "$cache/$size/${peer/btree_merge/btree_nested}.built" >>"$results"
     done
     for ((round = 0; round < rounds; round++)); do
-        for peer in $peers service; do
-            echo "search: $size cases, round $((round + 1)) of $rounds, $peer" >&2
-            # shellcheck disable=SC2046
-            turn "$size" $(program "$peer") query "$(place "$peer" "$size")" "$cache/$size/data" "$seconds"
-        done
+        for peer in $peers service; do turn queries "$size" "$peer"; done
     done
     for peer in $peers; do
-        # A copy of the table of terms is 11 GB for a million cases.
-        [[ $peer != btree_merge && ($peer != btree_* || $size -le 100000) ]] || continue
-        echo "search: $size cases, changes, $peer" >&2
-        with_copy "$peer" "$size" update "$updates"
+        [ "$peer" = btree_merge ] || too_large "$peer" "$size" || turn changes "$size" "$peer"
     done
     for peer in $peers service; do
-        [[ $peer != btree_* || $size -le 100000 ]] || continue
-        echo "search: $size cases, mixed, $peer" >&2
-        with_copy "$peer" "$size" mixed 5 "$rate"
+        too_large "$peer" "$size" || turn mixed "$size" "$peer"
     done
 }
+# A copy of the table of terms is 11 GB for a million cases.
+too_large() { [[ $1 == btree_* && $2 -gt 100000 ]]; }
 
 mkdir -p "$cache"
-start_pg --data="$cache/pg" shared_buffers=2GB max_wal_size=16GB checkpoint_timeout=30min autovacuum=off
+start_pg --data="$cache/pg" shared_buffers=2GB max_wal_size=4GB checkpoint_timeout=30min autovacuum=off
 make_key
-: >"$work/results"
+keys=$work/keys
+results=$cache/results
+: >"$results"
 for size in $sizes; do
     corpus "$size"
     for peer in $peers; do build "$peer" "$size"; done
@@ -182,4 +207,4 @@ for size in $sizes; do
     wait "$search_pid" "$case_pid" || true
     sql "$url" -c "DROP DATABASE case_copy"
 done
-python3 bench/support/search_table.py "$work/results" build/bench/search.json
+python3 bench/support/search_table.py "$results" build/bench/search.json

@@ -1,21 +1,22 @@
 /*
- * Our engine as a side of the search benchmark, in process, without the service around it. PLACE is not used:
- * the index is filled from the corpus whenever it is opened, and asked at rest.
+ * Our engine as a side of the search benchmark, in process, without the service around it, with its files.
+ * What has changed is in them after each kind of changes: until then the feed is what it would come from.
  */
 
 #include "base/clock.h"
 #include "bench/support/search_corpus.h"
 #include "bench/support/search_peer.h"
-#include "search/search_index.h"
+#include "search/search_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 512, CHANGES_MAX = 20000, NAME = 24, ASK_MEMORY = 64 << 20 };
+enum { BATCH = 512, CHANGES_MAX = 20000, ASK_MEMORY = 64 << 20 };
 
 static struct search_corpus *corpus;
 static search_index *index_;
+static search_store *store;
 static arena *memory; /* of a query */
 static error err;
 
@@ -25,18 +26,10 @@ static bool failed(const char *what)
     return false;
 }
 
-static void write_account(char name[NAME], int account)
-{
-    if (account == 0)
-        snprintf(name, NAME, "%s", SEARCH_CORPUS_BIG_ACCOUNT);
-    else
-        snprintf(name, NAME, "small-%04d", account - 1);
-}
-
 /* --- cases that wait for their batch, all of one account --- */
 
 static struct {
-    char account[NAME];
+    char account[SEARCH_CORPUS_ACCOUNT_SIZE];
     struct search_corpus_case
         *cases[CHANGES_MAX + 1]; /* made when they are first needed; the last one is spare */
     struct search_change changes[CHANGES_MAX];
@@ -86,38 +79,46 @@ static bool add(const struct search_peer_case *added)
     return file((uint64_t)added->document);
 }
 
+/* Sections in the files, at a position of the feed that has not been written yet. */
+static bool checkpoint(void)
+{
+    struct feed_positions positions = {.epoch = "bench"};
+    search_index_positions(index_, &positions);
+    snprintf(positions.epoch, sizeof positions.epoch, "bench");
+    positions.at[0]++;
+    search_index_set_positions(index_, &positions);
+    return search_store_checkpoint(store, &err) || failed("checkpoint");
+}
+
 static bool finish(void)
 {
     if (!apply())
         return false;
     search_index_settle(index_);
-    return true;
+    return checkpoint();
 }
 
-/* --- opening --- */
-
-static bool start(void)
-{
-    corpus = search_corpus_new(SEARCH_CORPUS_SEED, SEARCH_CORPUS_SMALL_ACCOUNTS);
-    memory = arena_new(ASK_MEMORY);
-    return corpus && memory && (search_index_new(&index_, &err) || failed("open"));
-}
-
-/* PLACE is the number of cases then. */
+/* As the service does when nothing is configured. */
 static bool open_index(const char *place, bool fresh)
 {
-    uint64_t cases = fresh ? 0 : strtoull(place, NULL, 10);
-    if (!start())
-        return false;
-    for (uint64_t i = 0; i < cases; i++)
-        if (!file(i))
-            return false;
-    return finish();
+    (void)fresh;
+    const struct search_store_options options = {.directory = place,
+                                                 .shards = 1,
+                                                 .interval_us = CLOCK_MINUTE,
+                                                 .bytes = 64 << 20,
+                                                 .erasure_us = 10 * CLOCK_MINUTE};
+    corpus = search_corpus_new(SEARCH_CORPUS_SEED, SEARCH_CORPUS_SMALL_ACCOUNTS);
+    memory = arena_new(ASK_MEMORY);
+    return corpus && memory &&
+           ((search_index_new(&index_, &err) && search_store_open(&options, index_, &store, &err)) ||
+            failed("open"));
 }
 
 static void close_index(void)
 {
+    search_store_stop(store);
     search_index_free(index_);
+    search_store_free(store);
     search_corpus_free(corpus);
     arena_free(memory);
 }
@@ -149,12 +150,13 @@ static bool begin(void)
 /* --- queries --- */
 
 /* The words of terms, in `memory`; the account in front of the first. */
-static bool take_terms(const struct search_peer_query *from, struct search_query *to, char account[NAME])
+static bool take_terms(const struct search_peer_query *from, struct search_query *to,
+                       char account[SEARCH_CORPUS_ACCOUNT_SIZE])
 {
     const char **words = arena_alloc(memory, from->term_count * sizeof *words);
     for (size_t i = 0; words && i < from->term_count; i++)
         words[i] = strchr(from->terms[i], ':') + 1;
-    write_account(account, (int)strtol(from->terms[0], NULL, 10));
+    search_corpus_account((int)strtol(from->terms[0], NULL, 10), account);
     to->words = words;
     to->word_count = from->term_count;
     return words != NULL;
@@ -165,7 +167,7 @@ static bool query(const struct search_peer_query *from, struct search_peer_answe
     static const enum search_order orders[] = {[SEARCH_PEER_NEWEST] = SEARCH_ORDER_UPDATE_TIME,
                                                [SEARCH_PEER_SUBJECT] = SEARCH_ORDER_SUBJECT,
                                                [SEARCH_PEER_STATUS] = SEARCH_ORDER_STATUS};
-    char account[NAME];
+    char account[SEARCH_CORPUS_ACCOUNT_SIZE];
     struct search_answer found;
     struct search_cursor after = {.number = from->before + 1,
                                   .update_time_us = search_corpus_time_us((uint64_t)from->before)};
@@ -215,6 +217,7 @@ int main(int argc, char **argv)
                                      .begin = begin,
                                      .replace = replace,
                                      .commit = apply,
+                                     .settle = checkpoint,
                                      .index_bytes = size,
                                      .total_bytes = size,
                                      .close = close_index};

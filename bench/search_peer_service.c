@@ -21,20 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = 48, QUERY_MAX = 4096, MEMORY = 64 << 20, WIRE_PAGE_MAX = 990 };
+enum { PARENT = 64, QUERY_MAX = 4096, MEMORY = 64 << 20, WIRE_PAGE_MAX = 990 };
 
 #define TIMEOUT (30 * CLOCK_SECOND)
 
 static rpc_channel *search_channel, *case_channel;
 static arena *memory, *change_memory;
-
-static void write_account(char name[NAME], int account)
-{
-    if (account == 0)
-        snprintf(name, NAME, "%s", SEARCH_CORPUS_BIG_ACCOUNT);
-    else
-        snprintf(name, NAME, "small-%04d", account - 1);
-}
 
 static bool failed(const char *what, const error *err)
 {
@@ -73,12 +65,12 @@ static void close_service(void)
 
 /* --- queries --- */
 
-static void write_query(const struct search_peer_query *from, char text[QUERY_MAX], char parent[NAME + 16])
+static void write_query(const struct search_peer_query *from, char text[QUERY_MAX], char parent[PARENT])
 {
-    char account[NAME];
+    char account[SEARCH_CORPUS_ACCOUNT_SIZE];
     size_t at = 0;
-    write_account(account, (int)strtol(from->terms[0], NULL, 10));
-    snprintf(parent, NAME + 16, "accounts/%s", account);
+    search_corpus_account((int)strtol(from->terms[0], NULL, 10), account);
+    snprintf(parent, PARENT, "accounts/%s", account);
     for (size_t i = 0; i < from->term_count && at < QUERY_MAX; i++)
         at += (size_t)snprintf(text + at, QUERY_MAX - at, "%s ", strchr(from->terms[i], ':') + 1);
 }
@@ -102,7 +94,7 @@ static bool query(const struct search_peer_query *from, struct search_peer_answe
     static const char *const orders[] = {[SEARCH_PEER_NEWEST] = "update_time desc",
                                          [SEARCH_PEER_SUBJECT] = "subject",
                                          [SEARCH_PEER_STATUS] = "status"};
-    char text[QUERY_MAX], parent[NAME + 16];
+    char text[QUERY_MAX], parent[PARENT];
     const struct rpc_client_options options = {.timeout_us = TIMEOUT};
     Google__Protobuf__Timestamp before = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
@@ -152,14 +144,14 @@ static bool ask_health(void)
 static bool replace(int64_t document, const struct search_peer_case *now)
 {
     (void)document;
-    char account[NAME], parent[2 * NAME], request_id[40];
+    char account[SEARCH_CORPUS_ACCOUNT_SIZE], parent[PARENT], request_id[40];
     static int64_t calls;
     ProtobufCMessage *response;
     error err = {.code = STATUS_OK};
     const struct rpc_client_options options = {.timeout_us = TIMEOUT};
     if (!now)
         return true;
-    write_account(account, now->account);
+    search_corpus_account(now->account, account);
     snprintf(parent, sizeof parent, "accounts/%s/cases/%" PRId64, account, now->number);
     snprintf(request_id, sizeof request_id, "%016" PRIx64 "%016" PRIx64, (uint64_t)clock_real_us(),
              (uint64_t)++calls);
@@ -190,8 +182,8 @@ static int64_t none(void)
 static int print_accounts(void)
 {
     for (int i = 0; i <= SEARCH_CORPUS_SMALL_ACCOUNTS; i++) {
-        char account[NAME];
-        write_account(account, i);
+        char account[SEARCH_CORPUS_ACCOUNT_SIZE];
+        search_corpus_account(i, account);
         printf("%d\t%s\t%d\n", i, account, feed_partition(account));
     }
     return 0;

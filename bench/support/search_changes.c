@@ -96,7 +96,7 @@ static bool end_kind(const struct search_peer *peer, struct kind *kind)
             return false;
         search_samples_add(kind->samples, search_now_ns() - kind->start_ns);
     }
-    return report(peer, kind);
+    return (kind->count == 0 || !peer->settle || peer->settle()) && report(peer, kind);
 }
 
 bool search_changes_update(const struct search_peer *peer, const char *place, const char *data, int64_t count)

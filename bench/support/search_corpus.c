@@ -116,6 +116,14 @@ static const char *const label_names[LABELS] = {
     "Praise",          "Security", "Outage", "Escalated"};
 static const char *const channel_names[] = {"mail", "chat", "phone", "web"};
 
+void search_corpus_account(int account, char ret_name[SEARCH_CORPUS_ACCOUNT_SIZE])
+{
+    if (account == 0)
+        snprintf(ret_name, SEARCH_CORPUS_ACCOUNT_SIZE, "%s", SEARCH_CORPUS_BIG_ACCOUNT);
+    else
+        snprintf(ret_name, SEARCH_CORPUS_ACCOUNT_SIZE, "small-%04d", account - 1);
+}
+
 int64_t search_corpus_time_us(uint64_t ordinal)
 {
     return (FIRST_TIME + (int64_t)ordinal) * 1000000;
@@ -161,10 +169,8 @@ void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct s
 {
     struct search_corpus_case *c = ret_case;
     uint64_t state = state_of(corpus, ordinal), random = draw(&state);
-    if (corpus->accounts == 0 || random % 100 < BIG_PERCENT)
-        snprintf(c->account, sizeof c->account, "%s", SEARCH_CORPUS_BIG_ACCOUNT);
-    else
-        snprintf(c->account, sizeof c->account, "small-%04u", (unsigned)((random >> 20) % corpus->accounts));
+    bool big = corpus->accounts == 0 || random % 100 < BIG_PERCENT;
+    search_corpus_account(big ? 0 : 1 + (int)((random >> 20) % corpus->accounts), c->account);
     c->text_bytes = 0;
     random = draw(&state);
     snprintf(c->id, sizeof c->id, "%llu", (unsigned long long)ordinal + 1);

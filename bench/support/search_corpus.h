@@ -14,6 +14,7 @@ enum {
     SEARCH_CORPUS_LABELS = 2,
     SEARCH_CORPUS_MESSAGES = 3,
     SEARCH_CORPUS_QUERY_SIZE = 256,
+    SEARCH_CORPUS_ACCOUNT_SIZE = 24,
     SEARCH_CORPUS_ROTATION = 48, /* queries of each class */
     SEARCH_CORPUS_SEED = 20240229,
     SEARCH_CORPUS_SMALL_ACCOUNTS = 1000
@@ -26,7 +27,7 @@ struct search_corpus;
 
 /* One case, in place: reused from case to case, not to be copied. */
 struct search_corpus_case {
-    char account[24];
+    char account[SEARCH_CORPUS_ACCOUNT_SIZE];
     struct search_document document; /* points into what follows */
     size_t text_bytes;               /* of all its texts together */
     struct search_text texts[SEARCH_CORPUS_TEXTS];
@@ -52,6 +53,9 @@ void search_corpus_free(struct search_corpus *corpus); /* takes NULL */
 
 /* Makes the case with that ordinal, from 0; its number is one more. Later ones are updated later. */
 void search_corpus_make(struct search_corpus *corpus, uint64_t ordinal, struct search_corpus_case *ret_case);
+
+/* The id of an account by its number: 0 is the big one, the small ones are 1 and up. */
+void search_corpus_account(int account, char ret_name[SEARCH_CORPUS_ACCOUNT_SIZE]);
 
 /* When the case with that ordinal was updated. */
 int64_t search_corpus_time_us(uint64_t ordinal);

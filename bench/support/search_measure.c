@@ -59,6 +59,11 @@ void search_samples_free(struct search_samples *samples)
     free(samples);
 }
 
+void search_samples_clear(struct search_samples *samples)
+{
+    samples->count = 0;
+}
+
 void search_samples_add(struct search_samples *samples, int64_t ns)
 {
     samples->ns[samples->count++ % SAMPLES_MAX] = ns < INT32_MAX ? (int32_t)ns : INT32_MAX;

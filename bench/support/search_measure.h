@@ -13,6 +13,7 @@ int64_t search_cpu_us(const struct search_peer *peer); /* that of the process, u
 struct search_samples; /* times, as many as there are; the last million is kept */
 struct search_samples *search_samples_new(void);
 void search_samples_free(struct search_samples *samples);
+void search_samples_clear(struct search_samples *samples);
 void search_samples_add(struct search_samples *samples, int64_t ns);
 /* In the middle of an object of JSON: p50_us, p99_us, calls. */
 void search_samples_print(struct search_samples *samples);

@@ -64,6 +64,7 @@ struct search_peer {
     bool (*begin)(void);
     bool (*replace)(int64_t document, const struct search_peer_case *now); /* now NULL: the case goes */
     bool (*commit)(void);                                                  /* durable */
+    bool (*settle)(void);         /* what changes have put off; NULL */
     int64_t (*index_bytes)(void); /* what is there for searching alone */
     int64_t (*total_bytes)(void); /* with what `replace` needs */
     int64_t (*cpu_us)(void);      /* used so far for changes; NULL: that of this process */

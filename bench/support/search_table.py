@@ -157,10 +157,11 @@ class Size:
                          f"{first:.3f}"])
         print(f"{self.size:,} cases, {text / 1e6:,.0f} MB of text")
         table(["side", "build s", "MB/s CPU", "index MB", "of text", "all MB", "resident B/case", "first answer s"], rows)
-        for field, unit in (("seconds", "s from start to SERVING"), ("resident_kb", "KB resident")):
-            value = self.get("service", "start", "start", field)
-            if value:
-                print(f"service: {number(value)} {unit}")
+        for name, what in (("start", "reading every case"), ("restart", "from its files")):
+            seconds, kb = (self.get("service", "start", name, field) for field in ("seconds", "resident_kb"))
+            if seconds:
+                out.append({"size": self.size, "part": "start", "class": name, "seconds": seconds, "resident_kb": kb})
+                print(f"service, {what}: {seconds:.2f} s from start to SERVING, then {kb / 1024:.0f} MB resident")
         print()
 
 

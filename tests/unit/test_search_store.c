@@ -364,7 +364,7 @@ static void put_back(const struct world *world, const struct kept *kept, int dam
     cr_assert_eq(mkdir(world->directory, 0700), 0);
     for (int i = 0; i < 2; i++) {
         size_t at = (size_t)rand() % kept->sizes[i];
-        unsigned char change = i == damaged ? (unsigned char)(1 + rand() % 255) : 0;
+        unsigned char change = (unsigned char)(i == damaged ? 1 + rand() % 255 : 0);
         kept->data[i][at] ^= change;
         write_file(kept->names[i], kept->data[i], i == damaged && cut ? at : kept->sizes[i]);
         kept->data[i][at] ^= change;

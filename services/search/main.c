@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     if (!done)
         log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
     if (service.follower)
-        feed_consumer_stop(search_follower_consumer(service.follower));
+        search_follower_stop(service.follower);
     rpc_host_close(&host);
     search_store_stop(store);
     search_follower_free(service.follower);

@@ -276,15 +276,22 @@ bool search_backlog_new(rpc_channel *cases, search_index *index, void (*progress
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the backlog");
 }
 
+void search_backlog_stop(search_backlog *backlog)
+{
+    pthread_mutex_lock(&backlog->lock);
+    bool first = !backlog->stopping;
+    backlog->stopping = true;
+    pthread_cond_signal(&backlog->changed);
+    pthread_mutex_unlock(&backlog->lock);
+    if (first)
+        pthread_join(backlog->thread, NULL);
+}
+
 void search_backlog_free(search_backlog *backlog)
 {
     if (!backlog)
         return;
-    pthread_mutex_lock(&backlog->lock);
-    backlog->stopping = true;
-    pthread_cond_signal(&backlog->changed);
-    pthread_mutex_unlock(&backlog->lock);
-    pthread_join(backlog->thread, NULL);
+    search_backlog_stop(backlog);
     while (backlog->first)
         free_pile(backlog, backlog->first);
     pthread_cond_destroy(&backlog->changed);

@@ -227,15 +227,22 @@ bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t parti
     return false;
 }
 
+void search_follower_stop(search_follower *follower)
+{
+    feed_consumer *consumer = atomic_load(&follower->consumer);
+    if (consumer)
+        feed_consumer_stop(consumer);
+    if (follower->backlog)
+        search_backlog_stop(follower->backlog);
+}
+
 void search_follower_free(search_follower *follower)
 {
     if (!follower)
         return;
-    feed_consumer *consumer = atomic_load(&follower->consumer);
-    if (consumer)
-        feed_consumer_stop(consumer);
+    search_follower_stop(follower);
     search_backlog_free(follower->backlog);
-    feed_consumer_free(consumer);
+    feed_consumer_free(atomic_load(&follower->consumer));
     arena_free(follower->memory);
     free(follower);
 }

@@ -16,7 +16,10 @@ typedef struct search_follower search_follower;
 bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t partitions,
                          void (*caught_up)(void *context), void *context, search_follower **ret_follower,
                          error *err) __attribute__((warn_unused_result));
-void search_follower_free(search_follower *follower); /* takes NULL */
+
+/* Stops following; whoever waits is woken. Before the server drains: nothing is handed to it afterwards. */
+void search_follower_stop(search_follower *follower);
+void search_follower_free(search_follower *follower); /* stops; takes NULL */
 
 /* For waiting. The follower's. */
 feed_consumer *search_follower_consumer(search_follower *follower);

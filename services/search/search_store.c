@@ -326,10 +326,21 @@ static bool purge(search_store *store)
     return false;
 }
 
-static bool is_due(const search_store *store, int64_t now)
+/* Where the last checkpoint, which others make too, has left things. */
+struct outlook {
+    bool may_try, due;
+    int64_t checkpoint_us;
+};
+
+static struct outlook look_at(search_store *store, int64_t now)
 {
+    pthread_mutex_lock(&store->writing);
     bool many = search_index_filed(store->index) - store->filed >= (uint64_t)store->options.bytes;
-    return now >= store->try_at_us && (many || now - store->checkpoint_us >= store->options.interval_us);
+    bool old = now - store->checkpoint_us >= store->options.interval_us;
+    struct outlook outlook = {.may_try = now >= store->try_at_us, .checkpoint_us = store->checkpoint_us};
+    outlook.due = outlook.may_try && (many || old);
+    pthread_mutex_unlock(&store->writing);
+    return outlook;
 }
 
 static void *run(void *argument)
@@ -339,11 +350,13 @@ static void *run(void *argument)
     while (!pause_for(store, look)) {
         int64_t now = clock_monotonic_us();
         int64_t erased_for = search_index_erased_for(store->index, now);
-        bool purged = erased_for > 0 && erased_for >= store->options.erasure_us && now >= store->try_at_us &&
-                      purge(store);
-        if (purged || is_due(store, now))
+        struct outlook outlook = look_at(store, now);
+        bool purged =
+            erased_for > 0 && erased_for >= store->options.erasure_us && outlook.may_try && purge(store);
+        if (purged || outlook.due)
             try_checkpoint(store);
-        metrics_set(store->age, (clock_monotonic_us() - store->checkpoint_us) / CLOCK_SECOND);
+        now = clock_monotonic_us();
+        metrics_set(store->age, (now - look_at(store, now).checkpoint_us) / CLOCK_SECOND);
     }
     return NULL;
 }

@@ -182,7 +182,7 @@ static int64_t begin(struct world *world)
 static void end(struct world *world)
 {
     cr_assert_gt(fake_events_reads_refused(world->events), 0, "the backlog was never held up");
-    feed_consumer_stop(search_follower_consumer(world->service.follower));
+    search_follower_stop(world->service.follower);
     rpc_channel_free(world->channel);
     rpc_server_free(world->service.server);
     search_follower_free(world->service.follower);

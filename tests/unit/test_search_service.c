@@ -105,7 +105,7 @@ static void begin(struct world *world)
 
 static void end(struct world *world)
 {
-    feed_consumer_stop(search_follower_consumer(world->service.follower));
+    search_follower_stop(world->service.follower);
     rpc_channel_free(world->channel);
     rpc_server_free(world->service.server);
     search_follower_free(world->service.follower);
@@ -342,7 +342,7 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     struct world world;
     begin(&world);
     cr_assert_eq(total(&world, "a", set_text(&world, 1, "a", "b")), 1);
-    feed_consumer_stop(search_follower_consumer(world.service.follower));
+    search_follower_stop(world.service.follower);
     int64_t position = set_text(&world, 2, "a", "b"), told_us = clock_monotonic_us();
     wire_request request = ask("a", position);
     cr_assert_null(search_within(&world, &request, CLOCK_SECOND));

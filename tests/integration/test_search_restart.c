@@ -418,8 +418,10 @@ Test(search_restart, another_database_starts_anew, .timeout = 60)
     expect_same(&world);
     stop(&world);
     fake_events_restore(world.events, "another");
+    pthread_mutex_lock(&world.lock);
     for (int64_t number = 0; number < CASES; number++)
         world.cases[number].there = false;
+    pthread_mutex_unlock(&world.lock);
     for (int i = 0; i < CASES; i++)
         change(&world);
     start(&world, "", "10m");

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "rpc/wire.h"
 #include "sla/sla_cases.h"
+#include "sla/sla_wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,20 +54,6 @@ static bool out_of_memory(error *err)
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
-static bool read_facts(const feed_event *event, struct sla_facts *ret_facts)
-{
-    const Casework__Cases__V1__CaseFacts *facts = event->case_facts;
-    *ret_facts = (struct sla_facts){
-        .status = (enum sla_status)facts->status,
-        .change_version = facts->change_version,
-        .activity_version = facts->activity_version,
-        .all_customer_messages_closed = facts->all_customer_messages_closed,
-        .merged = facts->merged_into && facts->merged_into[0],
-    };
-    return wire_time_us(facts->change_time, &ret_facts->change_time_us) &&
-           wire_time_us(facts->activity_time, &ret_facts->activity_time_us);
-}
-
 /* The timer that the case has after the event, or none. */
 static bool add_case(const struct sla_parts *parts, const feed_event *event, struct changes *changes,
                      error *err)
@@ -78,7 +65,7 @@ static bool add_case(const struct sla_parts *parts, const feed_event *event, str
         return out_of_memory(err);
     change->position = event->position;
     if (!sla_cases_parse_name(event->case_, change->timer.account, &change->timer.case_id) ||
-        !read_facts(event, &facts))
+        !sla_wire_facts(event->case_facts, &facts))
         return error_set(err, STATUS_INTERNAL, "BAD_EVENT", "an event of the feed cannot be read");
     struct sla_policy policy = sla_policies_get(parts->policies, change->timer.account);
     change->timer.rule = policy.rule;

@@ -6,6 +6,7 @@
 #include "rpc/wire.h"
 #include "sla/sla_cases.h"
 #include "sla/sla_handlers.h"
+#include "sla/sla_wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,38 +28,6 @@ struct lookup {
     void (*run)(struct lookup *lookup);
     error err;
 };
-
-/* --- timers on the wire --------------------------------------------------------------------------- */
-
-/* Where the timer counts from, by the account's policy; 0 when that has another rule by now. */
-static int64_t basis_of(const struct sla_service *service, const struct timer *timer)
-{
-    struct sla_policy policy = sla_policies_get(service->parts.policies, timer->account);
-    return policy.rule == timer->rule ? timer->due_us - policy.duration_us : 0;
-}
-
-/* NULL when the arena is full. */
-static wire_timer *translate(const struct lookup *lookup, const struct timer *timer)
-{
-    wire_timer *wire = arena_alloc(lookup->memory, sizeof *wire);
-    int64_t basis_us = basis_of(lookup->service, timer);
-    int64_t left_us = timer->due_us - suite_clock_now_us(lookup->service->parts.clock);
-    if (!wire)
-        return NULL;
-    casework__sla__v1__timer__init(wire);
-    wire->name = arena_printf(lookup->memory, "accounts/%s/cases/%" PRId64 "/timers/close", timer->account,
-                              timer->case_id);
-    wire->case_ = arena_printf(lookup->memory, "accounts/%s/cases/%" PRId64, timer->account, timer->case_id);
-    wire->kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE;
-    wire->state = CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED;
-    wire->version = timer->version;
-    wire->due_time = wire_timestamp(lookup->memory, timer->due_us);
-    wire->basis_time = wire_timestamp(lookup->memory, basis_us > 0 ? basis_us : 0);
-    wire->remaining_duration = wire_duration(lookup->memory, left_us);
-    bool whole = wire->name && wire->case_ && wire->due_time && wire->remaining_duration &&
-                 (basis_us <= 0 || wire->basis_time);
-    return whole ? wire : NULL;
-}
 
 /* --- waiting -------------------------------------------------------------------------------------- */
 
@@ -149,7 +118,7 @@ static void run_case_timers(struct lookup *lookup)
         return;
     }
     if (found) {
-        timers[0] = translate(lookup, &timer);
+        timers[0] = sla_wire_timer(lookup->memory, &lookup->service->parts, &timer);
         if (!timers[0]) {
             rpc_call_fail_memory(lookup->call);
             return;
@@ -305,7 +274,8 @@ static bool fill(struct lookup *lookup, const struct listing *listing,
     if (!response->timers)
         return false;
     for (size_t i = 0; i < listing->count; i++)
-        if (!(response->timers[i] = translate(lookup, &listing->timers[i])))
+        if (!(response->timers[i] =
+                  sla_wire_timer(lookup->memory, &lookup->service->parts, &listing->timers[i])))
             return false;
     response->n_timers = listing->count;
     if (!listing->more || listing->count == 0)

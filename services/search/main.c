@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "feed/host.h"
 #include "search/search_handlers.h"
+#include "search/search_metrics.h"
 #include "search/search_store.h"
 
 #include <stdlib.h>
@@ -25,13 +26,19 @@ static bool open_store(const struct settings *setting, const struct search_shard
     return !*setting->directory || search_store_open(&options, index, ret_store, err);
 }
 
+/* What runs beside the service. */
+struct companions {
+    search_store *store;
+    search_metrics *metrics;
+};
+
 static bool run(struct rpc_host *host, struct feed_host *feed, const struct settings *setting,
-                struct search_service *service, search_store **ret_store, error *err)
+                struct search_service *service, struct companions *companions, error *err)
 {
     if (!feed_host_open(feed, host, err) ||
         !search_shards_open(&service->shards, host, setting->shard, setting->shard_targets, err) ||
         !search_index_new(&service->index, err) ||
-        !open_store(setting, &service->shards, service->index, ret_store, err))
+        !open_store(setting, &service->shards, service->index, &companions->store, err))
         return false;
     service->server = host->server;
     service->cases = feed->cases;
@@ -39,6 +46,7 @@ static bool run(struct rpc_host *host, struct feed_host *feed, const struct sett
     return search_handlers_add(service, err) &&
            search_follower_new(service->cases, service->index, service->shards.partitions,
                                rpc_host_set_serving, host, &service->follower, err) &&
+           search_metrics_start(service, &companions->metrics, err) &&
            feed_host_follow_clock(feed, host, feed_host_settle, search_follower_consumer(service->follower),
                                   err) &&
            rpc_host_serve(host, err);
@@ -93,17 +101,18 @@ int main(int argc, char **argv)
 
     struct search_service service = {0};
     error err = {0};
-    search_store *store = NULL;
-    bool done = run(&host, &feed, &settings, &service, &store, &err);
+    struct companions companions = {0};
+    bool done = run(&host, &feed, &settings, &service, &companions, &err);
     if (!done)
         log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
+    search_metrics_stop(companions.metrics);
     if (service.follower)
         search_follower_stop(service.follower);
     rpc_host_close(&host);
-    search_store_stop(store);
+    search_store_stop(companions.store);
     search_follower_free(service.follower);
     search_index_free(service.index);
-    search_store_free(store);
+    search_store_free(companions.store);
     search_shards_close(&service.shards);
     feed_host_close(&feed);
     return done ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,6 +1,7 @@
 #include "search/search_backlog.h"
 
 #include "base/clock.h"
+#include "base/injection.h"
 #include "base/log.h"
 #include "search/search_reader.h"
 
@@ -155,6 +156,7 @@ static bool file(void *context, const char *account, const struct search_change 
     bool done =
         !find_id(backlog, slice->pile) || search_index_apply(backlog->index, account, changes, count, err);
     pthread_mutex_unlock(&backlog->lock);
+    injection_point("search_backlog.filed");
     return done;
 }
 

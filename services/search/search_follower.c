@@ -1,5 +1,6 @@
 #include "search/search_follower.h"
 
+#include "base/injection.h"
 #include "base/log.h"
 #include "rpc/name.h"
 #include "search/search_backlog.h"
@@ -119,6 +120,7 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
                                         follower->memory, err))
         return false;
     note_erasures(follower, events, count);
+    injection_point("search_follower.filed");
     search_index_set_positions(follower->index, heads);
     return true;
 }

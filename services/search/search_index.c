@@ -1,50 +1,16 @@
-#include "search/search_index.h"
+#include "search/search_index_private.h"
 
-#include "base/clock.h"
-#include "search/search_builder.h"
+#include "base/injection.h"
 #include "search/search_dictionary.h"
-#include "search/search_holds.h"
-#include "search/search_merger.h"
 #include "search/search_postings.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Text of cases that are read for a rebuild before they become a section. */
 enum { BUILD_BYTES = 32 << 20, TABLE_ROOM = 4 };
 
-/* An account's successor while it is being built. */
-struct building {
-    struct search_account account;
-    struct search_builder builder; /* what was read lately */
-};
-
-/* An account's shelf stays once it is there, empty or not: whoever found it may use it without the index's
- * lock. */
-struct shelf {
-    char id[64];
-    struct search_account account;
-    pthread_mutex_t lock; /* of writers: what is written stays the same until both accounts have it */
-    struct building *building;
-    atomic_bool rebuilding; /* there is one; for everybody */
-    atomic_llong erased_us; /* monotonic: search_index_mark_erased; 0: nothing */
-};
-
-struct search_index {
-    pthread_rwlock_t lock;  /* of `shelves` and `positions` */
-    struct shelf **shelves; /* by id */
-    size_t count, size;
-    struct shelf **table; /* the same by the id's hash: open addressing, four times `size` */
-    struct feed_positions positions;
-    struct search_holds holds;
-    atomic_ullong filed; /* bytes */
-    pthread_mutex_t scratch_lock;
-    struct search_builder scratch;
-    search_merger *merger;
-};
-
-static bool out_of_memory(error *err)
+bool search_index_out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the index");
 }
@@ -65,7 +31,7 @@ bool search_index_new(search_index **ret_index, error *err)
 {
     search_index *index = calloc(1, sizeof *index);
     if (!index)
-        return out_of_memory(err);
+        return search_index_out_of_memory(err);
     if (!search_merger_new(&index->merger, err)) {
         free(index);
         return false;
@@ -74,11 +40,15 @@ bool search_index_new(search_index **ret_index, error *err)
     search_holds_init(&index->holds);
     pthread_mutex_init(&index->scratch_lock, NULL);
     search_builder_init(&index->scratch);
+    index->filed_documents = metrics_counter_get("casework_search_documents_filed_total",
+                                                 "Cases filed, once each time they were read.", "");
+    index->filed_bytes =
+        metrics_counter_get("casework_search_filed_bytes_total", "Bytes of the sections they made.", "");
     *ret_index = index;
     return true;
 }
 
-static void give_up_building(struct shelf *shelf)
+static void give_up_building(struct search_shelf *shelf)
 {
     if (!shelf->building)
         return;
@@ -89,7 +59,7 @@ static void give_up_building(struct shelf *shelf)
     atomic_store(&shelf->rebuilding, false);
 }
 
-static void free_shelf(struct shelf *shelf)
+static void free_shelf(struct search_shelf *shelf)
 {
     give_up_building(shelf);
     search_account_release(&shelf->account);
@@ -114,7 +84,7 @@ void search_index_free(search_index *index)
 }
 
 /* Where the account is, or would have to be. */
-static size_t place_of(const search_index *index, const char *account)
+size_t search_shelf_place(const search_index *index, const char *account)
 {
     size_t from = 0, to = index->count;
     while (from < to) {
@@ -128,7 +98,7 @@ static size_t place_of(const search_index *index, const char *account)
 }
 
 /* Where in the table the account is, or would have to be. */
-static struct shelf **slot_of(const search_index *index, const char *account)
+static struct search_shelf **slot_of(const search_index *index, const char *account)
 {
     size_t mask = index->size * TABLE_ROOM - 1, at = search_word_hash(account, strlen(account)) & mask;
     while (index->table[at] && strcmp(index->table[at]->id, account) != 0)
@@ -136,23 +106,23 @@ static struct shelf **slot_of(const search_index *index, const char *account)
     return &index->table[at];
 }
 
-static struct shelf *find_locked(const search_index *index, const char *account)
+static struct search_shelf *find_locked(const search_index *index, const char *account)
 {
     return index->count > 0 ? *slot_of(index, account) : NULL;
 }
 
-static struct shelf *find(search_index *index, const char *account)
+struct search_shelf *search_shelf_find(search_index *index, const char *account)
 {
     pthread_rwlock_rdlock(&index->lock);
-    struct shelf *shelf = find_locked(index, account);
+    struct search_shelf *shelf = find_locked(index, account);
     pthread_rwlock_unlock(&index->lock);
     return shelf;
 }
 
-static struct shelf *new_shelf(const char *account)
+static struct search_shelf *new_shelf(const char *account)
 {
     error err;
-    struct shelf *shelf = strlen(account) < sizeof shelf->id ? calloc(1, sizeof *shelf) : NULL;
+    struct search_shelf *shelf = strlen(account) < sizeof shelf->id ? calloc(1, sizeof *shelf) : NULL;
     if (!shelf || !search_account_init(&shelf->account, &err)) {
         free(shelf);
         return NULL;
@@ -167,8 +137,9 @@ static bool make_room(search_index *index)
     if (index->count < index->size)
         return true;
     size_t size = index->size ? index->size * 2 : 16;
-    struct shelf **table = calloc(size * TABLE_ROOM, sizeof(struct shelf *));
-    struct shelf **grown = table ? reallocarray(index->shelves, size, sizeof(struct shelf *)) : NULL;
+    struct search_shelf **table = calloc(size * TABLE_ROOM, sizeof(struct search_shelf *));
+    struct search_shelf **grown =
+        table ? reallocarray(index->shelves, size, sizeof(struct search_shelf *)) : NULL;
     if (!grown) {
         free(table);
         return false;
@@ -182,16 +153,17 @@ static bool make_room(search_index *index)
     return true;
 }
 
-static struct shelf *find_or_add(search_index *index, const char *account)
+struct search_shelf *search_shelf_find_or_add(search_index *index, const char *account)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_shelf *shelf = search_shelf_find(index, account);
     if (shelf)
         return shelf;
     pthread_rwlock_wrlock(&index->lock);
     shelf = find_locked(index, account);
     if (!shelf && make_room(index) && (shelf = new_shelf(account))) {
-        size_t at = place_of(index, account);
-        memmove(index->shelves + at + 1, index->shelves + at, (index->count - at) * sizeof(struct shelf *));
+        size_t at = search_shelf_place(index, account);
+        memmove(index->shelves + at + 1, index->shelves + at,
+                (index->count - at) * sizeof(struct search_shelf *));
         index->shelves[at] = shelf;
         *slot_of(index, account) = shelf;
         index->count++;
@@ -203,14 +175,14 @@ static struct shelf *find_or_add(search_index *index, const char *account)
 /* The account as it is, to be given back; NULL when nobody has heard of it. */
 static struct search_view *view_of(search_index *index, const char *account)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_shelf *shelf = search_shelf_find(index, account);
     return shelf ? search_account_view(&shelf->account) : NULL;
 }
 
 /* --- writing ------------------------------------------------------------------------------------------ */
 
 /* What was read for a rebuild becomes a section of the successor. */
-static bool flush_building(struct building *building, error *err)
+static bool flush_building(struct search_building *building, error *err)
 {
     bool due;
     struct search_block *block;
@@ -221,8 +193,8 @@ static bool flush_building(struct building *building, error *err)
 }
 
 /* With the shelf's lock. Takes the block over. */
-static bool apply(search_index *index, struct shelf *shelf, struct search_block *block, const int64_t *gone,
-                  size_t gone_count, error *err)
+static bool apply(search_index *index, struct search_shelf *shelf, struct search_block *block,
+                  const int64_t *gone, size_t gone_count, error *err)
 {
     bool due = false;
     if (shelf->building) { /* what was read before a case went must not come after */
@@ -261,21 +233,28 @@ static bool build(search_index *index, const struct search_change *changes, size
     return done;
 }
 
+static void count_filed(search_index *index, const struct search_section *section)
+{
+    atomic_fetch_add(&index->filed, section->size);
+    metrics_add(index->filed_documents, section->documents);
+    metrics_add(index->filed_bytes, (int64_t)section->size);
+}
+
 bool search_index_apply(search_index *index, const char *account, const struct search_change *changes,
                         size_t count, error *err)
 {
-    struct shelf *shelf = find_or_add(index, account);
+    struct search_shelf *shelf = search_shelf_find_or_add(index, account);
     int64_t *gone = shelf ? reallocarray(NULL, count + 1, sizeof *gone) : NULL;
     struct search_block *block;
     size_t gone_count = 0;
     if (!gone)
-        return out_of_memory(err);
+        return search_index_out_of_memory(err);
     for (size_t i = 0; i < count; i++)
         if (!changes[i].document)
             gone[gone_count++] = changes[i].number;
     bool done = build(index, changes, count, &block, err);
     if (done && block)
-        atomic_fetch_add(&index->filed, block->section.size);
+        count_filed(index, &block->section);
     if (done && (block || gone_count > 0)) {
         pthread_mutex_lock(&shelf->lock);
         done = apply(index, shelf, block, gone, gone_count, err);
@@ -286,7 +265,7 @@ bool search_index_apply(search_index *index, const char *account, const struct s
 }
 
 /* Without memory for an empty view an account stays: it is emptied one case after the other. */
-static void empty(struct shelf *shelf)
+static void empty(struct search_shelf *shelf)
 {
     pthread_mutex_lock(&shelf->lock);
     give_up_building(shelf);
@@ -298,7 +277,7 @@ static void empty(struct shelf *shelf)
 
 void search_index_drop(search_index *index, const char *account)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_shelf *shelf = search_shelf_find(index, account);
     if (shelf)
         empty(shelf);
 }
@@ -319,12 +298,12 @@ void search_index_settle(search_index *index)
 
 /* --- building anew ------------------------------------------------------------------------------------ */
 
-static struct building *new_building(error *err)
+static struct search_building *new_building(error *err)
 {
-    struct building *building = calloc(1, sizeof *building);
+    struct search_building *building = calloc(1, sizeof *building);
     if (!building || !search_account_init(&building->account, err)) {
         free(building);
-        out_of_memory(err);
+        search_index_out_of_memory(err);
         return NULL;
     }
     search_builder_init(&building->builder);
@@ -333,9 +312,9 @@ static struct building *new_building(error *err)
 
 bool search_index_build_begin(search_index *index, const char *account, error *err)
 {
-    struct shelf *shelf = find_or_add(index, account);
+    struct search_shelf *shelf = search_shelf_find_or_add(index, account);
     if (!shelf)
-        return out_of_memory(err);
+        return search_index_out_of_memory(err);
     pthread_mutex_lock(&shelf->lock);
     bool running = shelf->building;
     if (running)
@@ -351,11 +330,11 @@ bool search_index_build_begin(search_index *index, const char *account, error *e
 bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
                             error *err)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_shelf *shelf = search_shelf_find(index, account);
     if (!shelf)
         return error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
     pthread_mutex_lock(&shelf->lock);
-    struct building *building = shelf->building;
+    struct search_building *building = shelf->building;
     bool done = building;
     if (!done)
         error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
@@ -365,25 +344,20 @@ bool search_index_build_put(search_index *index, const char *account, const stru
     return done;
 }
 
-static void mark_erased(struct shelf *shelf)
+static bool put_in_place(search_index *index, struct search_shelf *shelf, error *err)
 {
-    long long nothing = 0;
-    atomic_compare_exchange_strong(&shelf->erased_us, &nothing, clock_monotonic_us());
-}
-
-static bool put_in_place(search_index *index, struct shelf *shelf, error *err)
-{
+    injection_point("search_index.rebuilt");
     if (!flush_building(shelf->building, err))
         return false;
     search_account_replace(&shelf->account, search_account_view(&shelf->building->account));
-    mark_erased(shelf); /* of the successor nothing was purged until now */
+    search_shelf_mark_erased(shelf); /* of the successor nothing was purged until now */
     search_merger_add(index->merger, &shelf->account, true);
     return true;
 }
 
 bool search_index_build_end(search_index *index, const char *account, bool commit, error *err)
 {
-    struct shelf *shelf = find(index, account);
+    struct search_shelf *shelf = search_shelf_find(index, account);
     if (!shelf)
         return true;
     pthread_mutex_lock(&shelf->lock);
@@ -471,7 +445,7 @@ bool search_index_contact_cases(search_index *index, const char *account, const 
                 copy_contact_cases(view, &key, position, memory, ret_numbers, ret_count);
     bytes_release(&key);
     search_view_unref(view);
-    return done || out_of_memory(err);
+    return done || search_index_out_of_memory(err);
 }
 
 bool search_index_cases(search_index *index, const char *account, arena *memory, int64_t **ret_numbers,
@@ -487,7 +461,7 @@ bool search_index_cases(search_index *index, const char *account, arena *memory,
                   ret_count);
     search_view_unref(view);
     if (!numbers)
-        return out_of_memory(err);
+        return search_index_out_of_memory(err);
     *ret_numbers = numbers;
     return true;
 }
@@ -516,7 +490,7 @@ bool search_index_compare(search_index *index, const char *account, int64_t numb
     return done;
 }
 
-static void shelf_status(struct shelf *shelf, struct search_account_status *status)
+static void shelf_status(struct search_shelf *shelf, struct search_account_status *status)
 {
     struct search_view *view = search_account_view(&shelf->account);
     status->cases = view->live;
@@ -535,7 +509,7 @@ bool search_index_status(search_index *index, const char *account, arena *memory
     size_t count = 0;
     bool room = accounts != NULL;
     for (size_t i = 0; room && i < index->count; i++) {
-        struct shelf *shelf = index->shelves[i];
+        struct search_shelf *shelf = index->shelves[i];
         if (account && strcmp(account, shelf->id) != 0)
             continue;
         shelf_status(shelf, &accounts[count]);
@@ -546,149 +520,24 @@ bool search_index_status(search_index *index, const char *account, arena *memory
     }
     pthread_rwlock_unlock(&index->lock);
     if (!room)
-        return out_of_memory(err);
+        return search_index_out_of_memory(err);
     *ret_accounts = accounts;
     *ret_count = count;
     return true;
 }
 
-/* --- positions ---------------------------------------------------------------------------------------- */
-
-void search_index_set_positions(search_index *index, const struct feed_positions *positions)
+struct search_index_totals search_index_total(search_index *index)
 {
-    pthread_rwlock_wrlock(&index->lock);
-    index->positions = *positions;
-    pthread_rwlock_unlock(&index->lock);
-}
-
-void search_index_fed(search_index *index, struct feed_positions *ret_positions)
-{
-    pthread_rwlock_rdlock(&index->lock);
-    *ret_positions = index->positions;
-    pthread_rwlock_unlock(&index->lock);
-}
-
-/* What holds back is set before the positions move past it: it is looked at after them. */
-void search_index_positions(search_index *index, struct feed_positions *ret_positions)
-{
-    search_index_fed(index, ret_positions);
-    search_holds_limit(&index->holds, ret_positions);
-}
-
-int64_t search_index_position(search_index *index, const char *account)
-{
-    int partition = feed_partition(account);
-    pthread_rwlock_rdlock(&index->lock);
-    int64_t position = index->positions.at[partition];
-    pthread_rwlock_unlock(&index->lock);
-    int64_t held = search_holds_find(&index->holds, partition, account);
-    return held <= position ? held - 1 : position;
-}
-
-bool search_index_hold(search_index *index, const char *account, int64_t position)
-{
-    return search_holds_set(&index->holds, account, position);
-}
-
-bool search_index_is_held(search_index *index, int partition, const char *account, int64_t position)
-{
-    return search_holds_find(&index->holds, partition, account) <= position;
-}
-
-/* --- files -------------------------------------------------------------------------------------------- */
-
-void search_index_mark_erased(search_index *index, const char *account)
-{
-    struct shelf *shelf = find(index, account);
-    if (shelf)
-        mark_erased(shelf);
-}
-
-int64_t search_index_erased_for(search_index *index, int64_t now_us)
-{
-    int64_t longest = 0;
+    struct search_index_totals totals = {0};
     pthread_rwlock_rdlock(&index->lock);
     for (size_t i = 0; i < index->count; i++) {
-        int64_t since = atomic_load(&index->shelves[i]->erased_us);
-        if (since > 0 && now_us - since >= longest)
-            longest = now_us > since ? now_us - since : 1;
-    }
-    pthread_rwlock_unlock(&index->lock);
-    return longest;
-}
-
-/* The marked one that comes next, by its id; NULL: none. */
-static struct shelf *next_erased(search_index *index, const struct shelf *after)
-{
-    struct shelf *found = NULL;
-    pthread_rwlock_rdlock(&index->lock);
-    for (size_t i = after ? place_of(index, after->id) + 1 : 0; !found && i < index->count; i++)
-        if (atomic_load(&index->shelves[i]->erased_us) > 0)
-            found = index->shelves[i];
-    pthread_rwlock_unlock(&index->lock);
-    return found;
-}
-
-bool search_index_purge(search_index *index, const struct search_pace *pace, error *err)
-{
-    for (struct shelf *shelf = NULL; (shelf = next_erased(index, shelf));) {
-        atomic_store(&shelf->erased_us, 0); /* whoever marks it from now on wants another purge */
-        if (!search_account_purge(&shelf->account, pace, err)) {
-            mark_erased(shelf);
-            return false;
-        }
-    }
-    return true;
-}
-
-void search_index_captured_free(struct search_captured *accounts, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        search_view_unref(accounts[i].view);
-    free(accounts);
-}
-
-/* Positions first, views last: what a position or the lack of a mark promises is in the view. */
-bool search_index_capture(search_index *index, struct feed_positions *ret_positions,
-                          struct search_captured **ret_accounts, size_t *ret_count, error *err)
-{
-    size_t count = 0;
-    search_index_positions(index, ret_positions);
-    pthread_rwlock_rdlock(&index->lock);
-    struct search_captured *accounts = calloc(index->count + 1, sizeof *accounts);
-    for (size_t i = 0; accounts && i < index->count; i++) {
-        struct shelf *shelf = index->shelves[i];
-        struct search_captured captured = {.id = shelf->id, .account = &shelf->account};
-        captured.erased = atomic_load(&shelf->erased_us) > 0;
-        captured.view = search_account_view(&shelf->account);
-        if (captured.view->count > 0)
-            accounts[count++] = captured;
-        else
-            search_view_unref(captured.view);
-    }
-    pthread_rwlock_unlock(&index->lock);
-    if (!accounts)
-        return out_of_memory(err);
-    *ret_accounts = accounts;
-    *ret_count = count;
-    return true;
-}
-
-bool search_index_restore(search_index *index, const char *account, struct search_view *view, bool erased,
-                          error *err)
-{
-    struct shelf *shelf = find_or_add(index, account);
-    if (!shelf) {
+        struct search_view *view = search_account_view(&index->shelves[i]->account);
+        totals.accounts += view->live > 0;
+        totals.cases += view->live;
+        totals.sections += view->count;
+        totals.bytes += search_view_bytes(view);
         search_view_unref(view);
-        return out_of_memory(err);
     }
-    search_account_replace(&shelf->account, view);
-    if (erased)
-        mark_erased(shelf);
-    return true;
-}
-
-uint64_t search_index_filed(const search_index *index)
-{
-    return atomic_load(&index->filed);
+    pthread_rwlock_unlock(&index->lock);
+    return totals;
 }

@@ -146,4 +146,10 @@ bool search_index_status(search_index *index, const char *account, arena *memory
                          struct search_account_status **ret_accounts, size_t *ret_count, error *err)
     __attribute__((warn_unused_result));
 
+struct search_index_totals {
+    uint64_t accounts, cases, sections, bytes; /* accounts that have cases; sections and bitmaps */
+};
+
+struct search_index_totals search_index_total(search_index *index);
+
 #endif

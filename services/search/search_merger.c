@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct search_merger {
     int64_t changed_us;        /* monotonic: when an account last changed */
     struct search_account *at; /* being merged */
     bool hurry, stopping;
+    metrics_counter *merges;
 };
 
 static bool step(void *context, size_t written)
@@ -53,12 +55,14 @@ static void merge_all(search_merger *merger, bool tidy)
     const struct search_pace pace = {step, merger};
     bool done = true;
     error err = {0};
-    while (done)
+    while (done) {
         if (!search_account_merge(merger->at, tidy, &pace, &done, &err)) {
             if (err.code != STATUS_CANCELLED)
                 log_error("sections are not merged", LOG_TEXT("error.message", err.message));
             return;
         }
+        metrics_add(merger->merges, done);
+    }
 }
 
 static struct search_account *take_first(struct queue *queue)
@@ -130,6 +134,8 @@ bool search_merger_new(search_merger **ret_merger, error *err)
     pthread_cond_init(&merger->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&merger->lock, NULL);
+    merger->merges =
+        metrics_counter_get("casework_search_merges_total", "Merges of sections beside the changes.", "");
     if (pthread_create(&merger->thread, NULL, run, merger) != 0) {
         pthread_cond_destroy(&merger->changed);
         pthread_mutex_destroy(&merger->lock);

@@ -34,7 +34,8 @@ struct search_store {
     bool stopping;
     pthread_mutex_t writing; /* one checkpoint at a time */
     metrics_counter *done, *failed, *purged;
-    metrics_gauge *bytes, *files_gauge, *age;
+    metrics_gauge *bytes, *files_gauge, *age, *erasure;
+    metrics_histogram *took;
 };
 
 /* A checkpoint while it is made. */
@@ -266,7 +267,9 @@ static bool checkpoint(search_store *store, error *err)
 bool search_store_checkpoint(search_store *store, error *err)
 {
     pthread_mutex_lock(&store->writing);
+    int64_t begun_us = clock_monotonic_us();
     bool done = checkpoint(store, err);
+    metrics_observe(store->took, clock_monotonic_us() - begun_us);
     if (done) {
         store->checkpoint_us = clock_monotonic_us();
         store->retry_us = 0;
@@ -356,6 +359,7 @@ static void *run(void *argument)
         if (purged || outlook.due)
             try_checkpoint(store);
         now = clock_monotonic_us();
+        metrics_set(store->erasure, search_index_erased_for(store->index, now) / CLOCK_SECOND);
         metrics_set(store->age, (now - look_at(store, now).checkpoint_us) / CLOCK_SECOND);
     }
     return NULL;
@@ -366,12 +370,18 @@ static void get_metrics(search_store *store)
     const char *help = "Checkpoints of the search index.";
     store->done = metrics_counter_get("casework_search_checkpoints_total", help, "result=\"written\"");
     store->failed = metrics_counter_get("casework_search_checkpoints_total", help, "result=\"failed\"");
+    store->took = metrics_histogram_get("casework_search_checkpoint_duration_seconds",
+                                        "Time that checkpoints took, also those with nothing to write.", "");
     store->purged = metrics_counter_get("casework_search_purges_total",
                                         "Times that erased words were rewritten away.", "");
     store->bytes = metrics_gauge_get("casework_search_file_bytes", "Bytes of sections in files.", "");
     store->files_gauge = metrics_gauge_get("casework_search_files", "Files that hold sections.", "");
     store->age = metrics_gauge_get("casework_search_checkpoint_age_seconds",
                                    "Time since the files were last known to be up to date.", "");
+    store->erasure = metrics_gauge_get("casework_search_erasure_age_seconds",
+                                       "Time since the oldest erasure whose words are still in sections; 0: "
+                                       "there is none.",
+                                       "");
 }
 
 static bool start(search_store *store, error *err)

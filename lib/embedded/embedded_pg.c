@@ -21,7 +21,7 @@ enum { PATH_SIZE = 512, SETTINGS_MAX = 24 };
 struct embedded_pg {
     process *server;
     char programs[PATH_SIZE];
-    char place[64]; /* under /tmp: socket, log, and the data unless they are somewhere else */
+    char place[64]; /* scratch: socket, log, and the data unless they are somewhere else */
     char data[PATH_SIZE];
     char log[PATH_SIZE];
     char url[PATH_SIZE];
@@ -236,11 +236,8 @@ static void choose_settings(embedded_pg *pg, const char *const *more)
 
 static bool prepare(embedded_pg *pg, const struct embedded_pg_options *options, error *err)
 {
-    snprintf(pg->place, sizeof pg->place, "/tmp/casework-pg-XXXXXX");
-    if (!mkdtemp(pg->place)) {
-        pg->place[0] = '\0';
-        return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make a directory in /tmp");
-    }
+    if (!process_make_scratch("casework-pg", pg->place, sizeof pg->place, err))
+        return false;
     pg->user = server_user();
     pg->durable = options->durable;
     pg->port = options->port;

@@ -15,7 +15,7 @@
 
 struct embedded_pg_options {
     /*
-     * Made by initdb where it does not hold a cluster yet. NULL: a new one under /tmp that goes with
+     * Made by initdb where it does not hold a cluster yet. NULL: a new one in TMPDIR that goes with
      * embedded_pg_free. As root, every directory above must be open to the server's user.
      */
     const char *data_directory;
@@ -32,10 +32,10 @@ typedef struct embedded_pg embedded_pg;
 bool embedded_pg_start(const struct embedded_pg_options *options, embedded_pg **ret_pg, error *err)
     __attribute__((warn_unused_result));
 
-/* Stops it (fast) and removes what was made under /tmp. Takes NULL. */
+/* Stops it (fast) and removes what was made in TMPDIR. Takes NULL. */
 void embedded_pg_free(embedded_pg *pg);
 
-/* "postgresql:///postgres?host=/tmp/…&port=…&user=casework", owned by pg. The user is a superuser without
+/* "postgresql:///postgres?host=…&port=…&user=casework", owned by pg. The user is a superuser without
  * password. */
 const char *embedded_pg_url(const embedded_pg *pg);
 const char *embedded_pg_log_file(const embedded_pg *pg);

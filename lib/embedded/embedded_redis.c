@@ -20,7 +20,7 @@ enum { PATH_SIZE = 512, SETTINGS_MAX = 16 };
 
 struct embedded_redis {
     process *server;
-    char place[64]; /* under /tmp: socket, log, and the data unless they are somewhere else */
+    char place[64]; /* scratch: socket, log, and the data unless they are somewhere else */
     char data[PATH_SIZE];
     char log[PATH_SIZE];
     char socket[96];
@@ -121,11 +121,8 @@ bool embedded_redis_restart(embedded_redis *redis, error *err)
 
 static bool prepare(embedded_redis *redis, const struct embedded_redis_options *options, error *err)
 {
-    snprintf(redis->place, sizeof redis->place, "/tmp/casework-redis-XXXXXX");
-    if (!mkdtemp(redis->place)) {
-        redis->place[0] = '\0';
-        return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make a directory in /tmp");
-    }
+    if (!process_make_scratch("casework-redis", redis->place, sizeof redis->place, err))
+        return false;
     redis->user = server_user();
     redis->append_only = options->append_only;
     redis->port = options->port;

@@ -14,7 +14,7 @@
 
 struct embedded_redis_options {
     const char
-        *data_directory; /* for the append-only file; NULL: under /tmp, gone with embedded_redis_free */
+        *data_directory; /* for the append-only file; NULL: in TMPDIR, gone with embedded_redis_free */
     bool append_only;    /* keeps the data over a restart; false: nothing is ever written to disk */
     uint16_t port;       /* on 127.0.0.1 as well as on the socket; 0: socket only */
     const char *const
@@ -27,7 +27,7 @@ typedef struct embedded_redis embedded_redis;
 bool embedded_redis_start(const struct embedded_redis_options *options, embedded_redis **ret_redis,
                           error *err) __attribute__((warn_unused_result));
 void embedded_redis_free(
-    embedded_redis *redis); /* stops it and removes what was made under /tmp; takes NULL */
+    embedded_redis *redis); /* stops it and removes what was made in TMPDIR; takes NULL */
 
 const char *embedded_redis_url(const embedded_redis *redis); /* "unix:///tmp/…/redis.sock", owned by redis */
 const char *embedded_redis_log_file(const embedded_redis *redis);

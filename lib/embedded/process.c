@@ -277,6 +277,19 @@ bool process_make_directory(const char *path, error *err)
     return true;
 }
 
+bool process_make_scratch(const char *prefix, char *ret_path, size_t size, error *err)
+{
+    enum { PARENT_LIMIT = 32 };
+    const char *parent = getenv("TMPDIR");
+    if (!parent || parent[0] != '/' || strlen(parent) > PARENT_LIMIT)
+        parent = "/tmp";
+    int length = snprintf(ret_path, size, "%s/%s-XXXXXX", parent, prefix);
+    if (length > 0 && (size_t)length < size && mkdtemp(ret_path))
+        return true;
+    ret_path[0] = '\0';
+    return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make a directory in %s", parent);
+}
+
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
     (void)status;

@@ -57,6 +57,13 @@ uint16_t process_free_port(void);
 /* Makes a directory and its parents (mode 0700). Fine if it is there. */
 bool process_make_directory(const char *path, error *err) __attribute__((warn_unused_result));
 
+/*
+ * Makes a new directory PREFIX-XXXXXX (mode 0700) in TMPDIR, or in /tmp where that is not set or too long for a
+ * socket in it. `size`: of ret_path; 64 suffice.
+ */
+bool process_make_scratch(const char *prefix, char *ret_path, size_t size, error *err)
+    __attribute__((warn_unused_result));
+
 /* Removes a directory with all that is in it. Does not follow links. Missing is fine. */
 void process_remove_tree(const char *path);
 

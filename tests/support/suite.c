@@ -81,9 +81,9 @@ static void await_ready(suite *s)
 static void choose_paths(suite *s)
 {
     const char *programs = getenv("CASEWORK_BIN");
-    snprintf(s->directory, sizeof s->directory, "/tmp/casework-suite-XXXXXX");
-    if (!mkdtemp(s->directory))
-        suite_give_up(NULL, "no directory in /tmp");
+    error err;
+    if (!process_make_scratch("casework-suite", s->directory, sizeof s->directory, &err))
+        suite_give_up(NULL, err.message);
     snprintf(s->programs, sizeof s->programs, "%s", programs ? programs : "build/test/bin");
     snprintf(s->ready_file, sizeof s->ready_file, "%s/ready.json", s->directory);
     snprintf(s->log_file, sizeof s->log_file, "%s/up.log", s->directory);

@@ -212,7 +212,7 @@ static void add_setting(embedded_pg *pg, const char *text)
         pg->setting_count++;
 }
 
-static void choose_settings(embedded_pg *pg, const char *const *more)
+static void choose_settings(embedded_pg *pg, bool keeps_data, const char *const *more)
 {
     char text[128];
     snprintf(text, sizeof text, "unix_socket_directories=%s", pg->place);
@@ -224,6 +224,8 @@ static void choose_settings(embedded_pg *pg, const char *const *more)
     add_setting(pg, "log_error_verbosity=terse"); /* the details of an error may quote a customer's address */
     add_setting(pg, "timezone=UTC");
     add_setting(pg, "max_connections=200");
+    if (!keeps_data)
+        add_setting(pg, "dynamic_shared_memory_type=mmap"); /* goes with the directory, whoever is killed */
     if (!pg->durable) {
         add_setting(pg, "fsync=off");
         add_setting(pg, "full_page_writes=off");
@@ -246,7 +248,7 @@ static bool prepare(embedded_pg *pg, const struct embedded_pg_options *options, 
     else
         snprintf(pg->data, sizeof pg->data, "%s/data", pg->place);
     snprintf(pg->log, sizeof pg->log, "%s/postgresql.log", pg->place);
-    choose_settings(pg, options->settings);
+    choose_settings(pg, options->data_directory != NULL, options->settings);
     return embedded_pg_find_programs(pg->programs, sizeof pg->programs, err) &&
            give_to_user(pg->place, pg->user, false, err) &&
            make_cluster(pg, options->template_directory, err);

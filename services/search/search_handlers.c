@@ -8,8 +8,8 @@
 #include "rpc/page.h"
 #include "rpc/wire.h"
 #include "search/search_presence.h"
+#include "search/search_reply.h"
 
-#include <limits.h>
 #include <string.h>
 
 /* How long a call without a deadline waits for a position. */
@@ -17,10 +17,10 @@
 
 enum { FIELDS = 8 };
 
+/* Of search_index_cost: a tenth of a millisecond or two. */
+enum { INLINE_COST = 1 << 17 };
+
 typedef Casework__Search__V1__SearchCasesRequest wire_request;
-typedef Casework__Search__V1__SearchCasesResponse wire_response;
-typedef Casework__Search__V1__SearchResult wire_result;
-typedef Casework__Search__V1__SearchMatch wire_match;
 
 /* A search on its way; in the call's arena. */
 struct search {
@@ -31,6 +31,8 @@ struct search {
     const char *account;
     struct search_query query;
     struct search_cursor after;
+    int64_t position; /* up to which the answer is complete */
+    struct search_answer answer;
     error err;
 };
 
@@ -131,49 +133,6 @@ static bool read_request(struct search *search)
 
 /* --- the answer --------------------------------------------------------------------------------------- */
 
-static bool add_matches(const struct search *search, const struct search_result *result, wire_result *wire)
-{
-    const struct search_query *query = &search->query;
-    size_t count = 0, at = 0;
-    for (size_t i = 0; i < query->word_count; i++)
-        count += (size_t)__builtin_popcount(result->fields[i]);
-    wire->matches = arena_calloc(search->memory, count + 1, sizeof(wire_match *));
-    wire_match *matches = arena_calloc(search->memory, count + 1, sizeof *matches);
-    if (!wire->matches || !matches)
-        return false;
-    for (size_t i = 0; i < query->word_count; i++)
-        for (int field = 1; field <= FIELDS; field++) {
-            if (!(result->fields[i] & SEARCH_FIELD_BIT(field)))
-                continue;
-            casework__search__v1__search_match__init(&matches[at]);
-            matches[at].word = (char *)query->words[i];
-            matches[at].field = (Casework__Search__V1__SearchField)field;
-            wire->matches[at] = &matches[at];
-            at++;
-        }
-    wire->n_matches = at;
-    return true;
-}
-
-static wire_result *translate(const struct search *search, const struct search_result *result)
-{
-    wire_result *wire = arena_alloc(search->memory, sizeof *wire);
-    if (!wire)
-        return NULL;
-    casework__search__v1__search_result__init(wire);
-    wire->case_ =
-        arena_printf(search->memory, "accounts/%s/cases/%lld", search->account, (long long)result->number);
-    wire->subject = (char *)result->subject;
-    wire->status = (Casework__Cases__V1__CaseStatus)result->status;
-    wire->owner = *result->owner
-                      ? arena_printf(search->memory, "accounts/%s/agents/%s", search->account, result->owner)
-                      : arena_strdup(search->memory, "");
-    wire->update_time = wire_timestamp(search->memory, result->update_time_us);
-    wire->need_reply = result->need_reply;
-    bool timed = wire->update_time || result->update_time_us == 0;
-    return wire->case_ && wire->owner && timed && add_matches(search, result, wire) ? wire : NULL;
-}
-
 static char *next_token(const struct search *search, const struct search_cursor *last)
 {
     struct rpc_page_key key = {.second = last->number, .text = ""};
@@ -191,34 +150,9 @@ static char *next_token(const struct search *search, const struct search_cursor 
     return rpc_page_seal(search->memory, &search->request->base, NULL, &key);
 }
 
-static bool fill_response(const struct search *search, const struct search_answer *answer,
-                          wire_response *response)
-{
-    response->results = arena_calloc(search->memory, answer->count + 1, sizeof(wire_result *));
-    bool room = response->results != NULL;
-    for (size_t i = 0; room && i < answer->count; i++)
-        room = (response->results[i] = translate(search, &answer->results[i])) != NULL;
-    response->n_results = answer->count;
-    response->query_words = (char **)search->query.words;
-    response->n_query_words = search->query.word_count;
-    response->total_size = answer->total > INT32_MAX ? INT32_MAX : (int32_t)answer->total;
-    if (room && answer->more)
-        room = (response->next_page_token = next_token(search, &answer->last)) != NULL;
-    return room;
-}
-
 static bool set_behind(error *err)
 {
     return error_set(err, STATUS_UNAVAILABLE, "INDEX_BEHIND", "the index has not come to the position");
-}
-
-static bool find(struct search *search, struct search_answer *ret_answer)
-{
-    return search_index_query(search->service->index, search->account, &search->query, search->memory,
-                              ret_answer, &search->err) &&
-           (ret_answer->total > 0 ||
-            search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
-                                  search->memory, &search->err));
 }
 
 /* A position goes back only when everything starts anew: then what was found is of no use. */
@@ -229,36 +163,82 @@ static bool is_complete(struct search *search, int64_t position)
            set_behind(&search->err);
 }
 
-/* The position is asked for first: the index may be further than the answer says, never less far. */
-static void run(struct search *search)
+static void reply(struct search *search)
 {
-    wire_response response = CASEWORK__SEARCH__V1__SEARCH_CASES_RESPONSE__INIT;
-    response.indexed_position = search_index_position(search->service->index, search->account);
-    struct search_answer answer;
-    if (!find(search, &answer) || !is_complete(search, response.indexed_position))
-        rpc_call_fail(search->call, &search->err);
-    else if (!fill_response(search, &answer, &response))
-        rpc_call_fail_memory(search->call);
+    const struct search_answer *answer = &search->answer;
+    struct search_reply reply = {search->account, &search->query, answer, "", search->position};
+    const unsigned char *data;
+    size_t length;
+    if (answer->more)
+        reply.next_page_token = next_token(search, &answer->last);
+    if (reply.next_page_token && search_reply_write(&reply, search->memory, &data, &length))
+        rpc_call_reply_packed(search->call, data, length);
     else
-        rpc_call_reply(search->call, &response.base);
+        rpc_call_fail_memory(search->call);
+}
+
+static void finish(struct search *search)
+{
+    if (is_complete(search, search->position))
+        reply(search);
+    else
+        rpc_call_fail(search->call, &search->err);
+}
+
+/* What waits for the case service, or takes its time, is for the workers. */
+static void hand_over(struct search *search, void (*task)(void *search))
+{
+    if (rpc_server_run(search->service->server, task, search))
+        return;
+    error_set(&search->err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too many searches at once");
+    rpc_call_fail(search->call, &search->err);
+}
+
+/* Nothing was found in an account of which the index knows nothing. */
+static void check_presence(void *argument)
+{
+    struct search *search = argument;
+    if (search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
+                              search->memory, &search->err))
+        finish(search);
+    else
+        rpc_call_fail(search->call, &search->err);
+}
+
+/* The position is asked for first: the index may be further than the answer says, never less far. */
+static void run(void *argument)
+{
+    struct search *search = argument;
+    search_index *index = search->service->index;
+    search->position = search_index_position(index, search->account);
+    if (!search_index_query(index, search->account, &search->query, search->memory, &search->answer,
+                            &search->err))
+        rpc_call_fail(search->call, &search->err);
+    else if (search->answer.total > 0 || search_index_has_cases(index, search->account))
+        finish(search);
+    else
+        hand_over(search, check_presence);
+}
+
+/* Most searches take less than it takes to wake a worker: they are answered where they came in. */
+static void start(struct search *search)
+{
+    if (search_index_cost(search->service->index, search->account, &search->query) <= INLINE_COST)
+        run(search);
+    else
+        hand_over(search, run);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------ */
 
-static void run_task(void *argument)
-{
-    run(argument);
-}
-
 static void wake(void *argument, bool reached)
 {
     struct search *search = argument;
-    if (reached && rpc_server_run(search->service->server, run_task, search))
+    if (reached) {
+        hand_over(search, run);
         return;
-    if (reached)
-        error_set(&search->err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too many searches at once");
-    else if (rpc_call_is_cancelled(search->call) ||
-             clock_monotonic_us() >= rpc_call_deadline_us(search->call))
+    }
+    if (rpc_call_is_cancelled(search->call) || clock_monotonic_us() >= rpc_call_deadline_us(search->call))
         error_set(&search->err, STATUS_DEADLINE_EXCEEDED, "",
                   "the index has not come to the position in time");
     else
@@ -284,11 +264,11 @@ static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *
     }
     if (search_shards_forward(&search->service->shards, call, "SearchCases", message, search->account))
         return;
-    feed_consumer *consumer = search_follower_consumer(search->service->follower);
     if (search->request->min_position <= search_index_position(search->service->index, search->account)) {
-        run(search);
+        start(search);
         return;
     }
+    feed_consumer *consumer = search_follower_consumer(search->service->follower);
     int64_t deadline = rpc_call_deadline_us(call), longest = clock_monotonic_us() + WAIT_MAX;
     if (!feed_consumer_await_account(consumer, search->account, search->request->min_position,
                                      deadline == INT64_MAX ? longest : deadline, wake, search, &search->err))
@@ -298,7 +278,7 @@ static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *
 const struct rpc_method search_methods[] = {
     {.service = &casework__search__v1__search_service__descriptor,
      .name = "SearchCases",
-     .run = RPC_RUN_WORKER,
+     .run = RPC_RUN_INLINE,
      .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
      .resource = "parent",
      .unary = search_cases},

@@ -479,6 +479,22 @@ bool search_index_query(search_index *index, const char *account, const struct s
     return done;
 }
 
+uint64_t search_index_cost(search_index *index, const char *account, const struct search_query *query)
+{
+    struct search_view *view = view_of(index, account);
+    uint64_t cost = view ? search_query_cost(view, query) : 0;
+    search_view_unref(view);
+    return cost;
+}
+
+bool search_index_has_cases(search_index *index, const char *account)
+{
+    struct search_view *view = view_of(index, account);
+    bool has = view && view->live > 0;
+    search_view_unref(view);
+    return has;
+}
+
 bool search_index_compare(search_index *index, const char *account, int64_t number,
                           const struct search_document *document, const struct search_words *words,
                           arena *memory, struct search_comparison *ret_comparison, error *err)

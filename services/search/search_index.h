@@ -59,6 +59,11 @@ bool search_index_query(search_index *index, const char *account, const struct s
                         arena *memory, struct search_answer *ret_answer, error *err)
     __attribute__((warn_unused_result));
 
+/* See search_query_cost; 0 of an account nobody has heard of. */
+uint64_t search_index_cost(search_index *index, const char *account, const struct search_query *query);
+
+bool search_index_has_cases(search_index *index, const char *account);
+
 /* Complete up to here: set once what the positions stand for is in. */
 void search_index_set_positions(search_index *index, const struct feed_positions *positions);
 

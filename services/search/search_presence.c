@@ -10,11 +10,7 @@
 bool search_presence_check(const struct search_service *service, const char *account, int64_t deadline_us,
                            arena *memory, error *err)
 {
-    struct search_account_status *known;
-    size_t count;
-    if (!search_index_status(service->index, account, memory, &known, &count, err))
-        return false;
-    if (count > 0)
+    if (search_index_has_cases(service->index, account))
         return true;
     Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
     ProtobufCMessage *response;

@@ -313,3 +313,14 @@ bool search_query_run(const struct search_view *view, const struct search_query 
     *ret_answer = answer;
     return true;
 }
+
+uint64_t search_query_cost(const struct search_view *view, const struct search_query *query)
+{
+    enum { WORD = 64, IN_ORDER = 32 }; /* documents of a word; of which one is looked at for its order */
+    uint64_t cost = view->count + view->live / WORD * query->word_count;
+    if (query->fields != SEARCH_FIELDS_ALL)
+        cost += view->live;
+    if (query->order != SEARCH_ORDER_UPDATE_TIME)
+        cost += view->live / IN_ORDER;
+    return cost;
+}

@@ -63,4 +63,10 @@ bool search_query_words(const char *text, arena *memory, const char *const **ret
 bool search_query_run(const struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err) __attribute__((warn_unused_result));
 
+/*
+ * How much there is to look at, at the most and roughly: a word of a bitmap is one, and so is a document that
+ * is looked at by itself. A thousand take about a microsecond.
+ */
+uint64_t search_query_cost(const struct search_view *view, const struct search_query *query);
+
 #endif

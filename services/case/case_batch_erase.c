@@ -48,33 +48,24 @@ static bool redact(struct overlay *overlay, const struct case_command *command, 
     return true;
 }
 
-static bool is_copy_of(const struct message_record *a, const struct message_record *b)
+static bool is_same_place(struct message_place a, struct message_place b)
 {
-    int64_t a_case = a->origin_case == 0 ? a->case_id : a->origin_case;
-    int64_t b_case = b->origin_case == 0 ? b->case_id : b->origin_case;
-    int32_t a_number = a->origin_case == 0 ? a->number : a->origin_number;
-    int32_t b_number = b->origin_case == 0 ? b->number : b->origin_number;
-    return a_case == b_case && a_number == b_number && strcmp(a->account, b->account) == 0;
+    return a.case_id == b.case_id && a.number == b.number;
 }
 
-/* How a forwarded text begins (case_forward_text): the whole of it, unless it is so long that it may have
- * been cut. */
-static char *forwarded_text(arena *memory, const char *body)
+/* That message, a copy of it, or a message to a third party that has its text: `at` is where it was written. */
+static bool has_text_of(const struct overlay *overlay, const struct family_entry *family, const char *account,
+                        struct message_place of, struct message_place at)
 {
-    enum { BYTES_SURE = 200000 };
-    size_t length = strlen(body);
-    bool whole = length <= BYTES_SURE;
-    return arena_printf(memory, "\n\n%.*s%s", (int)(whole ? length : BYTES_SURE), body, whole ? "\n" : "");
-}
-
-/* A message to a third party that has the text, in a case that has the message or a copy of it. */
-static bool is_forward_of(const struct family_entry *family, const struct message_record *message,
-                          const char *text)
-{
-    if (message->kind != MESSAGE_KIND_TO_THIRD_PARTY || text == NULL || strstr(message->body, text) == NULL)
-        return false;
+    if (is_same_place(at, of))
+        return true;
     for (size_t i = 0; i < family->count; i++) {
-        if (family->members[i].case_id == message->case_id && family->members[i].number <= message->number)
+        if (is_same_place(at, family->members[i]))
+            return true;
+    }
+    for (size_t i = 0; i < overlay->forwarded.count; i++) {
+        const struct forwarded_text *text = overlay->forwarded.items[i];
+        if (is_same_place(at, text->in) && is_same_place(of, text->of) && strcmp(text->account, account) == 0)
             return true;
     }
     return false;
@@ -84,18 +75,17 @@ static bool is_forward_of(const struct family_entry *family, const struct messag
 static bool redact_family(struct overlay *overlay, const struct case_command *command,
                           const struct message_record *wanted, error *err)
 {
-    const struct message_record of = *wanted;
+    const struct message_place of = message_written_at(wanted);
     const struct family_entry *family =
         overlay_family(overlay, command->account, command->redact.case_id, command->redact.number);
-    char *text = of.body[0] == '\0' ? NULL : forwarded_text(overlay->memory, of.body);
-    if (family == NULL || (text == NULL && of.body[0] != '\0'))
+    if (family == NULL)
         return batch_out_of_memory(err);
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         const struct message_record *record = &message->record;
-        bool concerned = message->entry.exists && !record->redacted &&
-                         strcmp(record->account, of.account) == 0 &&
-                         (is_copy_of(record, &of) || is_forward_of(family, record, text));
+        bool concerned =
+            message->entry.exists && !record->redacted && strcmp(record->account, command->account) == 0 &&
+            has_text_of(overlay, family, command->account, of, message_written_at(record));
         if (concerned && !redact(overlay, command, message, err))
             return false;
     }
@@ -244,24 +234,60 @@ const struct method_ops contact_erase_ops = {erase_gather, erase_run};
 /* --- a step of it -----------------------------------------------------------------------------------------
  */
 
+/* Whose messages of the part's case lose their texts: "" is everybody. NULL: arena full. */
+static const char *author_of(struct overlay *overlay, const struct case_command *command,
+                             const struct erase_part *part)
+{
+    return part->guest ? arena_printf(overlay->memory, "accounts/%s/contacts/%s", command->account,
+                                      command->erase.contact)
+                       : "";
+}
+
+static struct traces_entry *forwards_of(struct overlay *overlay, const struct case_command *command,
+                                        const struct erase_part *part)
+{
+    const char *author = author_of(overlay, command, part);
+    if (author == NULL) {
+        overlay->failed = true;
+        return NULL;
+    }
+    return overlay_forwards(overlay, command->account, part->case_id, author);
+}
+
 static void step_gather(struct overlay *overlay, const struct case_command *command)
 {
     for (size_t i = 0; i < command->erase.count; i++) {
         overlay_case(overlay, command->account, command->erase.parts[i].case_id);
         overlay_destination(overlay, command->account, command->erase.parts[i].case_id);
+        if (command->erase.parts[i].whole)
+            forwards_of(overlay, command, &command->erase.parts[i]);
     }
 }
 
-static bool add_wipe(struct overlay *overlay, const struct case_record *record, const char *author,
+void erase_step_follow(struct overlay *overlay, const struct case_command *command)
+{
+    for (size_t i = 0; i < command->erase.count; i++) {
+        if (!command->erase.parts[i].whole)
+            continue;
+        const struct traces_entry *forwards = forwards_of(overlay, command, &command->erase.parts[i]);
+        for (size_t k = 0; forwards != NULL && k < forwards->count; k++) {
+            overlay_case(overlay, command->account, forwards->cases[k]);
+            overlay_destination(overlay, command->account, forwards->cases[k]);
+        }
+    }
+}
+
+static bool add_wipe(struct overlay *overlay, const struct case_command *command,
                      const struct erase_part *part, error *err)
 {
     struct wipe *wipe = arena_alloc(overlay->memory, sizeof *wipe);
+    const char *author = author_of(overlay, command, part);
     if (wipe == NULL || author == NULL || !entry_list_add(overlay->memory, &overlay->wipes, wipe))
         return batch_out_of_memory(err);
     *wipe = (struct wipe){
-        .account = record->account,
+        .account = command->account,
         .author = author,
-        .case_id = record->id,
+        .case_id = part->case_id,
         .first = part->first,
         .last = part->last,
         .copies = part->whole,
@@ -269,60 +295,81 @@ static bool add_wipe(struct overlay *overlay, const struct case_record *record, 
     return true;
 }
 
-static bool tell_of_step(struct overlay *overlay, const struct case_command *command,
-                         struct case_entry *entry, error *err)
+/* A case of somebody else has fewer texts, which is told once. */
+static bool add_reader(struct overlay *overlay, const struct case_command *command,
+                       const struct case_entry *done, struct case_entry *reader, struct entry_list *readers,
+                       error *err)
 {
+    if (reader == NULL || reader == done || !reader->entry.exists ||
+        strcmp(reader->record.contact, command->erase.contact) == 0)
+        return true;
+    for (size_t i = 0; i < readers->count; i++) {
+        if (readers->items[i] == reader)
+            return true;
+    }
+    return entry_list_add(overlay->memory, readers, reader) || batch_out_of_memory(err);
+}
+
+/* The case is done, and so are those where its messages went: by merges, and by being forwarded there. */
+static bool tell_of_part(struct overlay *overlay, const struct case_command *command,
+                         struct case_entry *entry, const struct erase_part *part, error *err)
+{
+    const struct traces_entry *forwards = forwards_of(overlay, command, part);
+    struct entry_list readers = {0};
+    if (forwards == NULL)
+        return batch_out_of_memory(err);
+    if (!add_reader(overlay, command, entry, batch_destination(overlay, entry), &readers, err))
+        return false;
+    for (size_t i = 0; i < forwards->count; i++) {
+        struct case_entry *has = overlay_case(overlay, command->account, forwards->cases[i]);
+        if (has == NULL)
+            return batch_out_of_memory(err);
+        if (!add_reader(overlay, command, entry, has, &readers, err) ||
+            !add_reader(overlay, command, entry, batch_destination(overlay, has), &readers, err))
+            return false;
+    }
+    for (size_t i = 0; i < readers.count; i++) {
+        if (!tell_case(overlay, command, &command->erase.actor, command->erase.contact, readers.items[i],
+                       err))
+            return false;
+    }
     return tell_case(overlay, command, &command->erase.actor, command->erase.contact, entry, err);
 }
 
-/* The case is done, and where its messages went has fewer texts. */
 static bool finish_case(struct overlay *overlay, const struct case_command *command, struct case_entry *entry,
-                        error *err)
+                        const struct erase_part *part, error *err)
 {
-    struct case_entry *destination = batch_destination(overlay, entry);
-    if (destination != NULL && strcmp(destination->record.contact, command->erase.contact) != 0 &&
-        !tell_of_step(overlay, command, destination, err))
+    if (!tell_of_part(overlay, command, entry, part, err))
         return false;
-    return tell_of_step(overlay, command, entry, err) &&
-           (entry_list_add(overlay->memory, &overlay->wiped_cases, entry) || batch_out_of_memory(err));
-}
-
-/* A part of somebody else's case: what the contact has written there. */
-static bool run_guest_part(struct overlay *overlay, const struct case_command *command,
-                           struct case_entry *entry, const struct erase_part *part, error *err)
-{
-    const char *contact = command->erase.contact;
-    char *author = arena_printf(overlay->memory, "accounts/%s/contacts/%s", command->account, contact);
-    if (!add_wipe(overlay, &entry->record, author, part, err))
-        return false;
-    if (!part->whole)
-        return true;
-    struct case_entry *destination = batch_destination(overlay, entry);
-    if (destination != NULL && destination != entry && !tell_of_step(overlay, command, destination, err))
-        return false;
+    if (!part->guest)
+        return entry_list_add(overlay->memory, &overlay->wiped_cases, entry) || batch_out_of_memory(err);
     struct guest *guest = arena_alloc(overlay->memory, sizeof *guest);
     if (guest == NULL || !entry_list_add(overlay->memory, &overlay->wiped_guests, guest))
         return batch_out_of_memory(err);
-    *guest = (struct guest){command->account, contact, entry->record.id};
-    return tell_of_step(overlay, command, entry, err);
+    *guest = (struct guest){command->account, command->erase.contact, entry->record.id};
+    return true;
+}
+
+/* One that was done by somebody else in the meantime has nothing left. */
+static bool is_still_to_do(const struct case_entry *entry, const struct erase_step *step,
+                           const struct erase_part *part)
+{
+    return entry->entry.exists &&
+           (part->guest || (!entry->record.erased && strcmp(entry->record.contact, step->contact) == 0));
 }
 
 static bool step_run(struct overlay *overlay, struct case_command *command, error *err)
 {
     const struct erase_step *step = &command->erase;
     for (size_t i = 0; i < step->count; i++) {
-        struct case_entry *entry = overlay_case(overlay, command->account, step->parts[i].case_id);
+        const struct erase_part *part = &step->parts[i];
+        struct case_entry *entry = overlay_case(overlay, command->account, part->case_id);
         if (entry == NULL)
             return batch_out_of_memory(err);
-        if (entry->entry.exists && step->parts[i].guest) {
-            if (!run_guest_part(overlay, command, entry, &step->parts[i], err))
-                return false;
+        if (!is_still_to_do(entry, step, part))
             continue;
-        }
-        if (!entry->entry.exists || entry->record.erased || strcmp(entry->record.contact, step->contact) != 0)
-            continue;
-        if (!add_wipe(overlay, &entry->record, "", &step->parts[i], err) ||
-            (step->parts[i].whole && !finish_case(overlay, command, entry, err)))
+        if (!add_wipe(overlay, command, part, err) ||
+            (part->whole && !finish_case(overlay, command, entry, part, err)))
             return false;
     }
     return true;

@@ -60,7 +60,7 @@ static bool lines_now(struct overlay *overlay, const struct case_entry *entry,
 }
 
 /* The files of all messages, those of the latest first, as many as one message may have. */
-static bool gather_attachments(struct overlay *overlay, const struct transcript_line *lines, size_t count,
+static bool gather_attachments(struct overlay *overlay, struct transcript_line *lines, size_t count,
                                struct message_record *message)
 {
     struct attachment *all = arena_calloc(overlay->memory, CASE_ATTACHMENTS_MAX, sizeof *all);
@@ -70,8 +70,10 @@ static bool gather_attachments(struct overlay *overlay, const struct transcript_
     for (size_t i = 0; i < count; i++) {
         const struct message_record *from = &lines[i].message;
         for (size_t k = 0; !from->redacted && k < from->attachment_count && filled < CASE_ATTACHMENTS_MAX;
-             k++)
+             k++) {
             all[filled++] = from->attachments[k];
+            lines[i].taken = true;
+        }
     }
     message->attachments = all;
     message->attachment_count = filled;
@@ -84,9 +86,10 @@ static bool nothing_to_forward(error *err)
                      "there is no text that could be forwarded");
 }
 
-/* The message that the third party gets. */
+/* The message that the third party gets, and what it has been made of. */
 static bool third_party_text(struct overlay *overlay, const struct case_command *command,
-                             const struct case_entry *entry, struct message_record *message, error *err)
+                             const struct case_entry *entry, struct message_record *message,
+                             struct transcript_line **ret_lines, size_t *ret_count, error *err)
 {
     bool whole = command->forward.number == 0;
     struct transcript_entry *transcript =
@@ -103,6 +106,8 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
     }
     if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
         return nothing_to_forward(err);
+    *ret_lines = lines;
+    *ret_count = count;
     message->kind = MESSAGE_KIND_TO_THIRD_PARTY;
     message->third_party = command->forward.third_party;
     message->body = case_forward_text(overlay->memory, command->forward.note,
@@ -111,11 +116,44 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
            batch_out_of_memory(err);
 }
 
+static bool add_forwarded(struct overlay *overlay, const char *account, struct message_place in,
+                          struct message_place of, error *err)
+{
+    struct forwarded_text *text = arena_alloc(overlay->memory, sizeof *text);
+    if (text == NULL || !entry_list_add(overlay->memory, &overlay->forwarded, text))
+        return batch_out_of_memory(err);
+    *text = (struct forwarded_text){account, in, of};
+    return true;
+}
+
+/* Whoever takes a text away has to find where it was forwarded. What has forwarded texts itself gives them on:
+ * those from before this batch when they are written, those of this batch here. */
+static bool note_forwarded(struct overlay *overlay, const char *account, struct message_place in,
+                           const struct transcript_line *lines, size_t count, error *err)
+{
+    size_t before = overlay->forwarded.count;
+    for (size_t i = 0; i < count; i++) {
+        struct message_place of = message_written_at(&lines[i].message);
+        if (!lines[i].taken)
+            continue;
+        if (!add_forwarded(overlay, account, in, of, err))
+            return false;
+        for (size_t k = 0; k < before && lines[i].message.kind == MESSAGE_KIND_TO_THIRD_PARTY; k++) {
+            const struct forwarded_text *text = overlay->forwarded.items[k];
+            if (text->in.case_id == of.case_id && text->in.number == of.number &&
+                strcmp(text->account, account) == 0 && !add_forwarded(overlay, account, in, text->of, err))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* What is written for it: the message to the third party, or the note to the agent; NULL in *ret_text:
- * nothing. */
+ * nothing. The lines: what the message has been made of. */
 static bool forward_text(struct overlay *overlay, const struct case_command *command,
                          const struct case_entry *entry, struct message_record *message,
-                         const struct message_record **ret_text, error *err)
+                         const struct message_record **ret_text, struct transcript_line **ret_lines,
+                         size_t *ret_count, error *err)
 {
     *ret_text = NULL;
     *message = (struct message_record){
@@ -133,7 +171,8 @@ static bool forward_text(struct overlay *overlay, const struct case_command *com
         if (message->author == NULL)
             return batch_out_of_memory(err);
     }
-    if (is_to_third_party(command) && !third_party_text(overlay, command, entry, message, err))
+    if (is_to_third_party(command) &&
+        !third_party_text(overlay, command, entry, message, ret_lines, ret_count, err))
         return false;
     if (message->body[0] != '\0' || is_to_third_party(command))
         *ret_text = message;
@@ -160,6 +199,8 @@ static bool forward_run(struct overlay *overlay, struct case_command *command, e
     if ((number != 0 && forwarded == NULL) || !check_target(overlay, command, &entry->record, err))
         return false;
     struct message_record text;
+    struct transcript_line *lines = NULL;
+    size_t line_count = 0;
     struct case_act act = {
         .kind = CASE_ACT_FORWARD,
         .expected_version = command->forward.expected_version,
@@ -170,11 +211,13 @@ static bool forward_run(struct overlay *overlay, struct case_command *command, e
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
     case_change_begin(&change, &entry->record);
-    if (!forward_text(overlay, command, entry, &text, &act.forward.text, err) ||
+    if (!forward_text(overlay, command, entry, &text, &act.forward.text, &lines, &line_count, err) ||
         !case_rules_apply(&context, &act, &change, err))
         return false;
     int32_t answered = change.message_count > 0 ? change.messages[0].number : number;
     return batch_apply(overlay, entry, &change, err) &&
+           note_forwarded(overlay, command->account, (struct message_place){entry->record.id, answered},
+                          lines, line_count, err) &&
            batch_answer_both(overlay, command, entry->record.id, answered, err);
 }
 

@@ -200,6 +200,7 @@ static const struct pg_statement purges[] = {
     PURGE(contact_addresses, "", 2000),
     PURGE(contact_cases, "", 2000),
     PURGE(case_guests, "", 2000),
+    PURGE(forwarded_texts, "", 2000),
     PURGE(involved_cases, "", 2000),
     PURGE(external_ids, "", 2000),
     PURGE(request_ids, "", 2000),

@@ -95,7 +95,7 @@ static bool write_lines(bytes *out, char *const *headings, const struct transcri
 }
 
 static char *compose(arena *memory, const char *start, char *const *headings,
-                     const struct transcript_line *lines, size_t count, bool cut)
+                     struct transcript_line *lines, size_t count, bool cut)
 {
     size_t room = CASE_BODY_MAX - strlen(start) - strlen(LEFT_OUT);
     size_t fitting = count_fitting(headings, lines, count, room);
@@ -105,11 +105,13 @@ static char *compose(arena *memory, const char *start, char *const *headings,
                    write_lines(&out, headings, lines, fitting);
     char *text = written ? arena_strndup(memory, (const char *)out.data, out.length) : NULL;
     bytes_release(&out);
+    for (size_t i = 0; i < fitting; i++)
+        lines[i].taken = true;
     return text;
 }
 
 char *case_forward_text(arena *memory, const char *note, const char *subject,
-                        const struct transcript_line *lines, size_t count, bool cut)
+                        struct transcript_line *lines, size_t count, bool cut)
 {
     const char *gap = note[0] == '\0' ? "" : "\n\n";
     char *start =

@@ -226,6 +226,18 @@ struct message_record {
     size_t attachment_count;
 };
 
+/* Where a message was written: its own place, or that of the message it is a copy of. */
+struct message_place {
+    int64_t case_id;
+    int32_t number;
+};
+
+static inline struct message_place message_written_at(const struct message_record *message)
+{
+    return message->origin_case == 0 ? (struct message_place){message->case_id, message->number}
+                                     : (struct message_place){message->origin_case, message->origin_number};
+}
+
 /* The number of the case's last message. Numbers go on from it. */
 static inline int32_t case_last_number(const struct case_record *record)
 {

@@ -36,6 +36,7 @@ static const size_t entry_sizes[ENTRY_KINDS] = {
     [ENTRY_DELETION] = sizeof(struct deletion_entry),
     [ENTRY_HELPER] = sizeof(struct entry),
     [ENTRY_TRACES] = sizeof(struct traces_entry),
+    [ENTRY_FORWARDS] = sizeof(struct traces_entry),
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory)
@@ -290,6 +291,12 @@ struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *acc
 struct traces_entry *overlay_traces(struct overlay *overlay, const char *account, const char *contact)
 {
     return get(overlay, ENTRY_TRACES, account, contact, "", 0, 0);
+}
+
+struct traces_entry *overlay_forwards(struct overlay *overlay, const char *account, int64_t case_id,
+                                      const char *author)
+{
+    return get(overlay, ENTRY_FORWARDS, account, author, "", case_id, 0);
 }
 
 struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent, int64_t case_id)

@@ -46,10 +46,11 @@ enum entry_kind {
     ENTRY_SESSION_TABS,
     ENTRY_AGENT_SESSIONS,
     ENTRY_CASE_TABS,
-    ENTRY_FAMILY, /* a message and its copies */
+    ENTRY_FAMILY, /* a message, its copies, and what it was forwarded with */
     ENTRY_DELETION,
     ENTRY_HELPER, /* an agent who has replied in a case, or got something of it; key: a = agent, n = case */
     ENTRY_TRACES,
+    ENTRY_FORWARDS,
     ENTRY_KINDS,
 };
 
@@ -159,6 +160,7 @@ struct transcript_entry {
     struct transcript_line {
         struct message_record message;
         const char *author; /* the name to show; "": unknown */
+        bool taken;         /* something of it goes to the third party */
     } * lines;
     size_t count, size;
     bool cut; /* earlier ones were left out */
@@ -209,15 +211,18 @@ struct reply_entry {
     int64_t time;       /* 0: no reply */
 };
 
-/* Where a message and all its copies are, as stored before this batch. Key: account, n = case, m = number of
- * any of them. */
+/* Where a message, the messages to third parties that have its text, and all copies of those are, as stored
+ * before this batch. Key: account, n = case, m = number of the message or of a copy. */
 struct family_entry {
     struct entry entry;
-    struct family_member {
-        int64_t case_id;
-        int32_t number;
-    } * members;
+    struct message_place *members;
     size_t count, size;
+};
+
+/* A message to a third party that has the text of another one; both by where they were written. */
+struct forwarded_text {
+    const char *account;
+    struct message_place in, of;
 };
 
 /* The cases of others in which a contact's texts stand, as stored before this batch: at the most TRACES_MAX
@@ -227,6 +232,9 @@ struct traces_entry {
     int64_t *cases;
     size_t count;
 };
+
+/* Likewise, with key: account, n = case, a = author: the cases whose messages to third parties have texts that
+ * were written in that case, by that author or, where that is "", by anybody. */
 
 enum { TRACES_MAX = 1000 };
 
@@ -301,6 +309,7 @@ struct overlay {
     struct entry_list left;         /* struct merge_left */
     struct entry_list guests;       /* struct guest: new ones */
     struct entry_list wiped_guests; /* struct guest */
+    struct entry_list forwarded;    /* struct forwarded_text: new ones */
 };
 
 bool overlay_init(struct overlay *overlay, arena *memory) __attribute__((warn_unused_result));
@@ -357,6 +366,8 @@ struct family_entry *overlay_family(struct overlay *overlay, const char *account
                                     int32_t number);
 struct deletion_entry *overlay_deletion(struct overlay *overlay, const char *account, const char *request_id);
 struct traces_entry *overlay_traces(struct overlay *overlay, const char *account, const char *contact);
+struct traces_entry *overlay_forwards(struct overlay *overlay, const char *account, int64_t case_id,
+                                      const char *author);
 struct entry *overlay_helper(struct overlay *overlay, const char *account, const char *agent,
                              int64_t case_id);
 

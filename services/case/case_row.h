@@ -31,13 +31,24 @@
     "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " t \
     ".partition AND er.account = " t ".account AND er.contact = ''))"
 /* A message belongs to the contact of its case, to that of the case in which it was written, and to the
- * contact who wrote it. */
-#define MESSAGE_IS_BEING_ERASED(m)                                                                \
-    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m \
-    ".partition AND er.account = " m ".account AND (er.contact = '' OR " m                        \
-    ".author = 'accounts/' || er.account || '/contacts/' || er.contact"                           \
-    " OR EXISTS (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m \
-    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0))))"
+ * contact who wrote it; a message to a third party to those, too, whose texts it has. */
+#define ERASED_AUTHOR "'accounts/' || er.account || '/contacts/' || er.contact"
+#define HAS_ERASED_TEXT(m)                                                                          \
+    "(" m ".kind = 4 AND EXISTS (SELECT 1 FROM forwarded_texts ft CROSS JOIN LATERAL"               \
+    " (SELECT 1 FROM messages fm JOIN cases fc ON fc.partition = fm.partition"                      \
+    " AND fc.account = fm.account AND fc.id = fm.case_id WHERE fm.partition = ft.partition"         \
+    " AND fm.account = ft.account AND fm.case_id = ft.origin_case AND fm.number = ft.origin_number" \
+    " AND (fc.contact = er.contact OR fm.author = " ERASED_AUTHOR ") OFFSET 0) fo"                  \
+    " WHERE ft.partition = " m ".partition AND ft.account = " m ".account"                          \
+    " AND ft.case_id = CASE WHEN " m ".origin_case = 0 THEN " m ".case_id ELSE " m                  \
+    ".origin_case END AND ft.number = CASE WHEN " m ".origin_case = 0 THEN " m ".number ELSE " m    \
+    ".origin_number END OFFSET 0))"
+#define MESSAGE_IS_BEING_ERASED(m)                                                                           \
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m            \
+    ".partition AND er.account = " m ".account AND (er.contact = '' OR " m ".author = " ERASED_AUTHOR        \
+    " OR EXISTS (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m            \
+    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0)"         \
+    " OR " HAS_ERASED_TEXT(m) ")))"
 
 /* What is kept of an external id once its text has to go: enough to know it again. */
 #define EXTERNAL_ID_ERASED(id) "'sha256:' || encode(sha256(convert_to(" id ", 'UTF8')), 'hex')"

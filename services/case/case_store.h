@@ -25,7 +25,7 @@ enum { LOCK_PARTITION, LOCK_XID, LOCK_HEAD, LOCK_NOW, LOCK_MARK };
 /* The marks of the partitions' last batches (pg/lane.h). */
 extern const struct pg_statement case_store_mark;
 
-enum { STORE_READS = 28 };
+enum { STORE_READS = 29 };
 
 /* Reads that are under way: the entries that each statement was given, by their places. */
 struct store_reads {

@@ -10,10 +10,7 @@
 /* --- reads ------------------------------------------------------------------------------------------------
  */
 
-/*
- * A message, its copies, and the messages to third parties that have its text: between the blank line and the
- * line's end that case_forward_text puts around it, a very long one by its beginning.
- */
+/* A message, the messages to third parties that have its text, and the copies of all of them. */
 const struct pg_statement store_read_families = {
     .name = "case_families",
     .sql = "SELECT w.case_id, w.number, k.ord"
@@ -23,16 +20,12 @@ const struct pg_statement store_read_families = {
            " CASE WHEN t.origin_case = 0 THEN t.number ELSE t.origin_number END AS number FROM messages t"
            " WHERE t.partition = k.partition AND t.account = k.account AND t.case_id = k.case_id"
            " AND t.number = k.number LIMIT 1) r,"
-           " LATERAL (SELECT r.case_id, r.number UNION ALL SELECT t.case_id, t.number FROM messages t"
-           " WHERE t.partition = k.partition AND t.account = k.account AND t.origin_case <> 0"
+           " LATERAL (SELECT r.case_id, r.number UNION ALL SELECT t.case_id, t.number FROM forwarded_texts t"
+           " WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.origin_case = r.case_id AND t.origin_number = r.number) f,"
-           " LATERAL (SELECT f.case_id, f.number UNION ALL SELECT t.case_id, t.number FROM messages s"
-           " JOIN messages t ON t.partition = s.partition AND t.account = s.account"
-           " AND t.case_id = s.case_id AND t.number > s.number AND t.kind = 4"
-           " AND position(E'\\n\\n' || left(s.body, 200000)"
-           " || CASE WHEN length(s.body) > 200000 THEN '' ELSE E'\\n' END IN t.body) > 0"
-           " WHERE s.partition = k.partition AND s.account = k.account AND s.case_id = f.case_id"
-           " AND s.number = f.number AND s.body <> '') w",
+           " LATERAL (SELECT f.case_id, f.number UNION ALL SELECT t.case_id, t.number FROM messages t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.origin_case <> 0"
+           " AND t.origin_case = f.case_id AND t.origin_number = f.number) w",
 };
 
 const struct pg_statement store_read_deletions = {
@@ -53,7 +46,7 @@ bool store_load_family(struct overlay *overlay, void *entry, const pg_result *re
     struct family_entry *family = entry;
     if (family->count == family->size) {
         size_t size = family->size == 0 ? 4 : 2 * family->size;
-        struct family_member *grown = arena_calloc(overlay->memory, size, sizeof *grown);
+        struct message_place *grown = arena_calloc(overlay->memory, size, sizeof *grown);
         if (grown == NULL) {
             overlay->failed = true;
             return true;
@@ -63,7 +56,7 @@ bool store_load_family(struct overlay *overlay, void *entry, const pg_result *re
         family->members = grown;
         family->size = size;
     }
-    family->members[family->count++] = (struct family_member){.case_id = pg_get_int(result, row, 0),
+    family->members[family->count++] = (struct message_place){.case_id = pg_get_int(result, row, 0),
                                                               .number = (int32_t)pg_get_int(result, row, 1)};
     family->entry.exists = true;
     return true;
@@ -81,6 +74,39 @@ bool store_load_deletion(struct overlay *overlay, void *entry, const pg_result *
     deletion->position = pg_get_int(result, row, 1);
     deletion->under_way = pg_get_bool(result, row, 2);
     return true;
+}
+
+/* --- what a forward leaves for all that ---------------------------------------------------------------------
+ */
+
+/* A message that has texts of others itself gives them on. */
+static const struct pg_statement insert_forwarded = {
+    .name = "case_insert_forwarded",
+    .sql = "INSERT INTO forwarded_texts (partition, account, case_id, number, origin_case, origin_number)"
+           " SELECT u.partition, u.account, u.case_id, u.number, o.case_id, o.number"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]),"
+           " unnest($5::int8[]), unnest($6::int4[]))"
+           " AS u(partition, account, case_id, number, origin_case, origin_number),"
+           " LATERAL (SELECT u.origin_case AS case_id, u.origin_number AS number"
+           " UNION ALL SELECT t.origin_case, t.origin_number FROM forwarded_texts t"
+           " WHERE t.partition = u.partition AND t.account = u.account AND t.case_id = u.origin_case"
+           " AND t.number = u.origin_number) o ON CONFLICT DO NOTHING",
+};
+
+bool store_write_forwarded(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_INT8, PG_INT4);
+    for (size_t i = 0; i < overlay->forwarded.count; i++) {
+        const struct forwarded_text *text = overlay->forwarded.items[i];
+        rows_begin_row(&rows, text->account);
+        rows_put_int(&rows, text->in.case_id);
+        rows_put_int(&rows, text->in.number);
+        rows_put_int(&rows, text->of.case_id);
+        rows_put_int(&rows, text->of.number);
+        rows_end_row(&rows);
+    }
+    return rows_write(&rows, &insert_forwarded, batch, err);
 }
 
 /* --- what a request does at once --------------------------------------------------------------------------
@@ -224,7 +250,8 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
 #define WIPED_COLUMNS \
     "t.partition, t.account, t.case_id, t.number, t.origin_case, t.origin_number, t.external_id"
 
-/* Their keys, by way of an index each. */
+/* Their keys, by way of an index each: the messages themselves, their copies, and the messages to third
+ * parties that have their texts, with their copies. */
 #define WIPED_MESSAGES                                                                                  \
     " (SELECT m.* FROM unnest($1::int2[], $2::text[], $3::text[], $4::int8[], $5::int4[],"              \
     " $6::int4[], $7::bool[]) AS u(partition, account, author, case_id, first, last, copies)"           \
@@ -232,7 +259,16 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
     " AND t.account = u.account AND t.case_id = u.case_id AND t.number BETWEEN u.first AND u.last"      \
     " AND u.author IN ('', t.author) UNION ALL SELECT " WIPED_COLUMNS " FROM messages t WHERE u.copies" \
     " AND t.partition = u.partition AND t.account = u.account AND t.origin_case <> 0"                   \
-    " AND t.origin_case = u.case_id AND u.author IN ('', t.author) OFFSET 0) m) w"
+    " AND t.origin_case = u.case_id AND u.author IN ('', t.author) UNION ALL SELECT " WIPED_COLUMNS     \
+    " FROM (SELECT DISTINCT f.case_id, f.number FROM forwarded_texts f CROSS JOIN LATERAL"              \
+    " (SELECT 1 FROM messages o WHERE o.partition = f.partition AND o.account = f.account"              \
+    " AND o.case_id = f.origin_case AND o.number = f.origin_number AND u.author IN ('', o.author)"      \
+    " OFFSET 0) o WHERE u.copies AND f.partition = u.partition AND f.account = u.account"               \
+    " AND f.origin_case = u.case_id) f CROSS JOIN LATERAL (SELECT * FROM messages t"                    \
+    " WHERE t.partition = u.partition AND t.account = u.account AND t.case_id = f.case_id"              \
+    " AND t.number = f.number UNION ALL SELECT * FROM messages t WHERE t.partition = u.partition"       \
+    " AND t.account = u.account AND t.origin_case <> 0 AND t.origin_case = f.case_id"                   \
+    " AND t.origin_number = f.number) t OFFSET 0) m) w"
 
 #define DIGEST EXTERNAL_ID_ERASED("e.external_id")
 
@@ -267,6 +303,14 @@ static const struct pg_statement wipe_messages = {
            " AND m.case_id = w.case_id AND m.number = w.number",
 };
 
+/* Without texts, nobody has to find those any more. */
+static const struct pg_statement forget_forwarded = {
+    .name = "case_forget_forwarded",
+    .sql = "DELETE FROM forwarded_texts f USING" WIPED_MESSAGES
+           " WHERE f.partition = w.partition AND f.account = w.account AND f.case_id = w.case_id"
+           " AND f.number = w.number",
+};
+
 /* Of imported conversations. */
 static const struct pg_statement wipe_case_external_ids = {
     .name = "case_wipe_case_external_ids",
@@ -299,7 +343,8 @@ static bool write_wipes(struct overlay *overlay, pg_batch *batch, error *err)
         rows_end_row(&rows);
     }
     return rows_write(&rows, &wipe_external_ids, batch, err) &&
-           rows_write(&rows, &wipe_outgoing, batch, err) && rows_write(&rows, &wipe_messages, batch, err);
+           rows_write(&rows, &wipe_outgoing, batch, err) && rows_write(&rows, &wipe_messages, batch, err) &&
+           rows_write(&rows, &forget_forwarded, batch, err);
 }
 
 static bool write_wiped_cases(struct overlay *overlay, pg_batch *batch, error *err)

@@ -17,7 +17,11 @@ bool store_load_deletion(struct overlay *overlay, void *entry, const pg_result *
 bool store_write_erased_first(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
 
-/* After them. */
+/* Which texts the new messages to third parties have. */
+bool store_write_forwarded(struct overlay *overlay, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+/* After all other writes. */
 bool store_write_erasures(struct overlay *overlay, pg_batch *batch, error *err)
     __attribute__((warn_unused_result));
 

@@ -34,8 +34,15 @@ bool store_load_helper(struct overlay *overlay, void *entry, const pg_result *re
 /* --- where a contact's texts stand in cases of others -----------------------------------------------------
  */
 
-/* Where merges have taken its cases, and where it has written as a guest; the contacts of those are others.
- */
+/* Messages that were forwarded, of case t and by the author. */
+#define FORWARDED(t, author)                                                                             \
+    "forwarded_texts f CROSS JOIN LATERAL (SELECT 1 FROM messages o WHERE o.partition = f.partition"     \
+    " AND o.account = f.account AND o.case_id = f.origin_case AND o.number = f.origin_number AND " author \
+    " OFFSET 0) o WHERE f.partition = k.partition AND f.account = k.account AND f.origin_case = " t       \
+    ".case_id"
+
+/* Where merges have taken its cases, where it has written as a guest, and where either was forwarded; the
+ * contacts of those are others. */
 const struct pg_statement store_read_traces = {
     .name = "case_traces",
     .sql = "SELECT r.id, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]),"
@@ -45,12 +52,28 @@ const struct pg_statement store_read_traces = {
            " WHERE m.partition = t.partition AND m.account = t.account AND m.source = t.case_id"
            " OFFSET 0) e WHERE t.partition = k.partition AND t.account = k.account"
            " AND t.contact = k.contact UNION SELECT t.case_id FROM case_guests t"
+           " WHERE t.partition = k.partition AND t.account = k.account AND t.contact = k.contact"
+           " UNION SELECT f.case_id FROM contact_cases t, LATERAL (SELECT f.case_id FROM " FORWARDED(
+               "t", "true") ") f WHERE t.partition = k.partition AND t.account = k.account"
+           " AND t.contact = k.contact"
+           " UNION SELECT f.case_id FROM case_guests t, LATERAL (SELECT f.case_id FROM " FORWARDED(
+               "t", "o.author = 'accounts/' || k.account || '/contacts/' || k.contact") ") f"
            " WHERE t.partition = k.partition AND t.account = k.account AND t.contact = k.contact)"
            " UNION SELECT t.target FROM v JOIN case_merges t"
            " ON t.partition = k.partition AND t.account = k.account AND t.source = v.id)"
            " SELECT v.id FROM v, LATERAL (SELECT 1 FROM cases t WHERE t.partition = k.partition"
            " AND t.account = k.account AND t.id = v.id AND t.contact <> k.contact AND NOT t.erased"
            " OFFSET 0) c ORDER BY v.id LIMIT 1000) r",
+};
+
+/* Of a case: where something that was written in it has been forwarded from. */
+const struct pg_statement store_read_forwards = {
+    .name = "case_forwards",
+    .sql = "SELECT r.case_id, k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
+           " unnest($3::int8[]), unnest($4::text[]), generate_subscripts($1::int2[], 1))"
+           " AS k(partition, account, case_id, author, ord),"
+           " LATERAL (SELECT DISTINCT f.case_id FROM " FORWARDED(
+               "k", "k.author IN ('', o.author)") " AND f.case_id <> k.case_id ORDER BY 1 LIMIT 1000) r",
 };
 
 bool store_load_trace(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)

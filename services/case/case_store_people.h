@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-extern const struct pg_statement store_read_helpers, store_read_traces;
+extern const struct pg_statement store_read_helpers, store_read_traces, store_read_forwards;
 
 /* What a row does to its entry. */
 bool store_load_helper(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err);

@@ -527,6 +527,7 @@ static const struct reading readings[STORE_READS] = {
     {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 3, store_load_deletion},
     {ENTRY_HELPER, &store_read_helpers, {PART_N, PART_A, PARTS_END}, 0, store_load_helper},
     {ENTRY_TRACES, &store_read_traces, {PART_A, PARTS_END}, 1, store_load_trace},
+    {ENTRY_FORWARDS, &store_read_forwards, {PART_N, PART_A, PARTS_END}, 1, store_load_trace},
 };
 
 static const char *text_part(const struct entry *entry, enum part part)

@@ -600,7 +600,8 @@ Test(erase, every_table_of_accounts_is_known_to_the_eraser)
               " AND table_schema = 'public' AND table_name NOT IN ('accounts', 'account_deletions',"
               " 'agents', 'batch_results', 'case_counts', 'case_guests', 'case_merges', 'cases', 'channels', "
               "'contact_addresses',"
-              " 'contact_cases', 'contacts', 'erasures', 'events', 'external_ids', 'involved_cases',"
+              " 'contact_cases', 'contacts', 'erasures', 'events', 'external_ids', 'forwarded_texts',"
+              " 'involved_cases',"
               " 'messages', 'outgoing', 'request_ids', 'sessions', 'tabs', 'timer_steps')"),
         0, "a table whose rows outlive their account");
 }

@@ -1,15 +1,10 @@
 /* Contacts who write in the case of somebody else, where a merge has led them. */
 
 #include "base/clock.h"
-#include "casework/cases/v1/contact_service.pb-c.h"
-#include "pg/pg.h"
-#include "tests/support/case_desk.h"
+#include "tests/support/erase_desk.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
-#include <time.h>
-
-#define CONTACTS (&casework__cases__v1__contact_service__descriptor)
 
 enum { CUSTOMER = 1, REPLY = 2, CONTACT_ERASED = 24 };
 
@@ -27,54 +22,6 @@ static void teardown(void)
 
 TestSuite(case_guests, .init = setup, .fini = teardown, .timeout = 120);
 
-static void merge(const char *source, const char *target)
-{
-    Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
-    request.source = desk_text(source);
-    request.target = desk_text(target);
-    desk_call(&server, "anna", DESK_CASES, "MergeCases", &request);
-}
-
-static void unmerge(const char *source)
-{
-    Casework__Cases__V1__UnmergeCasesRequest request = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    request.name = desk_text(source);
-    desk_call(&server, "anna", DESK_CASES, "UnmergeCases", &request);
-}
-
-static void erase(const char *contact)
-{
-    Casework__Cases__V1__EraseContactRequest request = CASEWORK__CASES__V1__ERASE_CONTACT_REQUEST__INIT;
-    request.name = desk_text(contact);
-    desk_call(&server, "", CONTACTS, "EraseContact", &request);
-}
-
-/* The one number that a statement answers. */
-static int64_t count(const char *sql)
-{
-    const struct pg_options options = {.url = embedded_pg_url(server.pg)};
-    const struct pg_statement statement = {.name = "test", .sql = sql};
-    pg_conn *conn = NULL;
-    pg_result *result = NULL;
-    error err;
-    cr_assert(pg_conn_open(&options, &conn, &err) && pg_query(conn, &statement, NULL, 0, &result, &err),
-              "%s: %s", err.message, err.detail);
-    int64_t number = pg_get_int(result, 0, 0);
-    pg_result_free(result);
-    pg_conn_close(conn);
-    return number;
-}
-
-static void await_erased(void)
-{
-    int64_t until = clock_monotonic_us() + 30 * CLOCK_SECOND;
-    const struct timespec pause = {.tv_nsec = 20 * 1000000};
-    while (count("SELECT count(*) FROM erasures") != 0) {
-        cr_assert_lt(clock_monotonic_us(), until, "erased");
-        nanosleep(&pause, NULL);
-    }
-}
-
 /* Kay's case joins Jo's, and Kay goes on writing. */
 struct scene {
     Casework__Cases__V1__Case *jo, *kay;
@@ -86,7 +33,7 @@ static struct scene begin(void)
     struct scene scene;
     scene.jo = desk_receive(&server, "mail", "jo@example.com", "e1", "hello")->case_;
     scene.kay = desk_receive(&server, "mail", "kay@example.com", "e2", "secretword one")->case_;
-    merge(scene.kay->name, scene.jo->name);
+    desk_merge(&server, scene.kay->name, scene.jo->name);
     Casework__Cases__V1__ReceiveMessageResponse *later =
         desk_receive(&server, "mail", "kay@example.com", "e3", "secretword two");
     cr_assert_str_eq(later->case_->name, scene.jo->name);
@@ -142,15 +89,17 @@ Test(case_guests, erasing_who_wrote_takes_what_was_written)
 {
     struct scene scene = begin();
     cr_assert_str_eq(scene.later->author, scene.kay->contact);
-    erase(scene.kay->contact);
+    desk_erase(&server, scene.kay->contact);
     expect_no_secret(scene.jo->name);
     cr_expect_str_eq(desk_get_message(&server, scene.later->name)->body, "", "at once");
     cr_expect_not_null(desk_last_event(&server, scene.jo->name, CONTACT_ERASED), "and told at once");
-    await_erased();
-    cr_expect_eq(count("SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
-    cr_expect_eq(count("SELECT count(*) FROM external_ids WHERE external_id IN ('e2', 'e3')"), 0);
-    cr_expect_eq(count("SELECT count(*) FROM external_ids WHERE external_id = 'e1'"), 1, "Jo keeps hers");
-    cr_expect_eq(count("SELECT count(*) FROM case_guests"), 0);
+    desk_await_erased(&server);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM external_ids WHERE external_id IN ('e2', 'e3')"),
+                 0);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM external_ids WHERE external_id = 'e1'"), 1,
+                 "Jo keeps hers");
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM case_guests"), 0);
     Casework__Cases__V1__ListMessagesResponse *list = desk_list(&server, scene.jo->name, 1);
     cr_assert_eq(list->n_messages, 3);
     cr_expect_str_eq(list->messages[0]->body, "hello");
@@ -161,17 +110,17 @@ Test(case_guests, erasing_who_wrote_takes_what_was_written)
 Test(case_guests, also_when_the_cases_went_apart_or_on)
 {
     struct scene scene = begin();
-    unmerge(scene.kay->name);
+    desk_unmerge(&server, scene.kay->name);
     const char *end = desk_receive(&server, "mail", "max@example.com", "e4", "hello")->case_->name;
-    merge(scene.jo->name, end);
+    desk_merge(&server, scene.jo->name, end);
     desk_add(&server, "anna", end, REPLY, "an answer");
-    erase(scene.kay->contact);
+    desk_erase(&server, scene.kay->contact);
     expect_no_secret(scene.jo->name);
     expect_no_secret(end);
     cr_expect_not_null(desk_last_event(&server, end, CONTACT_ERASED));
-    await_erased();
-    cr_expect_eq(count("SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
-    cr_expect_eq(count("SELECT count(*) FROM messages WHERE body LIKE '%an answer%'"), 1);
+    desk_await_erased(&server);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body LIKE '%an answer%'"), 1);
 }
 
 /* A merge may lead from one channel to another: an id is known where it came in. */
@@ -179,15 +128,16 @@ Test(case_guests, an_external_id_is_of_the_channel_it_came_by)
 {
     const char *mail = desk_receive(&server, "mail", "jo@example.com", "e1", "hello")->case_->name;
     Casework__Cases__V1__Case *chat = desk_receive(&server, "desk", "kay", "e1", "hello")->case_;
-    merge(chat->name, mail);
+    desk_merge(&server, chat->name, mail);
     Casework__Cases__V1__Message *later = desk_receive(&server, "desk", "kay", "e2", "secretword")->message;
     cr_expect_str_eq(desk_receive(&server, "desk", "kay", "e2", "secretword")->message->name, later->name);
     cr_expect_str_neq(desk_receive(&server, "mail", "jo@example.com", "e2", "other")->message->name,
                       later->name, "the same id on another channel is another message");
     cr_expect_eq(desk_case(&server, mail)->message_count, 4);
-    erase(chat->contact);
-    await_erased();
-    cr_expect_eq(count("SELECT count(*) FROM external_ids WHERE external_id = 'e2'"), 1, "the mail's");
+    desk_erase(&server, chat->contact);
+    desk_await_erased(&server);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM external_ids WHERE external_id = 'e2'"), 1,
+                 "the mail's");
     cr_expect_str_eq(desk_receive(&server, "desk", "kay", "e2", "again")->message->name, later->name);
 }
 
@@ -200,8 +150,8 @@ Test(case_guests, authors_are_contacts_that_are_there)
     cr_expect_eq(desk_fail(&server, "", DESK_MESSAGES, "AddMessage", request).code, STATUS_NOT_FOUND);
     request->message->author = kay->contact;
     desk_call(&server, "", DESK_MESSAGES, "AddMessage", request);
-    erase(kay->contact);
+    desk_erase(&server, kay->contact);
     cr_expect_str_eq(desk_fail(&server, "", DESK_MESSAGES, "AddMessage", request).reason, "CONTACT_ERASED");
-    await_erased();
-    cr_expect_eq(count("SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
+    desk_await_erased(&server);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
 }

@@ -1,0 +1,184 @@
+/* Deletion of accounts in the case service, on a real PostgreSQL. */
+
+#include "base/clock.h"
+#include "casework/cases/v1/event_service.pb-c.h"
+#include "feed/partition.h"
+#include "tests/support/erase_desk.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define EVENTS (&casework__cases__v1__event_service__descriptor)
+
+static struct case_server server;
+
+static void setup(void)
+{
+    desk_start(&server);
+}
+
+static void teardown(void)
+{
+    case_server_stop(&server);
+}
+
+TestSuite(erase_account, .init = setup, .fini = teardown, .timeout = 120);
+
+static error fail_get_case(const char *name)
+{
+    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
+    request.name = desk_text(name);
+    return desk_fail(&server, "", DESK_CASES, "GetCase", &request);
+}
+
+static Casework__Cases__V1__Document *document(const char *case_name)
+{
+    Casework__Cases__V1__BatchGetDocumentsRequest request =
+        CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
+    char *names[] = {desk_text(case_name)};
+    request.parent = desk_text("accounts/-");
+    request.names = names;
+    request.n_names = 1;
+    Casework__Cases__V1__BatchGetDocumentsResponse *response =
+        desk_call(&server, "", EVENTS, "BatchGetDocuments", &request);
+    return response->documents[0];
+}
+
+Test(erase_account, an_account_goes_with_everything_it_had)
+{
+    case_server_account(&server, "other");
+    const char *name = desk_receive(&server, "desk", "jo", "e1", "hello")->case_->name;
+    desk_add(&server, "anna", name, 2, "Have you tried …");
+    desk_receive(&server, "desk", "di", "e2", "hello");
+    const char *before = desk_tables_with(&server, "acme");
+    cr_assert_not_null(strstr(before, "events"));
+    Casework__Cases__V1__DeleteAccountResponse *deleted = desk_delete_account(&server, "accounts/acme");
+    cr_assert_str_eq(deleted->name, "accounts/acme");
+    cr_assert_eq(fail_get_case(name).code, STATUS_NOT_FOUND, "at once");
+    Casework__Cases__V1__Document *gone = document(name);
+    cr_assert_eq((int)gone->state, 3);
+    cr_assert_str_eq(gone->subject, "");
+    Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
+    request.name = desk_text("accounts/acme");
+    cr_assert_eq(desk_fail(&server, "", DESK_ACCOUNTS, "GetAccount", &request).code, STATUS_NOT_FOUND);
+    desk_await_erased(&server);
+    cr_assert_str_eq(desk_tables_with(&server, "acme"), "account_deletions events");
+    cr_assert_eq(desk_count(&server, "SELECT count(*) FROM events WHERE account = 'acme'"), 1);
+    cr_assert_eq(desk_count(&server, "SELECT position FROM events WHERE account = 'acme' AND kind = 19"),
+                 deleted->position);
+    request.name = desk_text("accounts/other");
+    desk_call(&server, "", DESK_ACCOUNTS, "GetAccount", &request);
+}
+
+/* Whoever adds a table adds it to case_eraser_work.c, and here. */
+Test(erase_account, every_table_of_accounts_is_known_to_the_eraser)
+{
+    cr_assert_eq(
+        desk_count(
+            &server,
+            "SELECT count(*) FROM information_schema.columns WHERE column_name = 'account'"
+            " AND table_schema = 'public' AND table_name NOT IN ('accounts', 'account_deletions',"
+            " 'agents', 'batch_results', 'case_counts', 'case_guests', 'case_merges', 'cases', 'channels', "
+            "'contact_addresses',"
+            " 'contact_cases', 'contacts', 'erasures', 'events', 'external_ids', 'forwarded_texts',"
+            " 'involved_cases',"
+            " 'messages', 'outgoing', 'request_ids', 'sessions', 'tabs', 'timer_steps')"),
+        0, "a table whose rows outlive their account");
+}
+
+Test(erase_account, an_account_is_deleted_once)
+{
+    Casework__Cases__V1__DeleteAccountRequest *request = desk_delete_request(&server, "accounts/acme", "r1");
+    request->etag = desk_text("999");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_ACCOUNTS, "DeleteAccount", request).reason, "ETAG_MISMATCH");
+    request->etag = desk_text("1");
+    Casework__Cases__V1__DeleteAccountResponse *first =
+        desk_call(&server, "", DESK_ACCOUNTS, "DeleteAccount", request);
+    Casework__Cases__V1__DeleteAccountResponse *again =
+        desk_call(&server, "", DESK_ACCOUNTS, "DeleteAccount", request);
+    cr_assert_eq(again->position, first->position);
+    desk_await_erased(&server);
+    again = desk_call(&server, "", DESK_ACCOUNTS, "DeleteAccount", request);
+    cr_assert_eq(again->position, first->position);
+    cr_assert_str_eq(again->name, "accounts/acme");
+    request->etag = desk_text("");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_ACCOUNTS, "DeleteAccount", request).reason,
+                     "REQUEST_ID_REUSED");
+    request->request_id = desk_text("r2");
+    cr_assert_eq(desk_fail(&server, "", DESK_ACCOUNTS, "DeleteAccount", request).code, STATUS_NOT_FOUND);
+    request->allow_missing = true;
+    desk_call(&server, "", DESK_ACCOUNTS, "DeleteAccount", request);
+    /* What has that name by then is not what the first request meant. */
+    case_server_account(&server, "acme");
+    request = desk_delete_request(&server, "accounts/acme", "r1");
+    request->etag = desk_text("1");
+    again = desk_call(&server, "", DESK_ACCOUNTS, "DeleteAccount", request);
+    cr_assert_eq(again->position, first->position);
+    desk_receive(&server, "desk", "jo", "e9", "hello");
+}
+
+Test(erase_account, a_name_that_is_used_again_meets_nothing_of_the_former)
+{
+    Casework__Cases__V1__ReceiveMessageResponse *former = desk_receive(&server, "desk", "jo", "e1", "hello");
+    Casework__Cases__V1__DeleteAccountResponse *deleted = desk_delete_account(&server, "accounts/acme");
+    desk_await_erased(&server);
+    case_server_account(&server, "acme");
+    Casework__Cases__V1__ReceiveMessageResponse *next = desk_receive(&server, "desk", "jo", "e1", "hello");
+    cr_assert(next->case_created);
+    cr_assert_str_eq(next->case_->name, former->case_->name, "numbers begin anew");
+    cr_assert_str_neq(next->case_->contact, former->case_->contact);
+    cr_assert_gt(next->position, deleted->position, "positions do not");
+    cr_assert_eq(desk_case(&server, next->case_->name)->message_count, 1);
+    cr_assert_str_eq(desk_history(&server, next->case_->name), " 1 3");
+}
+
+/* What a reader of the whole feed gets, up to date; answers the events of the account and the last position.
+ */
+static size_t read_feed(const char *account, int64_t *ret_head)
+{
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE};
+    rpc_stream *stream;
+    ProtobufCMessage *message;
+    error err;
+    size_t count_of = 0;
+    int partition = feed_partition(account);
+    bool over = false;
+    request.parent = desk_text("accounts/-");
+    cr_assert(rpc_stream_open(server.channel, EVENTS, "StreamEvents", &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    rpc_stream_close_send(stream);
+    *ret_head = 0;
+    while (!over &&
+           rpc_stream_read(stream, 30 * CLOCK_SECOND, server.memory, &message, &err) == RPC_READ_MESSAGE) {
+        const Casework__Cases__V1__StreamEventsResponse *response =
+            (Casework__Cases__V1__StreamEventsResponse *)message;
+        for (size_t i = 0; i < response->n_events; i++)
+            count_of += strcmp(response->events[i]->account + strlen("accounts/"), account) == 0;
+        for (size_t i = 0; i < response->n_heads; i++) {
+            if (response->heads[i]->partition == partition)
+                *ret_head = response->heads[i]->position;
+        }
+        over = response->caught_up;
+    }
+    cr_assert(over, "%s", err.message);
+    rpc_stream_free(stream);
+    return count_of;
+}
+
+Test(erase_account, the_feed_goes_on_behind_what_is_missing)
+{
+    enum { CONVERSATIONS = 150 };
+    Casework__Cases__V1__ImportConversationsRequest *items[CONVERSATIONS];
+    int64_t head = 0;
+    for (int i = 0; i < CONVERSATIONS; i++)
+        items[i] = case_server_conversation(&server, "acme", arena_printf(server.memory, "conv-%d", i), "Old",
+                                            "cacaca", CASE_SERVER_START_US - CLOCK_DAY);
+    cr_assert_eq(case_server_import(&server, items, CONVERSATIONS)->conversations_imported, CONVERSATIONS);
+    cr_assert_gt(read_feed("acme", &head), 1000, "more than two responses");
+    Casework__Cases__V1__DeleteAccountResponse *deleted = desk_delete_account(&server, "accounts/acme");
+    desk_await_erased(&server);
+    case_server_account(&server, "acme");
+    cr_assert_eq(read_feed("acme", &head), 3, "the deletion, and what the next one has");
+    cr_assert_eq(head, deleted->position + 2);
+}

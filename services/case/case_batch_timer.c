@@ -17,10 +17,34 @@ static struct reply_entry *reply_of(struct overlay *overlay, const struct case_c
     return overlay_reply(overlay, command->account, command->change.case_id, (int32_t)step->basis_version);
 }
 
+/* What a timer ends with: nothing comes after it. */
+static const enum timer_step_kind ends[] = {TIMER_STEP_BREACHED, TIMER_STEP_MET};
+enum { ENDS = sizeof ends / sizeof *ends };
+
+static struct timer_step_entry *end_of(struct overlay *overlay, const struct case_command *command,
+                                       enum timer_step_kind kind)
+{
+    struct timer_step end = *step_of(command);
+    end.step = kind;
+    return overlay_timer_step(overlay, command->account, command->change.case_id, &end);
+}
+
+static bool has_ended(struct overlay *overlay, const struct case_command *command)
+{
+    for (int i = 0; i < ENDS; i++) {
+        const struct timer_step_entry *end = end_of(overlay, command, ends[i]);
+        if (end != NULL && end->entry.exists)
+            return true;
+    }
+    return false;
+}
+
 static void step_gather(struct overlay *overlay, const struct case_command *command)
 {
     overlay_case(overlay, command->account, command->change.case_id);
     overlay_timer_step(overlay, command->account, command->change.case_id, step_of(command));
+    for (int i = 0; i < ENDS; i++)
+        (void)end_of(overlay, command, ends[i]);
     reply_of(overlay, command);
 }
 
@@ -36,6 +60,7 @@ static bool step_run(struct overlay *overlay, struct case_command *command, erro
     if (known->entry.exists)
         return batch_answer_case(overlay, command, entry, err);
     struct case_act act = command->change.act;
+    act.timer.ended = has_ended(overlay, command);
     const struct reply_entry *reply = reply_of(overlay, command);
     if (reply != NULL && reply->entry.exists) /* a reply that is not stored yet belongs to this batch */
         act.timer.reply_time = reply->time == 0 ? overlay->now : reply->time;

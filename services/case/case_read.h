@@ -40,6 +40,7 @@ struct case_reader {
 extern const struct rpc_method case_read_resource_methods[]; /* accounts, agents, contacts, channels */
 extern const struct rpc_method case_read_case_methods[];     /* cases and their events */
 extern const struct rpc_method case_due_methods[];           /* what timers are derived from */
+extern const struct rpc_method case_target_methods[];        /* what targets are derived from */
 extern const struct rpc_method case_list_methods[];          /* folders and their counts */
 extern const struct rpc_method case_read_message_methods[];
 extern const struct rpc_method case_document_methods[]; /* what search indexes */

@@ -72,6 +72,8 @@ struct case_act {
              * replied to it. 0: there is no such customer message.
              */
             int64_t reply_time;
+            int64_t case_version; /* that the step was worked out from; 0: any */
+            bool ended;           /* the timer of that basis was met or breached before */
         } timer;
         struct {
             struct message_record message; /* number, state, delivery, create_time: not looked at */

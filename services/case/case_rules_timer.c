@@ -58,6 +58,8 @@ bool case_rules_timer_step(const struct case_context *context, const struct case
 {
     const struct timer_step *step = &act->timer.step;
     struct case_record *after = &change->after;
+    if (act->timer.ended || (act->timer.case_version != 0 && act->timer.case_version != after->version))
+        return stale(after, step->basis_version, err);
     if (!check_step(after, step, act->timer.reply_time, err))
         return false;
     if (step->step != TIMER_STEP_MET && context->now < step->due_time)

@@ -83,8 +83,9 @@ static bool open_clock(struct service *service, const struct rpc_host *host, con
 static bool add_methods(struct service *service, rpc_server *server, error *err)
 {
     const struct rpc_method *const reads[] = {
-        case_read_resource_methods, case_read_case_methods, case_due_methods, case_list_methods,
-        case_read_message_methods,  case_document_methods,  case_tab_methods, case_position_methods};
+        case_read_resource_methods, case_read_case_methods, case_due_methods,
+        case_target_methods,        case_list_methods,      case_read_message_methods,
+        case_document_methods,      case_tab_methods,       case_position_methods};
     const struct rpc_method *const writes[] = {
         account_methods, agent_methods,     contact_methods,   channel_methods, case_methods,
         message_methods, forward_methods,   connector_methods, merge_methods,   many_methods,

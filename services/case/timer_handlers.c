@@ -17,6 +17,9 @@ static bool read_step(const Casework__Cases__V1__RecordTimerStepRequest *request
         return error_bad_field(err, "basis_version", "must not be negative");
     if (write->command.actor.kind == ACTOR_KIND_AGENT)
         return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED", "agents record no timer steps");
+    if (request->case_version < 0)
+        return error_bad_field(err, "case_version", "must not be negative");
+    write->command.change.act.timer.case_version = request->case_version;
     step->kind = (enum timer_kind)request->kind;
     step->step = (enum timer_step_kind)request->step;
     step->basis_version = request->basis_version;

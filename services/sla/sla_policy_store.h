@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 /* The number of the last migration in db/sla. */
-enum { SLA_SCHEMA_VERSION = 1 };
+enum { SLA_SCHEMA_VERSION = 2 };
 
 typedef struct sla_policies sla_policies;
 

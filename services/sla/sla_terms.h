@@ -1,0 +1,43 @@
+#ifndef CASEWORK_SLA_TERMS_H
+#define CASEWORK_SLA_TERMS_H
+
+/*
+ * The terms of a policy beside the closing rule: targets and calendar. On the wire and in PostgreSQL they are
+ * fields of SlaPolicy; made ready for sla_targets.h they are shared and never change.
+ */
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "casework/sla/v1/policy.pb-c.h"
+#include "sla/sla_targets.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct sla_terms sla_terms;
+
+/*
+ * INVALID_ARGUMENT with the path of what is wrong. `account`: whose channels targets may name. `prefix` comes
+ * before the paths: "policy."
+ */
+bool sla_terms_check(const Casework__Sla__V1__SlaPolicy *policy, const char *account, const char *prefix,
+                     error *err) __attribute__((warn_unused_result));
+
+/*
+ * From what was checked: targets and calendar of `policy`, which is copied. `time_zone`: the account's, for a
+ * calendar that names none. since_us: by kind. *ret_terms NULL: there are no targets.
+ */
+bool sla_terms_new(const Casework__Sla__V1__SlaPolicy *policy, const char *time_zone,
+                   const int64_t since_us[SLA_KINDS], sla_terms **ret_terms, error *err)
+    __attribute__((warn_unused_result));
+
+/* Shared by counting; both take NULL. */
+sla_terms *sla_terms_hold(sla_terms *terms);
+void sla_terms_release(sla_terms *terms);
+
+const struct sla_targets *sla_terms_targets(const sla_terms *terms);
+
+/* Has the policy a target of that kind? */
+bool sla_terms_has_kind(const Casework__Sla__V1__SlaPolicy *policy, enum sla_kind kind);
+
+#endif

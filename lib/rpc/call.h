@@ -93,6 +93,12 @@ enum rpc_write rpc_call_write_packed(rpc_call *call, const void *data, size_t le
     __attribute__((warn_unused_result));
 
 /*
+ * How long the message that is being written has waited for the client to take it; 0: none is. A client that
+ * reads nothing shows here long before the queue is full. Any thread.
+ */
+int64_t rpc_call_write_waiting_us(const rpc_call *call);
+
+/*
  * Ends a stream with OK after what is queued has been sent. On a stream, ending it again (reply, finish,
  * fail) does nothing: it may have been ended meanwhile because the server stops.
  */

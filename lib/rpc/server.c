@@ -41,6 +41,7 @@ static void fill_options(struct rpc_server_options *o)
     o->answer_bytes_max = o->answer_bytes_max ? o->answer_bytes_max : (size_t)64 << 20;
     o->call_bytes_max = o->call_bytes_max ? o->call_bytes_max : (size_t)64 << 20;
     o->drain_us = o->drain_us ? o->drain_us : 10 * CLOCK_SECOND;
+    o->end_patience_us = o->end_patience_us ? o->end_patience_us : CLOCK_MINUTE;
 }
 
 static grpc_arg number_arg(const char *key, size_t value)
@@ -199,6 +200,8 @@ bool rpc_server_start(rpc_server *server, error *err)
         return false;
     grpc_server_start(server->core);
     server->started = true;
+    if (!streams_patrol_start(server))
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the ends of streams");
     return queues_start(server, err);
 }
 
@@ -262,12 +265,13 @@ void rpc_server_drain(rpc_server *server)
     health_set(server, false);
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
+    pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
     server->shutdown_tag.run = core_is_down;
     core_hand_over(&server->shutdown_tag);
     grpc_server_shutdown_and_notify(server->core, server->queues[0].core, &server->shutdown_tag);
     if (server->thread_count > 0) {
-        stream_stop_endless(server);
+        streams_stop_endless(server);
         if (!wait_for_core(server, server->options.drain_us)) {
             grpc_server_cancel_all_calls(server->core);
             (void)wait_for_core(server, 365 * CLOCK_DAY);
@@ -275,6 +279,7 @@ void rpc_server_drain(rpc_server *server)
         wait_for_calls(server);
     }
     queues_stop(server);
+    streams_patrol_stop(server);
     worker_pool_free(server->workers);
     server->workers = NULL;
 }

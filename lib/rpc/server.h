@@ -32,7 +32,8 @@ typedef void rpc_unary_handler(rpc_call *call, const ProtobufCMessage *request, 
  * bidirectional: each message (`message` lives until the callback returns); the next comes after
  * rpc_call_read_next. on_done: always the last one: whatever happened, the call is over; give up `state`
  * here. Comes after the handler's finish / fail / reply too, and also when the client cancelled (then the
- * handler need not finish).
+ * handler need not finish). A client that takes neither what is queued nor the status is cut off after
+ * `end_patience_us`: on_done comes so late then.
  */
 struct rpc_stream_handlers {
     void (*on_open)(rpc_call *call, void *context);
@@ -66,14 +67,15 @@ struct rpc_server_options {
     unsigned queues;                                                      /* completion queues, 0: 1 */
     unsigned threads_per_queue;                                           /* 0: 2 */
     unsigned workers;                                                     /* 0: 8 */
-    unsigned worker_queue;      /* waiting requests at the most, 0: 1024 */
-    size_t message_bytes_max;   /* received; 0: 4 MiB */
-    size_t answer_bytes_max;    /* sent, each message; 0: 64 MiB, which is what our own clients take */
-    size_t call_bytes_max;      /* arena cap of one call; 0: 64 MiB */
-    unsigned streams_max;       /* concurrent streams a connection, 0: 1000 */
-    unsigned write_queue;       /* queued messages of one stream, 0: 64; and 1 MiB */
-    unsigned requests;          /* posted on a queue beyond one for each method, 0: 64 */
-    int64_t drain_us;           /* grace at shutdown, 0: 10 s */
+    unsigned worker_queue;    /* waiting requests at the most, 0: 1024 */
+    size_t message_bytes_max; /* received; 0: 4 MiB */
+    size_t answer_bytes_max;  /* sent, each message; 0: 64 MiB, which is what our own clients take */
+    size_t call_bytes_max;    /* arena cap of one call; 0: 64 MiB */
+    unsigned streams_max;     /* concurrent streams a connection, 0: 1000 */
+    unsigned write_queue;     /* queued messages of one stream, 0: 64; and 1 MiB */
+    unsigned requests;        /* posted on a queue beyond one for each method, 0: 64 */
+    int64_t drain_us;         /* grace at shutdown, 0: 10 s */
+    int64_t end_patience_us;  /* how long a stream that was ended may make no way towards its end, 0: 60 s */
     const void *descriptor_set; /* FileDescriptorSet with everything served: streaming flags and reflection */
     size_t descriptor_set_size;
 };

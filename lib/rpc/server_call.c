@@ -303,6 +303,11 @@ enum rpc_write rpc_call_write_packed(rpc_call *call, const void *data, size_t le
     return room == RPC_WRITE_OK ? stream_write(call, core_buffer(data, length)) : room;
 }
 
+int64_t rpc_call_write_waiting_us(const rpc_call *call)
+{
+    return stream_waiting_us(call);
+}
+
 void rpc_call_finish(rpc_call *call)
 {
     end_call(call, NULL, NULL);

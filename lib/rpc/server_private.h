@@ -85,12 +85,15 @@ struct rpc_server {
     struct health *health;
     int port;
     bool started, drained;
+    pthread_t patrol; /* looks after streams that end */
+    bool patrolled;
     struct tag shutdown_tag;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     bool stopping, core_down;
     struct rpc_call *endless; /* open streams of endless methods */
+    struct rpc_call *ending;  /* streams that their handlers have ended and whose clients may not know yet */
 
     atomic_size_t calls; /* alive */
 };
@@ -123,8 +126,8 @@ struct rpc_call {
     struct call_metadata *initial, *trailing;
     struct rpc_stream_state *stream; /* NULL for unary calls */
     void *state;
-    struct rpc_call *previous, *next; /* in server->endless */
-    bool in_endless;
+    struct rpc_call *previous, *next, **list; /* server->endless or server->ending; NULL: in none */
+    int64_t ended_us;                         /* when it joined `ending` */
 };
 
 /* server_call.c; polling threads call begin and end around their work */
@@ -159,9 +162,17 @@ bool stream_init(struct rpc_call *call);
 void stream_accept(struct rpc_call *call);
 void stream_finish(struct rpc_call *call, grpc_byte_buffer *message, const error *err);
 void stream_free(struct rpc_stream_state *stream);
-void stream_stop_endless(rpc_server *server);
+int64_t stream_waiting_us(const struct rpc_call *call);
 enum rpc_write stream_room(struct rpc_call *call);
 enum rpc_write stream_write(struct rpc_call *call, grpc_byte_buffer *message);
+
+/* server_patrol.c */
+bool streams_join_endless(struct rpc_call *call, error *err);
+void streams_join_ending(struct rpc_call *call); /* before on_done can be on its way */
+void streams_leave(struct rpc_call *call);
+void streams_stop_endless(rpc_server *server);
+bool streams_patrol_start(rpc_server *server);
+void streams_patrol_stop(rpc_server *server); /* once the server is stopping */
 
 /* server_queue.c */
 bool queues_start(rpc_server *server, error *err);

@@ -6,6 +6,7 @@
  * at the most; what is to be sent meanwhile waits in a bounded queue. The call is over when its RECV_CLOSE is
  * back and nothing else is in flight: then on_done comes, and nothing after it.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "rpc/server_private.h"
 
@@ -43,6 +44,7 @@ struct rpc_stream_state {
     grpc_byte_buffer **queue;
     unsigned first, count, size;
     size_t queued_bytes;
+    _Atomic int64_t sent_us;    /* when the batch in flight was started; 0: none is */
     grpc_byte_buffer *incoming; /* where the core puts a message */
     grpc_byte_buffer *received; /* a message to be delivered */
     arena *message_memory;      /* of client streams: one message at a time */
@@ -120,6 +122,7 @@ static void send_start(struct rpc_call *call, const grpc_op *ops, size_t count)
 {
     struct rpc_stream_state *s = call->stream;
     s->sending = true;
+    atomic_store_explicit(&s->sent_us, clock_monotonic_us(), memory_order_relaxed);
     call_ref(call);
     grpc_call_error failed = core_start(call->core, ops, count, &s->send_tag);
     if (failed == GRPC_CALL_OK)
@@ -180,6 +183,7 @@ static void send_done(struct tag *tag, bool ok)
     struct rpc_call *call = s->call;
     pthread_mutex_lock(&s->lock);
     s->sending = false;
+    atomic_store_explicit(&s->sent_us, 0, memory_order_relaxed);
     s->broken = s->broken || !ok;
     pump(call);
     unsigned events = done_if_over(call);
@@ -232,6 +236,12 @@ enum rpc_write stream_write(struct rpc_call *call, grpc_byte_buffer *message)
     return answer;
 }
 
+int64_t stream_waiting_us(const struct rpc_call *call)
+{
+    int64_t sent_us = atomic_load_explicit(&call->stream->sent_us, memory_order_relaxed);
+    return sent_us ? clock_monotonic_us() - sent_us : 0;
+}
+
 void stream_finish(struct rpc_call *call, grpc_byte_buffer *message, const error *err)
 {
     struct rpc_stream_state *s = call->stream;
@@ -252,6 +262,7 @@ void stream_finish(struct rpc_call *call, grpc_byte_buffer *message, const error
         else
             grpc_call_cancel(call->core, NULL); /* never OK instead of an error */
     }
+    streams_join_ending(call);
     pump(call);
     pthread_mutex_unlock(&s->lock);
 }
@@ -369,26 +380,10 @@ static void deliver(struct rpc_call *call, unsigned event)
         handlers->on_writable(call, context);
 }
 
-static void leave_endless(struct rpc_call *call)
-{
-    rpc_server *server = call->server;
-    pthread_mutex_lock(&server->lock);
-    if (call->in_endless) {
-        if (call->previous)
-            call->previous->next = call->next;
-        else
-            server->endless = call->next;
-        if (call->next)
-            call->next->previous = call->previous;
-        call->in_endless = false;
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
 static void finish_call(struct rpc_call *call)
 {
     const struct rpc_stream_handlers *handlers = call->method->row->stream;
-    leave_endless(call);
+    streams_leave(call);
     if (!call->stream->refused && handlers->on_done)
         handlers->on_done(call, call->method->context);
     call_count_end(call);
@@ -458,41 +453,6 @@ void stream_free(struct rpc_stream_state *s)
     free(s);
 }
 
-static void set_stopping(error *err)
-{
-    error_set(err, STATUS_UNAVAILABLE, "SERVER_STOPPING", "the server is stopping");
-}
-
-static bool join_endless(struct rpc_call *call, error *err)
-{
-    rpc_server *server = call->server;
-    if (!call->method->row->endless)
-        return true;
-    pthread_mutex_lock(&server->lock);
-    bool stopping = server->stopping;
-    if (!stopping) {
-        call->next = server->endless;
-        if (call->next)
-            call->next->previous = call;
-        server->endless = call;
-        call->in_endless = true;
-    }
-    pthread_mutex_unlock(&server->lock);
-    if (stopping)
-        set_stopping(err);
-    return !stopping;
-}
-
-void stream_stop_endless(rpc_server *server)
-{
-    error err;
-    set_stopping(&err);
-    pthread_mutex_lock(&server->lock);
-    for (struct rpc_call *call = server->endless; call; call = call->next)
-        stream_finish(call, NULL, &err);
-    pthread_mutex_unlock(&server->lock);
-}
-
 static bool start_strand(struct rpc_call *call, error *err)
 {
     if (call->method->row->run == RPC_RUN_INLINE) {
@@ -510,7 +470,7 @@ void stream_accept(struct rpc_call *call)
 {
     struct rpc_stream_state *s = call->stream;
     error err;
-    bool good = intercept_open(call, &err) && join_endless(call, &err);
+    bool good = intercept_open(call, &err) && streams_join_endless(call, &err);
     pthread_mutex_lock(&s->lock);
     s->refused = !good;
     s->received = call->payload;

@@ -49,13 +49,24 @@ bool raw_frame(int fd, enum raw_frame type, uint8_t flags, uint32_t stream, cons
 
 int raw_connect(int port)
 {
+    return raw_connect_window(port, 65535);
+}
+
+int raw_connect_window(int port, uint32_t window)
+{
+    const uint8_t settings[] = {0,
+                                4, /* the initial window size */
+                                (uint8_t)(window >> 24),
+                                (uint8_t)(window >> 16),
+                                (uint8_t)(window >> 8),
+                                (uint8_t)window};
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address) == 0 &&
         write_all(fd, (const uint8_t *)preface, sizeof preface - 1) &&
-        raw_frame(fd, RAW_SETTINGS, 0, 0, NULL, 0))
+        raw_frame(fd, RAW_SETTINGS, 0, 0, settings, sizeof settings))
         return fd;
     if (fd >= 0)
         close(fd);
@@ -78,6 +89,11 @@ static size_t add_header(uint8_t *block, size_t at, const char *name, const char
 
 bool raw_call(int fd, uint32_t stream, const char *path)
 {
+    return raw_call_as(fd, stream, path, NULL);
+}
+
+bool raw_call_as(int fd, uint32_t stream, const char *path, const char *agent)
+{
     uint8_t block[512];
     size_t length = add_header(block, 0, ":method", "POST");
     length = add_header(block, length, ":scheme", "http");
@@ -85,5 +101,47 @@ bool raw_call(int fd, uint32_t stream, const char *path)
     length = add_header(block, length, ":authority", "test");
     length = add_header(block, length, "content-type", "application/grpc");
     length = add_header(block, length, "te", "trailers");
+    if (agent)
+        length = add_header(block, length, "casework-agent", agent);
     return raw_frame(fd, RAW_HEADERS, RAW_END_HEADERS, stream, block, length);
+}
+
+bool raw_message(int fd, uint32_t stream, const void *data, size_t length)
+{
+    uint8_t message[16384] = {0, (uint8_t)(length >> 24), (uint8_t)(length >> 16), (uint8_t)(length >> 8),
+                              (uint8_t)length};
+    if (length > sizeof message - 5)
+        return false;
+    memcpy(message + 5, data, length);
+    return raw_frame(fd, RAW_DATA, 0, stream, message, 5 + length);
+}
+
+static bool read_all(int fd, uint8_t *data, size_t length)
+{
+    while (length > 0) {
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        ssize_t got = poll(&poll_fd, 1, WRITE_LIMIT_MS) > 0 ? recv(fd, data, length, MSG_DONTWAIT) : 0;
+        if (got <= 0)
+            return false;
+        data += got;
+        length -= (size_t)got;
+    }
+    return true;
+}
+
+size_t raw_read_data(int fd, uint32_t stream, void *data, size_t size)
+{
+    uint8_t head[9], payload[1 << 16];
+    while (read_all(fd, head, sizeof head)) {
+        size_t length = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        uint32_t of = (uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
+        if (length > sizeof payload || !read_all(fd, payload, length))
+            return 0;
+        if (head[3] != RAW_DATA || of != stream || length == 0)
+            continue;
+        length = length < size ? length : size;
+        memcpy(data, payload, length);
+        return length;
+    }
+    return 0;
 }

@@ -17,11 +17,26 @@ enum { RAW_END_STREAM = 1, RAW_END_HEADERS = 4 };
 /* A connection to 127.0.0.1 that has sent preface and settings. -1: refused. */
 int raw_connect(int port);
 
+/* The same, which takes no more than `window` bytes of each stream's messages: it never asks for more. */
+int raw_connect_window(int port, uint32_t window);
+
 /* False: the peer does not take it any more. */
 bool raw_frame(int fd, enum raw_frame type, uint8_t flags, uint32_t stream, const void *data, size_t length);
 
 /* The headers of a gRPC call of `path` ("/service/Method"). */
 bool raw_call(int fd, uint32_t stream, const char *path);
+
+/* The same by an agent, who is named by the metadata of a service. */
+bool raw_call_as(int fd, uint32_t stream, const char *path, const char *agent);
+
+/* One message of the call, with gRPC's five bytes before it. Up to 16,000 bytes. */
+bool raw_message(int fd, uint32_t stream, const void *data, size_t length);
+
+/*
+ * The next frame with data of that stream: up to `size` bytes of it (the rest is lost). 0: none has come
+ * within a few seconds, or the peer has closed the connection. What else comes is passed over.
+ */
+size_t raw_read_data(int fd, uint32_t stream, void *data, size_t size);
 
 /* Reads and forgets what is there; false: the peer has closed the connection. */
 bool raw_swallow(int fd);

@@ -269,3 +269,21 @@ Test(rpc_hostile, file_descriptors_run_out)
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     close(client);
 }
+
+/* The connection is well, and the client has room for nothing: the answer would wait for ever. */
+Test(rpc_hostile, who_does_not_take_the_end_of_a_stream_is_cut_off)
+{
+    const struct rpc_server_options options = {.end_patience_us = CLOCK_SECOND / 5};
+    rpc_loopback_stop(&loopback);
+    rpc_loopback_start(&loopback, methods, NULL, &options, NULL);
+    int fd = raw_connect_window(rpc_server_port(loopback.server), 0);
+    int64_t begun = clock_monotonic_us();
+    cr_assert_geq(fd, 0);
+    cr_assert(raw_call(fd, 1, PATH "StreamingInputCall"));
+    cr_assert(raw_frame(fd, RAW_DATA, RAW_END_STREAM, 1, NULL, 0));
+    wait_for(&calls_done, 1);
+    cr_assert_geq(clock_monotonic_us() - begun, options.end_patience_us);
+    cr_assert(raw_swallow(fd), "only the stream is");
+    expect_served();
+    close(fd);
+}

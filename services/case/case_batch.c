@@ -234,9 +234,13 @@ static bool answer_again(struct overlay *overlay, struct case_command *command,
     if (request->case_id != 0 &&
         !batch_answer_case(overlay, command, overlay_case(overlay, account, request->case_id), err))
         return false;
-    return request->number == 0 ||
-           batch_answer_message(overlay, command,
-                                overlay_message(overlay, account, request->case_id, request->number), err);
+    if (request->number == 0)
+        return true;
+    /* A copy goes when the merge that it came by is undone: what was done to it was done all the same. */
+    const struct message_entry *message =
+        overlay_message(overlay, account, request->case_id, request->number);
+    return (message != NULL && !message->entry.exists) ||
+           batch_answer_message(overlay, command, message, err);
 }
 
 static const char *source_text(struct overlay *overlay, int64_t id)

@@ -321,6 +321,12 @@ static struct account_request *request_of(const struct work *w)
     return &w->account->requests[w->command->request_id];
 }
 
+/* A copy that came by a merge is gone when that was undone. */
+static bool is_there(const struct account_model *account, int64_t number, int message)
+{
+    return message && account->cases[number - 1].messages[message - 1].kind != MESSAGE_KIND_NONE;
+}
+
 /* What the same request did; true: that is the answer. For 24 hours of real time, as retries are: for ever
  * here. */
 static bool answer_repeated(struct work *w, const struct account_request *request)
@@ -336,7 +342,8 @@ static bool answer_repeated(struct work *w, const struct account_request *reques
     w->answer->number = request->number;
     w->answer->source = request->source;
     memcpy(w->answer->results, request->results, sizeof request->results);
-    w->answer->of_case.message = request->message;
+    if (is_there(w->account, request->number, request->message))
+        w->answer->of_case.message = request->message;
     w->answer->created = request->created;
     return true;
 }

@@ -230,10 +230,12 @@ const char *model_wire_differ_message(const struct model_case *expected, int num
         return NULL;
     snprintf(difference, sizeof difference,
              "message %d: kind %d state %d delivery %d sent %" PRId64 " stored %" PRId64
-             " author '%s', should be %d %d %d %" PRId64 " %" PRId64 " '%s'",
+             " author '%s' body %d external id %d from case %" PRId64 "%s, should be %d %d %d %" PRId64
+             " %" PRId64 " '%s' %d %d %" PRId64,
              number, (int)is->kind, (int)is->state, (int)is->delivery, is->send_time, is->create_time,
-             seen->author, (int)should->kind, (int)should->state, (int)should->delivery, should->send_time,
-             should->create_time, author);
+             seen->author, is->body, is->external_id, is->merged_from, seen->good ? "" : ", odd",
+             (int)should->kind, (int)should->state, (int)should->delivery, should->send_time,
+             should->create_time, author, should->body, should->external_id, should->merged_from);
     return difference;
 }
 

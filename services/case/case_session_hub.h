@@ -6,6 +6,7 @@
  * under one lock, which is held for lookups and for queueing messages, never while something is waited for.
  */
 
+#include "base/metrics.h"
 #include "case/case_command.h"
 #include "case/case_presence.h"
 #include "case/case_sessions.h"
@@ -82,6 +83,8 @@ struct session {
     int64_t attached_us;   /* monotonic, before the command that attached it was handed in */
     int64_t registered_us; /* monotonic */
     bool registered;       /* among the hub's */
+    bool counted;          /* how its stream has ended */
+    bool failed;           /* this side has ended the stream; its client may never take the end */
     bool busy;             /* a command is under way */
     bool over;             /* the stream is */
     bool detach_due;       /* the command could not be handed in */
@@ -123,6 +126,9 @@ struct case_sessions {
     struct hub_partition partitions[FEED_PARTITIONS];
     size_t behind;             /* tabs with behind_to */
     struct session *detaching; /* those with detach_due */
+    bool some_failed;          /* one that is registered has */
+    metrics_gauge *attached;
+    int64_t patience_us; /* how long a client may take nothing while something waits for it */
 
     pthread_t keeper;
     pthread_cond_t wake;
@@ -155,6 +161,17 @@ void hub_close_tab(struct session_tab *tab);
 void session_tell(struct session *session, const attach_response *response);
 void session_flush(struct session *session);
 void session_fail(struct session *session, enum status_code code, const char *reason, const char *message);
+
+void session_fail_slow(struct session *session); /* SLOW_READER */
+
+/* Log and metrics: a stream that had a session has ended. Does nothing the second time. */
+void session_count_end(struct session *session, const char *reason);
+
+/*
+ * Ends the stream (NULL: well). The client may never take that: so the session is let go by the keeper's next
+ * round, or when the stream is over, whichever comes first. Its lists stay as they are until then.
+ */
+void session_end_stream(struct session *session, const error *err);
 
 /* An account was deleted at that place in the feed: ends the sessions that were its. */
 void hub_end_account(struct case_sessions *hub, int partition, const char *account, int64_t position);
@@ -194,6 +211,12 @@ void hub_run_news(struct case_feed_reader *reader);
 /* --- commands (case_session_stream.c)
  * -----------------------------------------------------------------------
  */
+
+/*
+ * With the lock held: the stream is over, or as good as that. What it had goes back by the grace time. Does
+ * nothing the second time.
+ */
+void session_stream_over(struct session *session);
 
 /* With the lock held: hands in what gives the session up, or remembers to do so. */
 void session_detach(struct session *session);

@@ -13,6 +13,7 @@
 
 #define TIMEOUT_US (2 * CLOCK_SECOND)
 #define LOOK_AROUND_EVERY_US CLOCK_MINUTE
+#define LOOK_AT_STREAMS_EVERY_US CLOCK_SECOND
 
 /*
  * Who has just come back, or was stopped, knows nothing of others: they get this long to say that they are
@@ -82,7 +83,7 @@ struct keeper {
     pg_conn *conn;
     arena *memory;
     bool failing;
-    int64_t last_us, steady_since_us, looked_us;
+    int64_t last_us, steady_since_us, looked_us, streams_us;
 };
 
 static bool connect(struct keeper *k, error *err)
@@ -295,6 +296,37 @@ static void detach_again(struct case_sessions *hub)
     pthread_mutex_unlock(&hub->lock);
 }
 
+/*
+ * Clients that do not read. One that is told that its stream ends and does not take that is let go all the
+ * same: else it would keep its locks for as long as its connection lasts.
+ */
+static void look_after_streams(struct case_sessions *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    for (int p = 0; p < FEED_PARTITIONS; p++) {
+        for (struct session *session = hub->partitions[p].sessions, *next; session; session = next) {
+            next = session->next;
+            if (!session->failed && rpc_call_write_waiting_us(session->call) >= hub->patience_us)
+                session_fail_slow(session);
+            if (session->failed)
+                session_stream_over(session);
+        }
+    }
+    hub->some_failed = false;
+    pthread_mutex_unlock(&hub->lock);
+}
+
+static bool streams_due(struct keeper *k)
+{
+    pthread_mutex_lock(&k->hub->lock);
+    bool some_failed = k->hub->some_failed;
+    pthread_mutex_unlock(&k->hub->lock);
+    if (!some_failed && k->last_us - k->streams_us < LOOK_AT_STREAMS_EVERY_US)
+        return false;
+    k->streams_us = k->last_us;
+    return true;
+}
+
 static bool wait_for_next(struct case_sessions *hub, int64_t until_us)
 {
     const struct timespec until = {.tv_sec = until_us / CLOCK_SECOND,
@@ -327,6 +359,8 @@ static void *keep(void *argument)
             k.steady_since_us = clock_monotonic_us();
         k.failing = !good;
         detach_again(k.hub);
+        if (streams_due(&k))
+            look_after_streams(k.hub);
     }
     pg_conn_close(k.conn);
     arena_free(k.memory);

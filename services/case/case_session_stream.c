@@ -360,7 +360,7 @@ static void refused(struct session_command *c)
     const error *err = &c->command.lane.outcome;
     if (err->code == STATUS_ABORTED && strcmp(err->reason, "SESSION_OVER") == 0) {
         c->session->released = true;
-        rpc_call_fail(c->session->call, err);
+        session_end_stream(c->session, err);
     } else if (err->code == STATUS_UNKNOWN) {
         session_fail(c->session, STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN",
                      "what became of the request is not known; who resumes the session hears it");
@@ -459,7 +459,7 @@ static void log_out_done(struct pg_command *lane)
         session->released = true;
         hub_unregister(session);
         tell_left(c->hub, c->account, c->command.answer.session);
-        rpc_call_finish(session->call);
+        session_end_stream(session, NULL);
     } else {
         refused(c);
     }
@@ -538,8 +538,16 @@ static void on_message(rpc_call *call, const ProtobufCMessage *message, void *co
 /* The client has nothing more to say: as if its stream had broken. */
 static void on_half_close(rpc_call *call, void *context)
 {
-    (void)context;
-    rpc_call_finish(call);
+    struct case_sessions *hub = context;
+    struct session *session = rpc_call_state(call);
+    if (!session) {
+        rpc_call_finish(call);
+        return;
+    }
+    pthread_mutex_lock(&hub->lock);
+    session_count_end(session, "CLIENT_LEFT");
+    session_end_stream(session, NULL);
+    pthread_mutex_unlock(&hub->lock);
 }
 
 static void on_writable(rpc_call *call, void *context)
@@ -561,6 +569,19 @@ static void calm_down(struct session *session)
                           session->agent, VIEWING);
 }
 
+void session_stream_over(struct session *session)
+{
+    if (session->over)
+        return;
+    session->over = true;
+    session_count_end(session, "CLIENT_LEFT");
+    if (!session->released)
+        calm_down(session);
+    hub_unregister(session);
+    if (!session->busy)
+        leave(session);
+}
+
 static void on_done(rpc_call *call, void *context)
 {
     struct case_sessions *hub = context;
@@ -568,12 +589,7 @@ static void on_done(rpc_call *call, void *context)
     if (!session)
         return;
     pthread_mutex_lock(&hub->lock);
-    session->over = true;
-    if (!session->released)
-        calm_down(session);
-    hub_unregister(session);
-    if (!session->busy)
-        leave(session);
+    session_stream_over(session);
     pthread_mutex_unlock(&hub->lock);
     session_unref(session);
 }

@@ -1,6 +1,7 @@
 #include "case/case_session_hub.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "case/case_store_session.h"
 
 #include <stdio.h>
@@ -55,6 +56,7 @@ void hub_register(struct session *session)
     partition->sessions = session;
     partition->session_count++;
     session->registered = true;
+    metrics_gauge_add(session->hub->attached, 1);
     session->registered_us = clock_monotonic_us();
     /* The feed is followed while there is somebody to tell, so never once the server has drained. */
     if (session->hub->session_count++ == 0)
@@ -78,6 +80,7 @@ void hub_unregister(struct session *session)
         session->next->previous = session->previous;
     partition->session_count--;
     session->registered = false;
+    metrics_gauge_add(session->hub->attached, -1);
     if (--session->hub->session_count == 0)
         case_feed_detach(&session->hub->reader);
 }
@@ -218,12 +221,44 @@ char *session_agent_name(const struct session *session, const char *agent, char 
     return name;
 }
 
+void session_count_end(struct session *session, const char *reason)
+{
+    char label[64];
+    if (session->counted || session->id[0] == '\0')
+        return;
+    session->counted = true;
+    snprintf(label, sizeof label, "reason=\"%s\"", reason);
+    metrics_add(metrics_counter_get("casework_case_session_streams_ended_total",
+                                    "Streams of sessions that have ended, by why.", label),
+                1);
+    log_info("a session's stream has ended", LOG_TEXT("account", session->account),
+             LOG_TEXT("agent", session->agent), LOG_TEXT("session", session->id), LOG_TEXT("reason", reason));
+}
+
+void session_fail_slow(struct session *session)
+{
+    session_fail(session, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
+                 "the client reads too slowly; it may resume");
+}
+
 void session_fail(struct session *session, enum status_code code, const char *reason, const char *message)
 {
     error err;
     error_set(&err, code, reason, "%s", message);
+    session_end_stream(session, &err);
+}
+
+void session_end_stream(struct session *session, const error *err)
+{
     drop_outgoing(session);
-    rpc_call_fail(session->call, &err);
+    session_count_end(session, err ? err->reason : "LOGGED_OUT");
+    session->failed = true;
+    if (session->registered)
+        session->hub->some_failed = true;
+    if (err)
+        rpc_call_fail(session->call, err);
+    else
+        rpc_call_finish(session->call);
 }
 
 static bool queue_outgoing(struct session *session, const attach_response *response)
@@ -246,13 +281,12 @@ static bool queue_outgoing(struct session *session, const attach_response *respo
 
 void session_tell(struct session *session, const attach_response *response)
 {
-    if (session->over)
+    if (session->over || session->failed)
         return;
     if (!session->outgoing && rpc_call_write(session->call, &response->base) != RPC_WRITE_FULL)
         return;
     if (!queue_outgoing(session, response))
-        session_fail(session, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
-                     "the client reads too slowly; it may resume");
+        session_fail_slow(session);
 }
 
 void session_flush(struct session *session)
@@ -333,6 +367,8 @@ bool case_sessions_new(const struct case_sessions_options *options, case_session
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for sessions");
     hub->lanes = options->lanes;
     hub->feed = options->feed;
+    hub->patience_us = options->patience_us;
+    hub->attached = metrics_gauge_get("casework_case_sessions", "Sessions that have their stream here.", "");
     hub->connection = options->connection;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_mutex_init(&hub->run_lock, NULL);

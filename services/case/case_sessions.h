@@ -22,6 +22,7 @@ struct case_sessions_options {
     pg_lanes *lanes;
     case_feed *feed;
     const char *redis_url; /* presence between replicas; "": within this one only */
+    int64_t patience_us;   /* how long a client may take nothing while something waits for it */
 };
 
 /* Starts the threads. The texts in the options, lanes and feed must outlive the sessions. */

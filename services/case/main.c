@@ -135,7 +135,7 @@ static bool run(struct rpc_host *host, const struct settings *settings, struct s
     if (!case_eraser_new(&eraser, &service->eraser, err))
         return false;
     const struct case_sessions_options sessions = {service->connection, service->lanes, service->feed,
-                                                   settings->redis_url};
+                                                   settings->redis_url, patience_us};
     if (!case_sessions_new(&sessions, &service->sessions, err))
         return false;
     if (!pg_reader_new(&service->connection, (unsigned)settings->readers, &service->reader.reader, err))

@@ -74,7 +74,7 @@ static double build(struct bench *bench)
         struct search_corpus_case *c = &pile->cases[pile->count];
         search_corpus_make(bench->corpus, i, c);
         bench->text_bytes += c->text_bytes;
-        struct search_change change = {c->document.number, &c->document};
+        struct search_change change = {.number = c->document.number, .document = &c->document};
         bool big = strcmp(c->account, SEARCH_CORPUS_BIG_ACCOUNT) == 0;
         if (big)
             pile->changes[pile->count++] = change;
@@ -224,7 +224,7 @@ static void update(struct bench *bench, const char *name,
         c->document.position = (int64_t)bench->cases + turn;
         c->document.update_time_us += (int64_t)bench->cases * 1000000 + turn;
         alter(c, turn);
-        const struct search_change change = {c->document.number, &c->document};
+        const struct search_change change = {.number = c->document.number, .document = &c->document};
         int64_t start = now_ns(CLOCK_PROCESS_CPUTIME_ID);
         must(search_index_apply(bench->index, SEARCH_CORPUS_BIG_ACCOUNT, &change, 1, &err), &err);
         spent += now_ns(CLOCK_PROCESS_CPUTIME_ID) - start;

@@ -62,7 +62,8 @@ static bool put(bool gone, size_t max)
     memcpy(pile.account, c->account, sizeof pile.account);
     pile.cases[CHANGES_MAX] = pile.cases[pile.count];
     pile.cases[pile.count] = c;
-    pile.changes[pile.count++] = (struct search_change){c->document.number, gone ? NULL : &c->document};
+    pile.changes[pile.count++] =
+        (struct search_change){.number = c->document.number, .document = gone ? NULL : &c->document};
     return true;
 }
 

@@ -44,7 +44,7 @@ static void file(struct bench *bench, uint64_t from, uint64_t to)
     for (uint64_t i = from; i < to; i++) {
         struct search_corpus_case *c = &cases[count];
         search_corpus_make(bench->corpus, i, c);
-        struct search_change change = {c->document.number, &c->document};
+        struct search_change change = {.number = c->document.number, .document = &c->document};
         bool big = strcmp(c->account, SEARCH_CORPUS_BIG_ACCOUNT) == 0;
         if (!big) {
             must(search_index_apply(bench->index, c->account, &change, 1, &err), &err);

@@ -17,7 +17,8 @@ struct point {
     char name[64];
     enum action action;
     long milliseconds;
-    long only; /* the time at which it acts; 0: every time */
+    long only;  /* the time at which it acts; 0: every time */
+    long every; /* acts when so many times have passed */
     long reached, fired;
 };
 
@@ -26,16 +27,17 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct point points[POINTS_MAX];
 static int point_count;
 
-/* One "name=action[:number][@number]". What cannot be read is left out, loudly: a test would pass for
- * nothing. */
+/* One "name=action[:number][@number][%number]". What cannot be read is left out, loudly: a test would pass
+ * for nothing. */
 static void add_point(const char *text)
 {
     char action[16] = "";
     struct point p = {.only = 0};
-    const char *at = strchr(text, '@');
+    const char *at = strchr(text, '@'), *percent = strchr(text, '%');
     const char *colon = strchr(text, ':');
     int read = sscanf(text, "%63[^=]=%15[a-z]", p.name, action);
     p.only = at ? strtol(at + 1, NULL, 10) : 0;
+    p.every = percent ? strtol(percent + 1, NULL, 10) : 1;
     p.milliseconds = colon ? strtol(colon + 1, NULL, 10) : 0;
     if (strcmp(action, "kill") == 0)
         p.action = ACTION_KILL;
@@ -45,7 +47,7 @@ static void add_point(const char *text)
         p.action = ACTION_DROP;
     else
         read = 0;
-    if (read == 2 && point_count < POINTS_MAX)
+    if (read == 2 && p.every > 0 && point_count < POINTS_MAX)
         points[point_count++] = p;
     else
         fprintf(stderr, "CASEWORK_INJECT: cannot use \"%s\"\n", text);
@@ -99,7 +101,7 @@ bool injection_point(const char *name)
     pthread_once(&once, read_environment);
     pthread_mutex_lock(&guard);
     struct point *p = find(name);
-    if (p && (++p->reached == p->only || p->only == 0)) {
+    if (p && (++p->reached == p->only || (p->only == 0 && p->reached % p->every == 0))) {
         p->fired++;
         acting = *p;
     }

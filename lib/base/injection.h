@@ -9,7 +9,7 @@
  *
  * kill: the process dies by SIGKILL. sleep:N: waits N milliseconds. drop: the point's own fault (a connection
  * closed, an answer lost), which the caller carries out when true comes back. @K: only the K-th time the
- * point is reached, else every time.
+ * point is reached; %K: every K-th time; else every time.
  */
 
 #include <stdbool.h>

@@ -82,34 +82,33 @@ static bool compare(struct check *check, const char *account, int64_t number,
 }
 
 /* The index may still have to come to what was just read: only what differs after that is a difference. */
-static bool catch_up(const struct check *check, const char *account, const struct search_document *document,
-                     error *err)
+static bool catch_up(const struct check *check, const char *account, int64_t position, error *err)
 {
-    const struct search_service *service = check->job->service;
-    int64_t position = document ? document->position : search_index_position(service->index, account);
-    return feed_consumer_wait_account(search_follower_consumer(service->follower), account, position,
-                                      clock_monotonic_us() + CATCH_UP, err);
+    return feed_consumer_wait_account(search_follower_consumer(check->job->service->follower), account,
+                                      position, clock_monotonic_us() + CATCH_UP, err);
 }
 
-static bool check_case(struct check *check, const char *account, int64_t number,
-                       const struct search_document *document, arena *memory, error *err)
+static bool check_case(struct check *check, const char *account, const struct search_change *read,
+                       arena *memory, error *err)
 {
+    const struct search_document *document = read->document;
     struct search_comparison comparison;
-    if (!compare(check, account, number, document, memory, &comparison, err))
+    if (!compare(check, account, read->number, document, memory, &comparison, err))
         return false;
     if (!comparison.different)
         return true;
-    if (!catch_up(check, account, document, err) ||
-        !compare(check, account, number, document, memory, &comparison, err))
+    if (!catch_up(check, account, read->position, err) ||
+        !compare(check, account, read->number, document, memory, &comparison, err))
         return false;
     if (!comparison.different)
         return true;
-    bool newer = !document || comparison.position > document->position;
+    /* What is not filed may have gone since it was read, with its account. */
+    bool newer = !document || !comparison.present || comparison.position > document->position;
     if (newer && !check->last_round) {
-        check->again[check->again_count++] = (struct search_case){account, number};
+        check->again[check->again_count++] = (struct search_case){account, read->number};
         return true;
     }
-    return report(check, account, number, document, &comparison, memory, err);
+    return report(check, account, read->number, document, &comparison, memory, err);
 }
 
 static bool take(void *context, const char *account, const struct search_change *changes, size_t count,
@@ -122,7 +121,7 @@ static bool take(void *context, const char *account, const struct search_change 
         memory || error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to compare a case");
     for (size_t i = 0; done && i < count; i++) {
         arena_clear(memory);
-        done = check_case(check, account, changes[i].number, changes[i].document, memory, err);
+        done = check_case(check, account, &changes[i], memory, err);
     }
     arena_free(memory);
     return done;

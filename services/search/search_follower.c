@@ -120,7 +120,8 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
                                         follower->memory, err))
         return false;
     note_erasures(follower, events, count);
-    injection_point("search_follower.filed");
+    if (injection_point("search_follower.filed"))
+        return error_set(err, STATUS_ABORTED, "", "everything is told again");
     search_index_set_positions(follower->index, heads);
     return true;
 }

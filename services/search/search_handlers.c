@@ -15,7 +15,8 @@
 /* How long a call without a deadline waits for a position. */
 #define WAIT_MAX (60 * CLOCK_SECOND)
 
-enum { FIELDS = 8 };
+/* No label is longer than 256 characters. */
+enum { FIELDS = 8, LABEL_BYTES_MAX = 1024 };
 
 /* Of search_index_cost: a tenth of a millisecond or two. */
 enum { INLINE_COST = 1 << 17 };
@@ -120,6 +121,8 @@ static bool read_request(struct search *search)
     const wire_request *request = search->request;
     struct search_query *query = &search->query;
     query->label = *request->label ? request->label : NULL;
+    if (strlen(request->label) > LABEL_BYTES_MAX)
+        return error_bad_field(&search->err, "label", "longer than %d bytes", LABEL_BYTES_MAX);
     if (request->min_position < 0)
         return error_bad_field(&search->err, "min_position", "must not be negative");
     return rpc_name_account(search->memory, request->parent, "parent", &search->account, &search->err) &&

@@ -8,6 +8,7 @@
 #include "rpc/server.h"
 #include "search/search_follower.h"
 #include "search/search_index.h"
+#include "search/search_lag.h"
 #include "search/search_shards.h"
 
 /* What the handlers need: their context. All of it outlives the server. */
@@ -18,6 +19,7 @@ struct search_service {
     rpc_channel *cases;
     suite_clock *clock;
     rpc_server *server; /* on whose workers a search goes on that had to wait */
+    struct search_lag_memory lag;
 };
 
 extern const struct rpc_method search_methods[];

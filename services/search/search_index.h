@@ -21,6 +21,7 @@ void search_index_free(search_index *index); /* takes NULL */
 struct search_change {
     int64_t number;
     const struct search_document *document; /* NULL: it is gone */
+    int64_t position;                       /* as of which it was read; what is filed has its document's */
 };
 
 /*

@@ -4,6 +4,7 @@
 #include "casework/search/v1/search_service.pb-c.h"
 #include "rpc/name.h"
 #include "search/search_catalogue.h"
+#include "search/search_presence.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -169,10 +170,22 @@ static bool work_on_account(struct running *running, const char *account, error 
     if (target)
         return running->forwarded ? search_shards_mismatch(account, err)
                                   : work_elsewhere(running, target, err);
-    if (!work_here(running, account, err))
+    if (!search_presence_check(service, account, rpc_call_deadline_us(running->call), running->own_memory,
+                               err) ||
+        !work_here(running, account, err))
         return false;
     running->job.position = search_index_position(service->index, account);
     return true;
+}
+
+/* An account that goes while all are worked on is one less. */
+static bool work_here_if_there(struct running *running, const char *account, error *err)
+{
+    error why = {0};
+    if (work_here(running, account, &why) || strcmp(why.reason, "ACCOUNT_DELETED") == 0)
+        return true;
+    *err = why;
+    return false;
 }
 
 static bool work_on_all(struct running *running, error *err)
@@ -182,7 +195,7 @@ static bool work_on_all(struct running *running, error *err)
     bool done = list_accounts(running, &list, err);
     for (size_t i = 0; done && i < list.count; i++)
         if (!search_shards_target(shards, list.cases[i].account))
-            done = work_here(running, list.cases[i].account, err);
+            done = work_here_if_there(running, list.cases[i].account, err);
     for (int i = 0; done && !running->forwarded && i < shards->count; i++)
         if (shards->targets[i])
             done = work_elsewhere(running, shards->targets[i], err);

@@ -1,5 +1,6 @@
 #include "search/search_lag.h"
 
+#include "base/clock.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "rpc/wire.h"
 
@@ -104,5 +105,27 @@ bool search_lag_measure(rpc_channel *cases, const struct feed_positions *indexed
     if (lagging.count > 0 && !read_oldest(cases, &lagging, timeout_us, memory, &lag.oldest_time_us, err))
         return false;
     *ret_lag = lag;
+    return true;
+}
+
+int64_t search_lag_age(const struct search_lag *lag, int64_t now_us)
+{
+    return lag->oldest_time_us > 0 && lag->oldest_time_us < now_us ? now_us - lag->oldest_time_us : 0;
+}
+
+void search_lag_remember(struct search_lag_memory *memory, const struct search_lag *lag, int64_t now_us)
+{
+    atomic_store(&memory->events, lag->events);
+    atomic_store(&memory->age_us, search_lag_age(lag, now_us));
+    atomic_store(&memory->answered_us, clock_monotonic_us());
+}
+
+bool search_lag_recall(struct search_lag_memory *memory, int64_t *ret_events, int64_t *ret_age_us)
+{
+    int64_t answered_us = atomic_load(&memory->answered_us);
+    if (answered_us == 0)
+        return false;
+    *ret_events = atomic_load(&memory->events);
+    *ret_age_us = atomic_load(&memory->age_us) + clock_monotonic_us() - answered_us;
     return true;
 }

@@ -15,10 +15,9 @@
 enum { LAG_BYTES_MAX = 64 << 20 };
 
 struct search_metrics {
-    const struct search_service *service;
+    struct search_service *service;
     arena *memory;
-    int64_t answered_us; /* monotonic: when the case service last told how far the feed is */
-    int64_t lag_us;      /* as of then */
+    int64_t begun_us; /* monotonic */
     metrics_gauge *accounts, *cases, *sections, *bytes, *lag_events, *lag_seconds, *waiting, *backlog;
     pthread_mutex_t lock; /* of `stopping` */
     pthread_cond_t stop;
@@ -49,21 +48,19 @@ static void get_metrics(search_metrics *metrics)
 /* While nobody tells how far the feed is, what is missing grows older. */
 static void look_at_lag(search_metrics *metrics)
 {
-    const struct search_service *service = metrics->service;
+    struct search_service *service = metrics->service;
     struct feed_positions positions;
     struct search_lag lag;
+    int64_t events = 0, age_us = clock_monotonic_us() - metrics->begun_us;
     error err;
     arena_clear(metrics->memory);
     search_index_positions(service->index, &positions);
-    int64_t now_us = clock_monotonic_us();
     if (search_lag_measure(service->cases, &positions, service->shards.partitions, LAG_TIMEOUT,
-                           metrics->memory, &lag, &err)) {
-        int64_t age_us = suite_clock_now_us(service->clock) - lag.oldest_time_us;
-        metrics->lag_us = lag.events > 0 && age_us > 0 ? age_us : 0;
-        metrics->answered_us = now_us;
-        metrics_set(metrics->lag_events, lag.events);
-    }
-    metrics_set(metrics->lag_seconds, (metrics->lag_us + now_us - metrics->answered_us) / CLOCK_SECOND);
+                           metrics->memory, &lag, &err))
+        search_lag_remember(&service->lag, &lag, suite_clock_now_us(service->clock));
+    (void)search_lag_recall(&service->lag, &events, &age_us);
+    metrics_set(metrics->lag_events, events);
+    metrics_set(metrics->lag_seconds, age_us / CLOCK_SECOND);
 }
 
 static void look(search_metrics *metrics)
@@ -120,14 +117,14 @@ static bool start(search_metrics *metrics, error *err)
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for metrics");
 }
 
-bool search_metrics_start(const struct search_service *service, search_metrics **ret_metrics, error *err)
+bool search_metrics_start(struct search_service *service, search_metrics **ret_metrics, error *err)
 {
     search_metrics *metrics = calloc(1, sizeof *metrics);
     arena *memory = arena_new(LAG_BYTES_MAX);
     if (metrics && memory) {
         metrics->service = service;
         metrics->memory = memory;
-        metrics->answered_us = clock_monotonic_us();
+        metrics->begun_us = clock_monotonic_us();
         get_metrics(metrics);
         if (start(metrics, err)) {
             *ret_metrics = metrics;

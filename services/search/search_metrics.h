@@ -10,8 +10,8 @@
 
 typedef struct search_metrics search_metrics;
 
-/* The service's index, follower, clock and channel must outlive it. */
-bool search_metrics_start(const struct search_service *service, search_metrics **ret_metrics, error *err)
+/* The service must outlive it; its `lag` is kept up. */
+bool search_metrics_start(struct search_service *service, search_metrics **ret_metrics, error *err)
     __attribute__((warn_unused_result));
 void search_metrics_stop(search_metrics *metrics); /* and frees; takes NULL */
 

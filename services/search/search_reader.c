@@ -111,7 +111,8 @@ static bool add(const struct sink *sink, struct run *run, const wire_document *w
     if (run->count && strcmp(run->account, account) != 0 && !hand_over(sink, run, err))
         return false;
     run->account = account;
-    run->changes[run->count++] = (struct search_change){number, document};
+    run->changes[run->count++] =
+        (struct search_change){.number = number, .document = document, .position = wire->position};
     return true;
 }
 

@@ -17,11 +17,13 @@ typedef Casework__Search__V1__GetIndexStatusRequest wire_request;
 typedef Casework__Search__V1__GetIndexStatusResponse wire_response;
 typedef Casework__Search__V1__AccountIndexStatus wire_account;
 
-#define LAG_TIMEOUT (5 * CLOCK_SECOND)
+/* For one call to the case service, of two; and to another shard. */
+#define LAG_TIMEOUT CLOCK_SECOND
+#define SHARD_TIMEOUT (5 * CLOCK_SECOND)
 
 /* A status being answered, on the handler's stack. */
 struct status {
-    const struct search_service *service;
+    struct search_service *service;
     rpc_call *call;
     const wire_request *request;
     arena *memory;
@@ -83,24 +85,26 @@ static bool fill_accounts(struct status *status)
     return true;
 }
 
-/* In the partitions concerned, by the suite's clock. */
+/* In the partitions concerned, by the suite's clock. A case service that does not answer is lag as well. */
 static bool fill_lag(struct status *status, int64_t timeout_us)
 {
     struct search_lag lag;
-    const struct search_service *service = status->service;
+    struct search_service *service = status->service;
     uint64_t partitions = service->shards.partitions;
+    int64_t age_us;
     if (status->account) { /* what holds back its neighbours does not concern it */
         int partition = feed_partition(status->account);
         partitions = UINT64_C(1) << partition;
         status->positions.at[partition] = search_index_position(service->index, status->account);
     }
-    if (!search_lag_measure(service->cases, &status->positions, partitions, timeout_us, status->memory, &lag,
-                            &status->err))
+    if (search_lag_measure(service->cases, &status->positions, partitions, timeout_us, status->memory, &lag,
+                           &status->err)) {
+        status->response.lag_events = lag.events;
+        age_us = search_lag_age(&lag, suite_clock_now_us(service->clock));
+    } else if (!search_lag_recall(&service->lag, &status->response.lag_events, &age_us)) {
         return false;
-    int64_t now_us = suite_clock_now_us(status->service->clock);
-    bool old = lag.oldest_time_us > 0 && lag.oldest_time_us < now_us;
-    status->response.lag_events = lag.events;
-    status->response.lag_duration = wire_duration(status->memory, old ? now_us - lag.oldest_time_us : 0);
+    }
+    status->response.lag_duration = wire_duration(status->memory, age_us);
     return status->response.lag_duration || out_of_memory(status);
 }
 
@@ -135,7 +139,7 @@ static bool merge_accounts(struct status *status, const wire_response *theirs)
 
 static bool add_shard(struct status *status, rpc_channel *target)
 {
-    const struct rpc_client_options options = search_shards_options(status->call, LAG_TIMEOUT);
+    const struct rpc_client_options options = search_shards_options(status->call, SHARD_TIMEOUT);
     ProtobufCMessage *message;
     if (!rpc_client_call(target, &casework__search__v1__search_service__descriptor, "GetIndexStatus",
                          &status->request->base, &options, status->memory, &message, &status->err))
@@ -180,7 +184,7 @@ static void get_index_status(rpc_call *call, const ProtobufCMessage *message, vo
                             .memory = rpc_call_arena(call),
                             .response = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_RESPONSE__INIT};
     int64_t left = rpc_call_deadline_us(call) - clock_monotonic_us();
-    int64_t timeout_us = left > LAG_TIMEOUT ? LAG_TIMEOUT : left > 1 ? left : 1;
+    int64_t timeout_us = left > 4 * LAG_TIMEOUT ? LAG_TIMEOUT : left > 4 ? left / 4 : 1;
     search_index_positions(status.service->index, &status.positions);
     status.response.epoch = status.positions.epoch;
     bool done = read_request(&status);

@@ -175,12 +175,27 @@ void search_judge_release(struct search_judge *judge)
 
 /* --- comparing ---------------------------------------------------------------------------------------- */
 
+/* What is told of a case besides its words. */
+static bool has_facts(const struct search_judge *judge, const Casework__Search__V1__SearchResult *result,
+                      int64_t number)
+{
+    size_t at = 0;
+    int64_t time_us;
+    while (judge->documents[at].number != number)
+        at++;
+    const struct search_document *document = &judge->documents[at];
+    return strcmp(result->subject, document->subject) == 0 && (int)result->status == document->status &&
+           strcmp(last_segment(result->owner), document->owner) == 0 &&
+           wire_time_us(result->update_time, &time_us) && time_us == document->update_time_us &&
+           (result->need_reply != 0) == document->need_reply;
+}
+
 static bool is_result(const struct search_judge *judge, const Casework__Search__V1__SearchResult *result,
                       const struct plain_result *expected, const struct plain_answer *answer)
 {
     char name[160];
     snprintf(name, sizeof name, "%s/cases/%lld", judge->account, (long long)expected->number);
-    if (strcmp(result->case_, name) != 0)
+    if (strcmp(result->case_, name) != 0 || !has_facts(judge, result, expected->number))
         return false;
     size_t at = 0;
     for (size_t word = 0; word < answer->word_count; word++)
@@ -257,53 +272,148 @@ static const char *compare_page(const struct search_judge *judge, const struct p
                         *seen, expected->count);
 }
 
+/* A query as it goes over the wire, with what it points to. */
+struct asked {
+    search_request request;
+    Casework__Cases__V1__CaseStatus statuses[SEARCH_STATUS_DELETED];
+    Casework__Search__V1__SearchField fields[SEARCH_FIELD_MESSAGE];
+    char owner[200], channel[200];
+};
+
+static const char *order_text(const struct plain_query *plain)
+{
+    static const char *const orders[] = {"update_time",  "update_time desc", "subject",
+                                         "subject desc", "status",           "status desc"};
+    size_t order = plain->order == 'u' ? 0 : plain->order == 's' ? 2 : 4;
+    return orders[order + (plain->descending != 0)];
+}
+
+static void put_into_words(const struct search_judge *judge, const struct plain_query *plain, int page_size,
+                           arena *memory, struct asked *asked)
+{
+    search_request *request = &asked->request;
+    casework__search__v1__search_cases_request__init(request);
+    request->parent = (char *)judge->account;
+    request->query = (char *)plain->text;
+    request->order_by = (char *)order_text(plain);
+    request->page_size = page_size;
+    request->min_position = judge->position;
+    request->statuses = asked->statuses;
+    request->fields = asked->fields;
+    for (int status = 1; status <= SEARCH_STATUS_DELETED; status++)
+        if (plain->statuses >> status & 1)
+            asked->statuses[request->n_statuses++] = (Casework__Cases__V1__CaseStatus)status;
+    for (int field = 1; field <= SEARCH_FIELD_MESSAGE; field++)
+        if (plain->fields >> (field - 1) & 1)
+            asked->fields[request->n_fields++] = (Casework__Search__V1__SearchField)field;
+    snprintf(asked->owner, sizeof asked->owner, "%s/agents/%s", judge->account,
+             plain->owner ? plain->owner : "");
+    snprintf(asked->channel, sizeof asked->channel, "%s/channels/%s", judge->account,
+             plain->channel ? plain->channel : "");
+    request->owner = plain->owner ? asked->owner : (char *)"";
+    request->channel = plain->channel ? asked->channel : (char *)"";
+    request->label = plain->label ? (char *)plain->label : (char *)"";
+    request->start_time = plain->start_time_us ? wire_timestamp(memory, plain->start_time_us) : NULL;
+    request->end_time = plain->end_time_us ? wire_timestamp(memory, plain->end_time_us) : NULL;
+}
+
 const char *search_judge_compare(suite *s, const struct search_judge *judge, const struct plain_query *plain,
                                  int page_size, size_t *ret_count)
 {
     struct plain_answer expected;
-    static const char *const orders[] = {"update_time",  "update_time desc", "subject",
-                                         "subject desc", "status",           "status desc"};
-    size_t order = plain->order == 'u' ? 0 : plain->order == 's' ? 2 : 4;
-    Casework__Cases__V1__CaseStatus statuses[SEARCH_STATUS_DELETED];
-    plain_reader_find(judge->reader, plain, &expected);
-    search_request request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
-    request.parent = (char *)judge->account;
-    request.query = (char *)plain->text;
-    request.order_by = (char *)orders[order + (plain->descending != 0)];
-    request.page_size = page_size;
-    request.min_position = judge->position;
-    request.statuses = statuses;
-    for (int status = 1; status <= SEARCH_STATUS_DELETED; status++)
-        if (plain->statuses >> status & 1)
-            statuses[request.n_statuses++] = (Casework__Cases__V1__CaseStatus)status;
+    struct asked asked;
     const char *difference = NULL;
     size_t seen = 0;
+    plain_reader_find(judge->reader, plain, &expected);
     arena *memory = arena_new(ANSWER_BYTES_MAX);
+    put_into_words(judge, plain, page_size, memory, &asked);
     do {
-        const search_response *response = suite_call(s, SEARCH, "SearchCases", &request, memory);
+        const search_response *response = suite_call(s, SEARCH, "SearchCases", &asked.request, memory);
         difference = compare_page(judge, plain, &expected, response, &seen);
-        request.page_token = response->next_page_token;
-    } while (!difference && *request.page_token);
+        asked.request.page_token = response->next_page_token;
+    } while (!difference && *asked.request.page_token);
     *ret_count = expected.count;
     arena_free(memory);
     plain_answer_release(&expected);
     return difference;
 }
 
+/* --- picking ------------------------------------------------------------------------------------------ */
+
+static const struct search_document *pick_document(const struct search_judge *judge)
+{
+    return &judge->documents[(size_t)rand() % judge->count];
+}
+
+/* Filters are taken from some case, so that something is left of what is found. */
+static void pick_filter(const struct search_judge *judge, struct plain_query *query)
+{
+    const struct search_document *like = pick_document(judge);
+    switch (rand() % 10) {
+    case 0:
+        query->owner = *like->owner ? like->owner : NULL;
+        break;
+    case 1:
+        query->channel = *like->channel ? like->channel : NULL;
+        break;
+    case 2:
+        query->label = like->label_count ? like->labels[(size_t)rand() % like->label_count] : NULL;
+        break;
+    case 3:
+        query->start_time_us = like->update_time_us;
+        break;
+    case 4:
+        query->end_time_us = like->update_time_us;
+        break;
+    case 5:
+        query->start_time_us = like->update_time_us;
+        query->end_time_us = pick_document(judge)->update_time_us;
+        break;
+    default:
+        break;
+    }
+}
+
+static struct plain_query pick_query(const struct search_judge *judge, const char *text)
+{
+    static const unsigned every_status = (1U << (SEARCH_STATUS_DELETED + 1)) - 2;
+    struct plain_query query = {.text = text, .order = "ust"[rand() % 3], .descending = rand() % 2};
+    if (rand() % 2)
+        query.statuses = rand() % 2 ? every_status : (unsigned)rand() & every_status;
+    if (rand() % 3 == 0)
+        query.fields = 1 + (unsigned)rand() % SEARCH_FIELDS_ALL;
+    pick_filter(judge, &query);
+    if (rand() % 4 == 0)
+        pick_filter(judge, &query);
+    return query;
+}
+
 const char *search_judge_ask(suite *s, const struct search_judge *judge, const char *text, size_t *ret_count)
 {
-    static const unsigned with_deleted = 1U << (SEARCH_STATUS_DELETED + 1);
-    const struct plain_query query = {.text = text,
-                                      .order = "ust"[rand() % 3],
-                                      .descending = rand() % 2,
-                                      .statuses = rand() % 2 ? with_deleted - 2 : 0};
+    const struct plain_query query = pick_query(judge, text);
     return search_judge_compare(s, judge, &query, 1 + rand() % 60, ret_count);
+}
+
+const char *search_judge_ask_in_all_orders(suite *s, const struct search_judge *judge, const char *text,
+                                           size_t *ret_count)
+{
+    const char *difference = NULL;
+    *ret_count = 0;
+    for (int i = 0; i < 6 && !difference; i++) {
+        struct plain_query query = pick_query(judge, text);
+        size_t count;
+        query.order = "ust"[i / 2];
+        query.descending = i % 2;
+        difference = search_judge_compare(s, judge, &query, 1 + rand() % 60, &count);
+        *ret_count += count;
+    }
+    return difference;
 }
 
 void search_judge_pick_word(const struct search_judge *judge, char word[SEARCH_JUDGE_WORD_SIZE])
 {
     for (;;) {
-        const struct search_document *document = &judge->documents[(size_t)rand() % judge->count];
+        const struct search_document *document = pick_document(judge);
         const char *text = document->texts[(size_t)rand() % document->text_count].text;
         size_t length = strlen(text);
         if (length == 0)

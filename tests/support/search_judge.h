@@ -29,15 +29,19 @@ void search_judge_read(suite *s, const char *account, int last, arena *memory,
 void search_judge_release(struct search_judge *judge);
 
 /*
- * Asks for all pages: set, order, total, words, matches and position must be those of the plain reader. The
- * first difference in words, static until the next call; NULL: none. Of the query, text, order and statuses
- * count. `ret_count`: how many cases there are.
+ * Asks for all pages: set, order, total, words, matches, position and what is told of each case must be those
+ * of the plain reader. The first difference in words, static until the next call; NULL: none. `ret_count`:
+ * how many cases there are.
  */
 const char *search_judge_compare(suite *s, const struct search_judge *judge, const struct plain_query *query,
                                  int page_size, size_t *ret_count);
 
-/* The same with order, statuses and size of pages picked. */
+/* The same with order, filters, fields and size of pages picked; most queries have one filter or none. */
 const char *search_judge_ask(suite *s, const struct search_judge *judge, const char *text, size_t *ret_count);
+
+/* In each of the three orders both ways, with filters and fields picked for each. */
+const char *search_judge_ask_in_all_orders(suite *s, const struct search_judge *judge, const char *text,
+                                           size_t *ret_count);
 
 /* A piece of some text between spaces, as it was written: one word, several, or none. There must be cases. */
 void search_judge_pick_word(const struct search_judge *judge, char word[SEARCH_JUDGE_WORD_SIZE]);

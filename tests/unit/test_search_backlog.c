@@ -359,7 +359,8 @@ Test(search_backlog, is_found_again_after_a_restart, .timeout = 60)
                                                  .contact = "k1",
                                                  .texts = &name,
                                                  .text_count = i != 5};
-        cr_assert(search_index_apply(index, "acme", &(struct search_change){i, &document}, 1, &world.err));
+        cr_assert(search_index_apply(
+            index, "acme", &(struct search_change){.number = i, .document = &document}, 1, &world.err));
     }
     search_index_set_positions(index, &stored);
     fake_events_refuse_above(world.events, 0);

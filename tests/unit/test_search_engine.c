@@ -97,7 +97,7 @@ static void write_round(search_index *index, int64_t round)
     error err;
     for (int64_t i = 0; i < CASES; i++) {
         make(&drafts[i], i + 1, round);
-        changes[i] = (struct search_change){i + 1, &drafts[i].document};
+        changes[i] = (struct search_change){.number = i + 1, .document = &drafts[i].document};
     }
     cr_assert(search_index_apply(index, "acme", changes, CASES, &err));
 }

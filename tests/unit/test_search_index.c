@@ -210,14 +210,14 @@ static search_index *new_index(void)
 static void put(search_index *index, const char *account, const struct draft *draft)
 {
     error err;
-    const struct search_change change = {draft->document.number, &draft->document};
+    const struct search_change change = {.number = draft->document.number, .document = &draft->document};
     cr_assert(search_index_apply(index, account, &change, 1, &err));
 }
 
 static void take_out(search_index *index, const char *account, int64_t number)
 {
     error err;
-    const struct search_change change = {number, NULL};
+    const struct search_change change = {.number = number, .document = NULL};
     cr_assert(search_index_apply(index, account, &change, 1, &err));
 }
 

@@ -70,7 +70,8 @@ static void apply(search_index *index, const int64_t *numbers, size_t count)
     char(*words)[DIVISORS][16] = calloc(count, sizeof *words);
     for (size_t i = 0; i < count; i++) {
         documents[i] = document_of(&facts[numbers[i]], texts[i], words[i]);
-        changes[i] = (struct search_change){numbers[i], facts[numbers[i]].present ? &documents[i] : NULL};
+        changes[i] = (struct search_change){.number = numbers[i],
+                                            .document = facts[numbers[i]].present ? &documents[i] : NULL};
     }
     error err;
     cr_assert(search_index_apply(index, "acme", changes, count, &err));

@@ -25,12 +25,14 @@ struct fake_case {
     const char *subject, *body, *label;
     int status;
     int64_t update_time_us;
+    int reads; /* after which it is gone; 0: it stays */
 };
 
 struct world {
     pthread_mutex_t lock;
     struct fake_case cases[CASES_MAX];
     const char *contact_name; /* of all cases; NULL: no contact */
+    bool drop;                /* the account goes while one of its cases is read */
     fake_events *events;
     struct search_service service;
     rpc_channel *channel; /* to the search service */
@@ -45,9 +47,15 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
     struct world *world = context;
     (void)account;
     pthread_mutex_lock(&world->lock);
-    const struct fake_case c = world->cases[number % CASES_MAX];
+    struct fake_case *now = &world->cases[number % CASES_MAX];
+    const struct fake_case c = *now;
+    if (now->reads > 0 && --now->reads == 0)
+        now->there = false;
     const char *contact_name = world->contact_name;
+    bool drop = world->drop;
     pthread_mutex_unlock(&world->lock);
+    if (drop)
+        search_index_drop(world->service.index, "acme");
     if (!c.there)
         return;
     document->state = CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_LIVE;
@@ -305,6 +313,11 @@ Test(search_service, refuses_what_makes_no_sense, .timeout = 60)
     request = ask("a", 0);
     request.parent = (char *)"accounts/-";
     expect_refusal(&world, &request, "parent");
+    request = ask("a", 0);
+    static char long_label[5000];
+    memset(long_label, 'x', sizeof long_label - 1);
+    request.label = long_label;
+    expect_refusal(&world, &request, "label");
     Casework__Search__V1__SearchField field = 0;
     request = ask("a", 0);
     request.fields = &field;
@@ -572,6 +585,34 @@ Test(search_service, a_check_finds_every_difference_and_a_rebuild_mends_it, .tim
     cr_assert_eq(check(&world, "accounts/-").items, 0);
     cr_assert_eq(rebuild(&world, "accounts/-").done, 40);
     cr_assert_eq(total(&world, "subject", 0), 39);
+    end(&world);
+}
+
+Test(search_service, what_goes_while_it_is_checked_is_no_difference, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    cr_assert_eq(total(&world, "subject", set_text(&world, 1, "subject", "body")), 1);
+    const struct search_change gone = {.number = 1};
+    cr_assert(search_index_apply(world.service.index, "acme", &gone, 1, &world.err));
+    struct told told = check(&world, "accounts/acme");
+    cr_assert_eq(told.items, 1);
+    cr_assert_eq((int)told.first->kind, 1);
+    spoil(&world, 1,
+          (struct fake_case){.there = true, .subject = "subject", .body = "body", .status = 2, .reads = 1});
+    cr_assert_eq(check(&world, "accounts/acme").items, 0);
+    end(&world);
+}
+
+Test(search_service, an_account_that_goes_does_not_end_the_rebuild_of_all, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    cr_assert_eq(total(&world, "subject", set_text(&world, 1, "subject", "body")), 1);
+    pthread_mutex_lock(&world.lock);
+    world.drop = true;
+    pthread_mutex_unlock(&world.lock);
+    rebuild(&world, "accounts/-");
     end(&world);
 }
 

@@ -93,7 +93,7 @@ static void put(struct world *world, int account, int64_t number, const char *bo
                                              .contact = "",
                                              .texts = texts,
                                              .text_count = 3};
-    const struct search_change change = {number, &document};
+    const struct search_change change = {.number = number, .document = &document};
     error err;
     cr_assert(search_index_apply(world->index, account_ids[account], &change, 1, &err));
     plain_reader_put(world->readers[account], &document);

@@ -186,9 +186,10 @@ static bool query(const struct search_peer_query *from, struct search_peer_answe
         !search_index_query(index_, account, &asked, memory, &found, &err))
         return failed("query");
     for (size_t i = 0; i < found.count && from->limit; i++)
-        ret_answer->documents[i] = found.results[i].number - 1;
+        ret_answer->documents[i] = search_answer_number(&found, i) - 1;
     ret_answer->count = from->limit ? found.count : 0;
     ret_answer->total = from->total ? found.total : 0;
+    search_answer_release(&found);
     return true;
 }
 

@@ -104,6 +104,7 @@ static uint64_t ask(struct bench *bench)
     must(search_query_words(text, memory, &query.words, &query.word_count, &err), &err);
     must(search_index_query(bench->index, SEARCH_CORPUS_BIG_ACCOUNT, &query, memory, &answer, &err), &err);
     uint64_t total = answer.total;
+    search_answer_release(&answer);
     arena_free(memory);
     return total;
 }

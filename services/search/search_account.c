@@ -12,45 +12,32 @@ static bool out_of_memory(error *err)
 
 bool search_account_init(struct search_account *account, error *err)
 {
-    *account = (struct search_account){.view = search_view_new()};
-    if (!account->view)
+    struct search_view *nothing = search_view_new();
+    if (!nothing)
         return out_of_memory(err);
+    *account = (struct search_account){.merging_count = 0};
+    search_view_publish_first(&account->view, nothing);
     pthread_mutex_init(&account->merges, NULL);
     pthread_mutex_init(&account->writing, NULL);
-    pthread_mutex_init(&account->lock, NULL);
     return true;
 }
 
 void search_account_release(struct search_account *account)
 {
-    search_view_unref(account->view);
+    search_view_publish(&account->view, NULL);
     pthread_mutex_destroy(&account->merges);
     pthread_mutex_destroy(&account->writing);
-    pthread_mutex_destroy(&account->lock);
 }
 
 struct search_view *search_account_view(struct search_account *account)
 {
-    pthread_mutex_lock(&account->lock);
-    struct search_view *view = search_view_ref(account->view);
-    pthread_mutex_unlock(&account->lock);
-    return view;
-}
-
-/* Giving back the old one may take its time: nobody waits for that. */
-static void publish(struct search_account *account, struct search_view *view)
-{
-    pthread_mutex_lock(&account->lock);
-    struct search_view *old = account->view;
-    account->view = view;
-    pthread_mutex_unlock(&account->lock);
-    search_view_unref(old);
+    return search_view_take(&account->view);
 }
 
 void search_account_replace(struct search_account *account, struct search_view *view)
 {
     pthread_mutex_lock(&account->writing);
-    publish(account, view);
+    search_view_publish(&account->view, view);
     pthread_mutex_unlock(&account->writing);
 }
 
@@ -121,7 +108,7 @@ static void merge_small(const struct search_account *account, struct search_draf
 static bool is_due(const struct search_account *account)
 {
     uint32_t picked[SEARCH_MERGE_MAX];
-    const struct search_view *view = account->view;
+    const struct search_view *view = search_view_peek(&account->view);
     return search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging, account,
                              picked, SEARCH_MERGE_MAX) > 0;
 }
@@ -131,7 +118,7 @@ static bool apply(struct search_account *account, struct search_block *block, co
                   size_t gone_count)
 {
     struct search_draft draft;
-    if (!search_draft_init(&draft, account->view)) {
+    if (!search_draft_init(&draft, search_view_peek(&account->view))) {
         search_block_unref(block);
         return false;
     }
@@ -147,7 +134,7 @@ static bool apply(struct search_account *account, struct search_block *block, co
     merge_small(account, &draft);
     struct search_view *view = search_draft_finish(&draft);
     if (view)
-        publish(account, view);
+        search_view_publish(&account->view, view);
     return view;
 }
 
@@ -177,7 +164,7 @@ struct merging {
 static void begin(struct search_account *account, struct merging *merging, const uint32_t *picked,
                   uint32_t count)
 {
-    struct search_view *view = merging->view = search_view_ref(account->view);
+    struct search_view *view = merging->view = search_view_ref(search_view_peek(&account->view));
     merging->count = count;
     for (uint32_t i = 0; i < count; i++) {
         const struct search_slice *slice = &view->slices[picked[i]];
@@ -233,7 +220,7 @@ static void exchange(struct search_account *account, const struct merging *mergi
                      struct search_block *merged)
 {
     struct search_draft draft;
-    if (!search_draft_init(&draft, account->view)) {
+    if (!search_draft_init(&draft, search_view_peek(&account->view))) {
         search_block_unref(merged);
         return;
     }
@@ -243,7 +230,7 @@ static void exchange(struct search_account *account, const struct merging *mergi
     }
     struct search_view *view = search_draft_finish(&draft);
     if (view)
-        publish(account, view);
+        search_view_publish(&account->view, view);
 }
 
 static bool is_any_alive(const struct merging *merging)
@@ -279,7 +266,7 @@ bool search_account_merge(struct search_account *account, bool tidy, const struc
     uint32_t picked[SEARCH_MERGE_MAX];
     pthread_mutex_lock(&account->merges);
     pthread_mutex_lock(&account->writing);
-    const struct search_view *view = account->view;
+    const struct search_view *view = search_view_peek(&account->view);
     uint32_t count = search_tiers_pick(view->slices, view->count, SEARCH_SECTION_DOCUMENTS_MAX, is_merging,
                                        account, picked, SEARCH_MERGE_MAX);
     if (count == 0 && tidy)
@@ -309,15 +296,16 @@ static bool rewrite(struct search_account *account, const struct search_block *b
     bool done = true;
     pthread_mutex_lock(&account->merges);
     pthread_mutex_lock(&account->writing);
-    uint32_t slice = slice_of_block(account->view, block);
-    bool there = slice < account->view->count;
+    uint32_t slice = slice_of_block(search_view_peek(&account->view), block);
+    bool there = slice < search_view_peek(&account->view)->count;
     if (there)
         begin(account, &merging, &slice, 1);
     pthread_mutex_unlock(&account->writing);
     if (there)
         done = carry_out(account, &merging, pace, err);
     pthread_mutex_lock(&account->writing);
-    if (done && slice_of_block(account->view, block) < account->view->count)
+    if (done &&
+        slice_of_block(search_view_peek(&account->view), block) < search_view_peek(&account->view)->count)
         done = out_of_memory(err);
     pthread_mutex_unlock(&account->writing);
     pthread_mutex_unlock(&account->merges);
@@ -347,7 +335,7 @@ bool search_account_exchange(struct search_account *account, struct search_block
 {
     struct search_draft draft;
     pthread_mutex_lock(&account->writing);
-    bool done = search_draft_init(&draft, account->view);
+    bool done = search_draft_init(&draft, search_view_peek(&account->view));
     for (size_t i = 0; done && i < count; i++)
         for (uint32_t slice = 0; to[i] && slice < draft.count; slice++) {
             if (draft.slices[slice].block != from[i] || is_merging(account, from[i]))
@@ -357,7 +345,7 @@ bool search_account_exchange(struct search_account *account, struct search_block
         }
     struct search_view *view = done ? search_draft_finish(&draft) : NULL;
     if (view)
-        publish(account, view);
+        search_view_publish(&account->view, view);
     pthread_mutex_unlock(&account->writing);
     return view;
 }

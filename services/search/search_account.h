@@ -12,10 +12,9 @@
 #include <pthread.h>
 
 struct search_account {
-    pthread_mutex_t merges;  /* one at a time; taken before `writing` */
-    pthread_mutex_t writing; /* held for a change, the making of its section left out */
-    pthread_mutex_t lock;    /* of `view`, for an instant */
-    struct search_view *view;
+    pthread_mutex_t merges;       /* one at a time; taken before `writing` */
+    pthread_mutex_t writing;      /* held for a change, the making of its section left out */
+    struct search_view_slot view; /* published with `writing` */
     struct search_block
         *merging[SEARCH_MERGE_MAX]; /* by search_account_merge; not referenced. With `writing` */
     uint32_t merging_count;

@@ -8,8 +8,11 @@ enum { LONG = 255 };
 
 static uint32_t read_number(const unsigned char **at)
 {
-    uint32_t number = 0;
-    for (unsigned shift = 0; shift < 32; shift += 7) {
+    uint32_t number = *(*at)++;
+    if (number < 0x80)
+        return number;
+    number &= 0x7f;
+    for (unsigned shift = 7; shift < 32; shift += 7) {
         unsigned char byte = *(*at)++;
         number |= (uint32_t)(byte & 0x7f) << shift;
         if (byte < 0x80)
@@ -72,8 +75,25 @@ void search_dictionary_unpack(const struct search_term *term, uint32_t *document
 /* Where the entry at `at` ends, when its text is not the one that is looked for. */
 static const unsigned char *skip(const unsigned char *at)
 {
-    struct search_term term;
-    return search_dictionary_read(at, &term);
+    uint32_t length = *at;
+    if (length == LONG) {
+        struct search_term term;
+        return search_dictionary_read(at, &term);
+    }
+    at += 1 + length;
+    uint32_t head = read_number(&at);
+    switch ((enum search_term_kind)(head % 4)) {
+    case SEARCH_TERM_SINGLE:
+        return at + 1;
+    case SEARCH_TERM_LIST:
+        read_number(&at);
+        return at;
+    case SEARCH_TERM_FEW:
+        return at + 2 + at[1];
+    case SEARCH_TERM_MIXED:
+        return at + 1 + at[0] + head / 4;
+    }
+    return at;
 }
 
 bool search_dictionary_find(const struct search_section *section, uint64_t hash, const char *text,

@@ -166,24 +166,28 @@ static bool is_complete(struct search *search, int64_t position)
            set_behind(&search->err);
 }
 
-static void reply(struct search *search)
+static bool write_reply(struct search *search, const unsigned char **ret_data, size_t *ret_length)
 {
-    const struct search_answer *answer = &search->answer;
+    struct search_answer *answer = &search->answer;
     struct search_reply reply = {search->account, &search->query, answer, "", search->position};
-    const unsigned char *data;
-    size_t length;
     if (answer->more)
         reply.next_page_token = next_token(search, &answer->last);
-    if (reply.next_page_token && search_reply_write(&reply, search->memory, &data, &length))
-        rpc_call_reply_packed(search->call, data, length);
-    else
-        rpc_call_fail_memory(search->call);
+    return reply.next_page_token && search_answer_read(answer, search->memory) &&
+           search_reply_write(&reply, search->memory, ret_data, ret_length);
 }
 
-static void finish(struct search *search)
+/* Ends the call: with what was found, unless it has failed. */
+static void finish(struct search *search, bool done)
 {
-    if (is_complete(search, search->position))
-        reply(search);
+    const unsigned char *data;
+    size_t length;
+    bool complete = done && is_complete(search, search->position);
+    bool written = complete && write_reply(search, &data, &length);
+    search_answer_release(&search->answer);
+    if (written)
+        rpc_call_reply_packed(search->call, data, length);
+    else if (complete)
+        rpc_call_fail_memory(search->call);
     else
         rpc_call_fail(search->call, &search->err);
 }
@@ -194,18 +198,15 @@ static void hand_over(struct search *search, void (*task)(void *search))
     if (rpc_server_run(search->service->server, task, search))
         return;
     error_set(&search->err, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too many searches at once");
-    rpc_call_fail(search->call, &search->err);
+    finish(search, false);
 }
 
 /* Nothing was found in an account of which the index knows nothing. */
 static void check_presence(void *argument)
 {
     struct search *search = argument;
-    if (search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
-                              search->memory, &search->err))
-        finish(search);
-    else
-        rpc_call_fail(search->call, &search->err);
+    finish(search, search_presence_check(search->service, search->account, rpc_call_deadline_us(search->call),
+                                         search->memory, &search->err));
 }
 
 /* The position is asked for first: the index may be further than the answer says, never less far. */
@@ -214,11 +215,10 @@ static void run(void *argument)
     struct search *search = argument;
     search_index *index = search->service->index;
     search->position = search_index_position(index, search->account);
-    if (!search_index_query(index, search->account, &search->query, search->memory, &search->answer,
-                            &search->err))
-        rpc_call_fail(search->call, &search->err);
-    else if (search->answer.total > 0 || search_index_has_cases(index, search->account))
-        finish(search);
+    bool done = search_index_query(index, search->account, &search->query, search->memory, &search->answer,
+                                   &search->err);
+    if (!done || search->answer.total > 0 || search_index_has_cases(index, search->account))
+        finish(search, done);
     else
         hand_over(search, check_presence);
 }

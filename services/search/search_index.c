@@ -67,6 +67,14 @@ static void free_shelf(struct search_shelf *shelf)
     free(shelf);
 }
 
+static void free_tables(struct search_shelf_table *table)
+{
+    for (struct search_shelf_table *older; table; table = older) {
+        older = table->older;
+        free(table);
+    }
+}
+
 void search_index_free(search_index *index)
 {
     if (!index)
@@ -75,7 +83,7 @@ void search_index_free(search_index *index)
     for (size_t i = 0; i < index->count; i++)
         free_shelf(index->shelves[i]);
     free(index->shelves);
-    free(index->table);
+    free_tables(atomic_load(&index->table));
     search_builder_release(&index->scratch);
     pthread_mutex_destroy(&index->scratch_lock);
     search_holds_release(&index->holds);
@@ -98,25 +106,20 @@ size_t search_shelf_place(const search_index *index, const char *account)
 }
 
 /* Where in the table the account is, or would have to be. */
-static struct search_shelf **slot_of(const search_index *index, const char *account)
+static search_shelf_slot *slot_of(struct search_shelf_table *table, const char *account)
 {
-    size_t mask = index->size * TABLE_ROOM - 1, at = search_word_hash(account, strlen(account)) & mask;
-    while (index->table[at] && strcmp(index->table[at]->id, account) != 0)
+    size_t mask = table->size - 1, at = search_word_hash(account, strlen(account)) & mask;
+    const struct search_shelf *shelf;
+    while ((shelf = atomic_load_explicit(&table->slots[at], memory_order_acquire)) &&
+           strcmp(shelf->id, account) != 0)
         at = (at + 1) & mask;
-    return &index->table[at];
-}
-
-static struct search_shelf *find_locked(const search_index *index, const char *account)
-{
-    return index->count > 0 ? *slot_of(index, account) : NULL;
+    return &table->slots[at];
 }
 
 struct search_shelf *search_shelf_find(search_index *index, const char *account)
 {
-    pthread_rwlock_rdlock(&index->lock);
-    struct search_shelf *shelf = find_locked(index, account);
-    pthread_rwlock_unlock(&index->lock);
-    return shelf;
+    struct search_shelf_table *table = atomic_load_explicit(&index->table, memory_order_acquire);
+    return table ? atomic_load_explicit(slot_of(table, account), memory_order_acquire) : NULL;
 }
 
 static struct search_shelf *new_shelf(const char *account)
@@ -136,20 +139,21 @@ static bool make_room(search_index *index)
 {
     if (index->count < index->size)
         return true;
-    size_t size = index->size ? index->size * 2 : 16;
-    struct search_shelf **table = calloc(size * TABLE_ROOM, sizeof(struct search_shelf *));
+    size_t size = index->size ? index->size * 2 : 16, slots = size * TABLE_ROOM;
+    struct search_shelf_table *table = calloc(1, sizeof *table + slots * sizeof *table->slots);
     struct search_shelf **grown =
         table ? reallocarray(index->shelves, size, sizeof(struct search_shelf *)) : NULL;
     if (!grown) {
         free(table);
         return false;
     }
-    free(index->table);
-    index->table = table;
+    table->size = slots;
+    table->older = atomic_load_explicit(&index->table, memory_order_relaxed);
     index->shelves = grown;
     index->size = size;
     for (size_t i = 0; i < index->count; i++)
-        *slot_of(index, grown[i]->id) = grown[i];
+        atomic_init(slot_of(table, grown[i]->id), grown[i]);
+    atomic_store_explicit(&index->table, table, memory_order_release);
     return true;
 }
 
@@ -159,13 +163,14 @@ struct search_shelf *search_shelf_find_or_add(search_index *index, const char *a
     if (shelf)
         return shelf;
     pthread_rwlock_wrlock(&index->lock);
-    shelf = find_locked(index, account);
+    shelf = search_shelf_find(index, account);
     if (!shelf && make_room(index) && (shelf = new_shelf(account))) {
         size_t at = search_shelf_place(index, account);
         memmove(index->shelves + at + 1, index->shelves + at,
                 (index->count - at) * sizeof(struct search_shelf *));
         index->shelves[at] = shelf;
-        *slot_of(index, account) = shelf;
+        struct search_shelf_table *table = atomic_load_explicit(&index->table, memory_order_relaxed);
+        atomic_store_explicit(slot_of(table, account), shelf, memory_order_release);
         index->count++;
     }
     pthread_rwlock_unlock(&index->lock);
@@ -470,13 +475,10 @@ bool search_index_query(search_index *index, const char *account, const struct s
                         arena *memory, struct search_answer *ret_answer, error *err)
 {
     struct search_view *view = view_of(index, account);
-    if (!view) {
-        *ret_answer = (struct search_answer){0};
-        return true;
-    }
-    bool done = search_query_run(view, query, memory, ret_answer, err);
-    search_view_unref(view);
-    return done;
+    if (view)
+        return search_query_run(view, query, memory, ret_answer, err);
+    *ret_answer = (struct search_answer){.query = query};
+    return true;
 }
 
 uint64_t search_index_cost(search_index *index, const char *account, const struct search_query *query)

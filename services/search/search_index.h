@@ -55,7 +55,7 @@ bool search_index_contact_cases(search_index *index, const char *account, const 
                                 int64_t position, arena *memory, int64_t **ret_numbers, size_t *ret_count,
                                 error *err) __attribute__((warn_unused_result));
 
-/* See search_query_run. An account nobody has heard of has no cases. */
+/* See search_query_run; the answer is to be released. An account nobody has heard of has no cases. */
 bool search_index_query(search_index *index, const char *account, const struct search_query *query,
                         arena *memory, struct search_answer *ret_answer, error *err)
     __attribute__((warn_unused_result));

@@ -30,11 +30,22 @@ struct search_shelf {
     atomic_llong erased_us; /* monotonic: search_index_mark_erased; 0: nothing */
 };
 
+typedef _Atomic(struct search_shelf *) search_shelf_slot;
+
+/* Shelves by the id's hash: open addressing, four slots for each that there is room for. Read without a lock;
+ * so one that has become too small stays until the end: all former ones together are no larger than the last.
+ */
+struct search_shelf_table {
+    struct search_shelf_table *older;
+    size_t size; /* a power of two */
+    search_shelf_slot slots[];
+};
+
 struct search_index {
     pthread_rwlock_t lock;         /* of `shelves` and `positions` */
     struct search_shelf **shelves; /* by id */
     size_t count, size;
-    struct search_shelf **table; /* the same by the id's hash: open addressing, four times `size` */
+    _Atomic(struct search_shelf_table *) table; /* the same; NULL: none yet */
     struct feed_positions positions;
     struct search_holds holds;
     atomic_ullong filed; /* bytes */

@@ -24,22 +24,17 @@ static bool add_key(struct search_terms *terms, enum search_key kind, const char
 
 bool search_terms_read(const struct search_query *query, arena *memory, struct search_terms *ret_terms)
 {
-    enum { FILTERS = 3 };
-    struct search_terms terms = {.word_count = query->word_count};
-    terms.wanted = arena_alloc(memory, (query->word_count + FILTERS) * sizeof *terms.wanted);
-    if (!terms.wanted)
-        return false;
+    struct search_terms *terms = ret_terms;
+    terms->word_count = query->word_count;
+    terms->count = 0;
     for (size_t i = 0; i < query->word_count; i++) {
         size_t length = strlen(query->words[i]);
-        terms.wanted[terms.count++] =
+        terms->wanted[terms->count++] =
             (struct search_wanted){search_word_hash(query->words[i], length), query->words[i], length};
     }
-    if (!add_key(&terms, SEARCH_KEY_OWNER, query->owner, memory) ||
-        !add_key(&terms, SEARCH_KEY_CHANNEL, query->channel, memory) ||
-        !add_key(&terms, SEARCH_KEY_LABEL, query->label, memory))
-        return false;
-    *ret_terms = terms;
-    return true;
+    return add_key(terms, SEARCH_KEY_OWNER, query->owner, memory) &&
+           add_key(terms, SEARCH_KEY_CHANNEL, query->channel, memory) &&
+           add_key(terms, SEARCH_KEY_LABEL, query->label, memory);
 }
 
 /* By their lengths; few. */
@@ -69,67 +64,95 @@ static bool limit_to_fields(struct search_plan *plan, const struct search_postin
     return list->count > 0;
 }
 
-/* False: memory is full. *ret_found: whether all are there. */
-static bool find_lists(struct search_plan *plan, const struct search_terms *terms, arena *memory,
-                       bool *ret_found)
+/* Of all words and filters; false when one is not there. */
+static bool find_terms(const struct search_section *section, const struct search_terms *terms,
+                       struct search_term found[SEARCH_TERMS_MAX])
 {
-    *ret_found = false;
     for (size_t i = 0; i < terms->count; i++) {
         const struct search_wanted *wanted = &terms->wanted[i];
+        if (!search_dictionary_find(section, wanted->hash, wanted->text, wanted->length, &found[i]))
+            return false;
+    }
+    return true;
+}
+
+/* False: memory is full. *ret_any: whether each list has something that can match. */
+static bool read_lists(struct search_plan *plan, const struct search_term *found, size_t count, arena *memory,
+                       bool *ret_any)
+{
+    *ret_any = false;
+    for (size_t i = 0; i < count; i++) {
+        bool is_word = i < plan->word_count;
         struct search_postings *list = &plan->lists[plan->list_count++];
-        struct search_term term;
-        if (!search_dictionary_find(plan->section, wanted->hash, wanted->text, wanted->length, &term))
-            return true;
-        bool is_word = i < terms->word_count;
-        if (!search_postings_read(plan->section, &term, memory, is_word ? &plan->words[i] : list))
+        if (!search_postings_read(plan->section, &found[i], memory, is_word ? &plan->words[i] : list))
             return false;
         if (is_word && !limit_to_fields(plan, &plan->words[i], list))
             return true;
     }
     sort_lists(plan->lists, plan->list_count);
-    *ret_found = true;
+    *ret_any = true;
     return true;
 }
 
-static void limit_to_times(struct search_plan *plan, const struct search_query *query)
+/* False: nothing is left. */
+static bool limit_to_times(const struct search_section *section, const struct search_query *query,
+                           uint32_t *ret_first, uint32_t *ret_end)
 {
-    plan->first = 0;
-    plan->end = plan->section->documents;
-    if (query->start_time_us > plan->section->times[0])
-        plan->first = search_section_from_time(plan->section, query->start_time_us);
-    if (query->end_time_us <= plan->section->times[plan->end - 1])
-        plan->end = search_section_from_time(plan->section, query->end_time_us);
+    *ret_first = 0;
+    *ret_end = section->documents;
+    if (query->start_time_us > section->times[0])
+        *ret_first = search_section_from_time(section, query->start_time_us);
+    if (query->end_time_us <= section->times[section->documents - 1])
+        *ret_end = search_section_from_time(section, query->end_time_us);
+    return *ret_first < *ret_end;
 }
 
+/* With room for its lists; NULL when memory is full. */
+static struct search_plan *new_plan(const struct search_terms *terms, arena *memory)
+{
+    size_t words = terms->word_count;
+    struct search_plan *plan =
+        arena_alloc(memory, sizeof *plan + (words + terms->count) * sizeof *plan->lists +
+                                words * (sizeof(const struct search_postings *) + sizeof *plan->near));
+    if (!plan)
+        return NULL;
+    struct search_postings *lists = (struct search_postings *)(plan + 1);
+    const struct search_postings **limited = (const struct search_postings **)(lists + words + terms->count);
+    *plan = (struct search_plan){.word_count = words,
+                                 .words = lists,
+                                 .lists = lists + words,
+                                 .limited = limited,
+                                 .near = (uint32_t *)(limited + words)};
+    memset(plan->near, 0xff, words * sizeof *plan->near);
+    return plan;
+}
+
+/* Looks first and takes memory when there is something to be had: a word that is nowhere costs its look-ups.
+ */
 bool search_plan_make(const struct search_query *query, const struct search_terms *terms,
                       const struct search_slice *slice, arena *memory, struct search_plan **ret_plan)
 {
     const struct search_section *section = &slice->block->section;
+    struct search_term found[SEARCH_TERMS_MAX];
+    uint32_t first, end;
     *ret_plan = NULL;
-    if (terms->word_count == 0 || !(section->statuses & query->statuses))
+    if (terms->word_count == 0 || !(section->statuses & query->statuses) ||
+        !find_terms(section, terms, found) || !limit_to_times(section, query, &first, &end))
         return true;
-    struct search_plan *plan = arena_alloc(memory, sizeof *plan);
-    struct search_postings *lists =
-        plan ? arena_alloc(memory, (terms->word_count + terms->count) * sizeof *lists) : NULL;
-    const struct search_postings **limited =
-        lists && query->fields != SEARCH_FIELDS_ALL
-            ? arena_calloc(memory, terms->word_count, sizeof(struct search_postings *))
-            : NULL;
-    if (!lists || (query->fields != SEARCH_FIELDS_ALL && !limited))
+    struct search_plan *plan = new_plan(terms, memory);
+    if (!plan)
         return false;
-    *plan = (struct search_plan){.section = section,
-                                 .alive = slice->alive,
-                                 .words = lists,
-                                 .lists = lists + terms->word_count,
-                                 .limited = limited,
-                                 .fields = query->fields,
-                                 .statuses = section->statuses & query->statuses,
-                                 .check_statuses = section->statuses & ~query->statuses};
-    limit_to_times(plan, query);
-    bool found = false;
-    if (plan->first < plan->end && !find_lists(plan, terms, memory, &found))
+    plan->section = section;
+    plan->alive = slice->alive;
+    plan->fields = query->fields;
+    plan->statuses = section->statuses & query->statuses;
+    plan->check_statuses = section->statuses & ~query->statuses;
+    plan->first = first;
+    plan->end = end;
+    bool any;
+    if (!read_lists(plan, found, terms->count, memory, &any))
         return false;
-    if (found)
+    if (any)
         *ret_plan = plan;
     return true;
 }

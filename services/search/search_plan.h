@@ -10,6 +10,9 @@
 #include "search/search_view.h"
 #include "search/search_words.h"
 
+/* Words and filters of a query: owner, channel, label. */
+enum { SEARCH_TERMS_MAX = SEARCH_QUERY_WORDS_MAX + 3 };
+
 /* A word or filter of the query. */
 struct search_wanted {
     uint64_t hash;
@@ -19,26 +22,28 @@ struct search_wanted {
 
 /* The words of a query, in its order, then its filters. */
 struct search_terms {
-    struct search_wanted *wanted;
     size_t count, word_count;
+    struct search_wanted wanted[SEARCH_TERMS_MAX];
 };
 
 struct search_plan {
     const struct search_section *section;
     const struct search_alive *alive;
     struct search_postings *words; /* as they are, in the query's order */
+    uint32_t *near;                /* of each: where the fields of a result were found last */
     struct search_postings *lists; /* what can match, words and filters, rarest first */
     size_t list_count;
     const struct search_postings *
         *limited; /* lists of which not every document has the word in a field that counts */
     size_t limited_count;
+    size_t word_count;
     uint8_t fields;
     unsigned statuses;   /* wanted ones that occur */
     bool check_statuses; /* others occur as well */
     uint32_t first, end; /* documents within the time that counts */
 };
 
-/* In `memory`; false when that is full. */
+/* Filters are in `memory`; false when that is full. */
 bool search_terms_read(const struct search_query *query, arena *memory, struct search_terms *ret_terms)
     __attribute__((warn_unused_result));
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A match, of one section. */
-struct hit {
+struct search_hit {
     const struct search_plan *plan;
     uint32_t document;
     const char *subject_key; /* in the order of subjects, when there are several sections */
@@ -23,7 +23,7 @@ struct search {
     struct search_plan **plans;
     uint32_t plan_count;
     uint32_t wanted; /* one more than the page: it tells whether there are more */
-    struct hit *hits, *spare;
+    struct search_hit *hits, *spare;
     uint32_t count;
     uint32_t *documents; /* of the section at hand */
 };
@@ -35,22 +35,23 @@ static int compare_numbers(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-static int64_t number_of(const struct hit *hit)
+static int64_t number_of(const struct search_hit *hit)
 {
     return hit->plan->section->numbers[hit->document];
 }
 
-static int64_t time_of(const struct hit *hit)
+static int64_t time_of(const struct search_hit *hit)
 {
     return hit->plan->section->times[hit->document];
 }
 
-static int status_of(const struct hit *hit)
+static int status_of(const struct search_hit *hit)
 {
     return search_section_status(hit->plan->section, hit->document);
 }
 
-static int compare_hits(const struct search_query *query, const struct hit *a, const struct hit *b)
+static int compare_hits(const struct search_query *query, const struct search_hit *a,
+                        const struct search_hit *b)
 {
     int order = 0;
     switch (query->order) {
@@ -70,9 +71,9 @@ static int compare_hits(const struct search_query *query, const struct hit *a, c
 }
 
 static bool make_hit(const struct search *search, const struct search_plan *plan, uint32_t document,
-                     struct hit *hit)
+                     struct search_hit *hit)
 {
-    *hit = (struct hit){.plan = plan, .document = document};
+    *hit = (struct search_hit){.plan = plan, .document = document};
     if (search->query->order == SEARCH_ORDER_SUBJECT && search->plan_count > 1) {
         hit->subject_key = text_fold(search->memory, search_section_subject(plan->section, document));
         return hit->subject_key;
@@ -83,7 +84,7 @@ static bool make_hit(const struct search *search, const struct search_plan *plan
 /* Merges a section's matches, which are in order, into those that there are. */
 static bool merge(struct search *search, const struct search_plan *plan, uint32_t count)
 {
-    struct hit *merged = search->spare, next;
+    struct search_hit *merged = search->spare, next;
     uint32_t kept = 0, old = 0, new = 0;
     if (search->count == 0) { /* the first ones */
         for (; kept < count && kept < search->wanted; kept++)
@@ -132,7 +133,7 @@ static void limit_by_hits(const struct search *search, struct search_plan *plan)
 {
     if (search->count < search->wanted)
         return;
-    const struct hit *last = &search->hits[search->count - 1];
+    const struct search_hit *last = &search->hits[search->count - 1];
     uint32_t at = search_section_from_place(plan->section, time_of(last), number_of(last));
     if (search->query->descending)
         plan->first = at > plan->first ? at : plan->first;
@@ -220,53 +221,26 @@ static bool find_hits(struct search *search)
 
 /* --- the answer --------------------------------------------------------------------------------------- */
 
-/* A section's texts in `memory`: the section may go before the answer. */
-static const char *copy_text(const struct search *search, const char *text)
+static bool set_cursor(const struct search *search, const struct search_hit *last,
+                       struct search_cursor *cursor)
 {
-    size_t size = strlen(text) + 1;
-    char *copy = arena_alloc(search->memory, size);
-    return copy ? memcpy(copy, text, size) : NULL;
-}
-
-/* `near`, of each word, is where the fields of the result before were found. */
-static bool fill_result(const struct search *search, const struct hit *hit, uint32_t *near, uint8_t *fields,
-                        struct search_result *result)
-{
-    const struct search_query *query = search->query;
-    const struct search_section *section = hit->plan->section;
-    uint32_t document = hit->document;
-    *result = (struct search_result){.number = section->numbers[document],
-                                     .update_time_us = section->times[document],
-                                     .status = search_section_status(section, document),
-                                     .need_reply = section->states[document] & SEARCH_STATE_NEED_REPLY,
-                                     .subject = copy_text(search, search_section_subject(section, document)),
-                                     .owner = copy_text(search, search_section_owner(section, document)),
-                                     .fields = fields};
-    for (size_t i = 0; i < query->word_count; i++)
-        fields[i] = search_postings_fields_near(&hit->plan->words[i], document, &near[i]) & query->fields;
-    return result->subject && result->owner;
+    *cursor = (struct search_cursor){
+        .update_time_us = time_of(last), .status = status_of(last), .number = number_of(last)};
+    if (search->query->order != SEARCH_ORDER_SUBJECT)
+        return true;
+    cursor->subject_key =
+        last->subject_key
+            ? last->subject_key
+            : text_fold(search->memory, search_section_subject(last->plan->section, last->document));
+    return cursor->subject_key;
 }
 
 static bool fill_answer(const struct search *search, struct search_answer *answer)
 {
+    answer->hits = search->hits;
     answer->more = search->count == search->wanted;
     answer->count = search->count - answer->more;
-    size_t words = search->query->word_count;
-    answer->results = arena_alloc(search->memory, (answer->count + 1) * sizeof *answer->results);
-    uint8_t *fields = arena_alloc(search->memory, answer->count * words + 1);
-    if (!answer->results || !fields)
-        return false;
-    uint32_t near[SEARCH_QUERY_WORDS_MAX];
-    memset(near, 0xff, words * sizeof *near);
-    for (size_t i = 0; i < answer->count; i++)
-        if (!fill_result(search, &search->hits[i], near, fields + i * words, &answer->results[i]))
-            return false;
-    if (!answer->more)
-        return true;
-    const struct search_result *last = &answer->results[answer->count - 1];
-    answer->last = (struct search_cursor){last->update_time_us, NULL, last->status, last->number};
-    answer->last.subject_key = text_fold(search->memory, last->subject);
-    return answer->last.subject_key;
+    return !answer->more || set_cursor(search, &search->hits[answer->count - 1], &answer->last);
 }
 
 static bool make_plans(struct search *search, const struct search_view *view)
@@ -285,33 +259,84 @@ static bool make_plans(struct search *search, const struct search_view *view)
     return true;
 }
 
-/* Room for hits: no more than there can be. */
+/* Room for hits: no more than there can be. What one section has needs no merging. */
 static bool make_room(struct search *search, const struct search_view *view)
 {
     uint64_t wanted = search->query->limit + UINT64_C(1), most = view->live + 1;
     search->wanted = (uint32_t)(wanted < most ? wanted : most);
-    search->hits = arena_alloc(search->memory, search->wanted * sizeof *search->hits);
-    search->spare = arena_alloc(search->memory, search->wanted * sizeof *search->spare);
-    search->documents = arena_alloc(search->memory, search->wanted * sizeof *search->documents);
-    return search->hits && search->spare && search->documents;
+    size_t lists = search->plan_count > 1 ? 2 : 1;
+    search->hits = arena_alloc(search->memory,
+                               search->wanted * (lists * sizeof *search->hits + sizeof *search->documents));
+    if (!search->hits)
+        return false;
+    search->spare = search->hits + (lists - 1) * search->wanted;
+    search->documents = (uint32_t *)(search->hits + lists * search->wanted);
+    return true;
 }
 
-bool search_query_run(const struct search_view *view, const struct search_query *query, arena *memory,
+static bool find(struct search *search, const struct search_view *view, struct search_answer *answer)
+{
+    if (!make_plans(search, view))
+        return false;
+    for (uint32_t i = 0; i < search->plan_count && !search->query->without_total; i++)
+        answer->total += search_scan_count(search->plans[i]);
+    if (search->plan_count == 0 || (answer->total == 0 && !search->query->without_total))
+        return true;
+    return make_room(search, view) && find_hits(search) && fill_answer(search, answer);
+}
+
+bool search_query_run(struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err)
 {
     struct search search = {.query = query, .memory = memory};
-    struct search_answer answer = {0};
-    bool done = make_plans(&search, view);
-    if (done && search.plan_count > 0) {
-        for (uint32_t i = 0; i < search.plan_count && !query->without_total; i++)
-            answer.total += search_scan_count(search.plans[i]);
-        if (answer.total > 0 || query->without_total)
-            done = make_room(&search, view) && find_hits(&search) && fill_answer(&search, &answer);
-    }
-    if (!done)
+    struct search_answer answer = {.query = query, .view = view};
+    if (!find(&search, view, &answer)) {
+        search_answer_release(&answer);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the answer does not fit");
+    }
     *ret_answer = answer;
     return true;
+}
+
+static void read_result(const struct search_query *query, const struct search_hit *hit, uint8_t *fields,
+                        struct search_result *result)
+{
+    const struct search_plan *plan = hit->plan;
+    const struct search_section *section = plan->section;
+    uint32_t document = hit->document;
+    *result = (struct search_result){.number = section->numbers[document],
+                                     .update_time_us = section->times[document],
+                                     .status = search_section_status(section, document),
+                                     .need_reply = section->states[document] & SEARCH_STATE_NEED_REPLY,
+                                     .subject = search_section_subject(section, document),
+                                     .owner = search_section_owner(section, document),
+                                     .fields = fields};
+    for (size_t i = 0; i < query->word_count; i++)
+        fields[i] = search_postings_fields_near(&plan->words[i], document, &plan->near[i]) & query->fields;
+}
+
+bool search_answer_read(struct search_answer *answer, arena *memory)
+{
+    size_t words = answer->query->word_count, count = answer->count;
+    struct search_result *results = arena_alloc(memory, (count + 1) * sizeof *results);
+    uint8_t *fields = arena_alloc(memory, count * words + 1);
+    if (!results || !fields)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        read_result(answer->query, &answer->hits[i], fields + i * words, &results[i]);
+    answer->results = results;
+    return true;
+}
+
+int64_t search_answer_number(const struct search_answer *answer, size_t index)
+{
+    return number_of(&answer->hits[index]);
+}
+
+void search_answer_release(struct search_answer *answer)
+{
+    search_view_unref(answer->view);
+    answer->view = NULL;
 }
 
 uint64_t search_query_cost(const struct search_view *view, const struct search_query *query)

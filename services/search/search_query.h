@@ -40,16 +40,20 @@ struct search_result {
     int64_t update_time_us;
     int status;
     bool need_reply;
-    const char *subject, *owner;
-    const uint8_t *fields; /* of each word of the query: where it stands */
+    const char *subject, *owner; /* of the view */
+    const uint8_t *fields;       /* of each word of the query: where it stands */
 };
 
+/* What was found. It keeps the view that it was found in until it is released. */
 struct search_answer {
-    struct search_result *results;
+    struct search_result *results; /* in order, once search_answer_read has been there */
     size_t count;
     uint64_t total; /* of all pages */
     bool more;
     struct search_cursor last; /* of the last result, when there are more */
+    const struct search_hit *hits;
+    const struct search_query *query;
+    struct search_view *view;
 };
 
 /*
@@ -59,9 +63,21 @@ struct search_answer {
 bool search_query_words(const char *text, arena *memory, const char *const **ret_words, size_t *ret_count,
                         error *err) __attribute__((warn_unused_result));
 
-/* Everything in the answer is in `memory`. RESOURCE_EXHAUSTED when that is full. */
-bool search_query_run(const struct search_view *view, const struct search_query *query, arena *memory,
+/*
+ * Finds, and takes over a reference to the view, on failure too. What the answer needs is in `memory`.
+ * RESOURCE_EXHAUSTED when that is full.
+ */
+bool search_query_run(struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err) __attribute__((warn_unused_result));
+
+/* Looks up what the results are and where the words stand in them. In `memory`; false when that is full. */
+bool search_answer_read(struct search_answer *answer, arena *memory) __attribute__((warn_unused_result));
+
+/* The case of one of `count` results, without reading them all. */
+int64_t search_answer_number(const struct search_answer *answer, size_t index);
+
+/* Takes one that was never filled, too, if it is zeroed. */
+void search_answer_release(struct search_answer *answer);
 
 /*
  * How much there is to look at, at the most and roughly: a word of a bitmap is one, and so is a document that

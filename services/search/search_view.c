@@ -33,14 +33,95 @@ struct search_view *search_view_ref(struct search_view *view)
     return view;
 }
 
-void search_view_unref(struct search_view *view)
+static void free_view(struct search_view *view)
 {
-    if (!view || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) != 1)
-        return;
     for (uint32_t i = 0; i < view->count; i++)
         release_slice(&view->slices[i]);
     free(view);
 }
+
+void search_view_unref(struct search_view *view)
+{
+    if (view && atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) == 1)
+        free_view(view);
+}
+
+/* --- publishing --------------------------------------------------------------------------------------- */
+
+/*
+ * Of the word: addresses of user space have 48 bits at the most. The count is moved to `references` when it
+ * has come to half of what there is room for: each thread does so before it takes another, so it would take
+ * as many threads to overflow.
+ */
+enum { TAKEN_SHIFT = 48, TAKEN_MAX = 1 << 15 };
+
+#define TAKEN_ONE (UINT64_C(1) << TAKEN_SHIFT)
+#define PUBLISHED (INT64_C(1) << 40) /* what being published adds to `references` */
+
+static struct search_view *view_of(uint64_t word)
+{
+    return (struct search_view *)(uintptr_t)(word & (TAKEN_ONE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static int64_t taken_of(uint64_t word)
+{
+    return (int64_t)(word >> TAKEN_SHIFT);
+}
+
+static void count(struct search_view *view, int64_t change)
+{
+    if (atomic_fetch_add_explicit(&view->references, change, memory_order_acq_rel) + change == 0)
+        free_view(view);
+}
+
+static uint64_t word_for(struct search_view *view)
+{
+    if (view) /* the caller's reference is the slot's now */
+        count(view, PUBLISHED - 1);
+    return (uint64_t)(uintptr_t)view;
+}
+
+void search_view_publish_first(struct search_view_slot *slot, struct search_view *view)
+{
+    atomic_init(&slot->word, word_for(view));
+}
+
+/* Who is counted twice for a moment is no harm, who is not counted would be. */
+static void count_taken(struct search_view_slot *slot, struct search_view *view)
+{
+    unsigned long long word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    while (view_of(word) == view && taken_of(word) >= TAKEN_MAX) {
+        int64_t taken = taken_of(word);
+        count(view, taken);
+        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, (uint64_t)(uintptr_t)view,
+                                                    memory_order_acq_rel, memory_order_relaxed))
+            return;
+        count(view, -taken);
+    }
+}
+
+struct search_view *search_view_take(struct search_view_slot *slot)
+{
+    uint64_t word = atomic_fetch_add_explicit(&slot->word, TAKEN_ONE, memory_order_acq_rel);
+    struct search_view *view = view_of(word);
+    if (taken_of(word) >= TAKEN_MAX)
+        count_taken(slot, view);
+    return view;
+}
+
+void search_view_publish(struct search_view_slot *slot, struct search_view *view)
+{
+    uint64_t old = atomic_exchange_explicit(&slot->word, word_for(view), memory_order_acq_rel);
+    if (view_of(old))
+        count(view_of(old), taken_of(old) - PUBLISHED);
+}
+
+struct search_view *search_view_peek(const struct search_view_slot *slot)
+{
+    return view_of(atomic_load_explicit(&slot->word, memory_order_acquire));
+}
+
+/* --- cases -------------------------------------------------------------------------------------------- */
 
 /* Newest first: what has changed lately changes again. */
 static bool find(const struct search_slice *slices, uint32_t count, int64_t number, uint32_t *ret_slice,

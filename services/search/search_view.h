@@ -17,7 +17,7 @@ struct search_slice {
 };
 
 struct search_view {
-    atomic_uint references;
+    atomic_llong references;
     uint64_t live, postings;
     uint32_t count;
     struct search_slice slices[]; /* later ones were made later */
@@ -38,6 +38,31 @@ uint64_t search_view_bytes(const struct search_view *view);
 
 /* Dictionary entries: a word counts once in each section that has it. */
 uint64_t search_view_words(const struct search_view *view);
+
+/* --- where the present view is published --- */
+
+/*
+ * Taking the published view is one atomic addition, without a lock: the word holds the view's address and, in
+ * the bits above, how many have taken it here and are not counted in `references` yet. They are counted when
+ * another view takes its place (after "Differential reference counting", Williams, "C++ Concurrency in
+ * Action", 2019, 7.2.4). Those who give a view back do not come here; until its takers are counted, being
+ * published counts more than all of them.
+ */
+struct search_view_slot {
+    atomic_ullong word;
+};
+
+/* Takes the view over. */
+void search_view_publish_first(struct search_view_slot *slot, struct search_view *view);
+
+/* The present view, to be given back. */
+struct search_view *search_view_take(struct search_view_slot *slot);
+
+/* Takes the view over and gives back the former one. NULL: the last one. One thread at a time. */
+void search_view_publish(struct search_view_slot *slot, struct search_view *view);
+
+/* The present view, for those who publish. */
+struct search_view *search_view_peek(const struct search_view_slot *slot);
 
 /* --- changing --- */
 

@@ -62,11 +62,17 @@ static void ask(struct probe *probe, size_t first, size_t count, unsigned varian
     struct search_answer answer;
     error err;
     arena_clear(probe->memory);
-    if (!search_query_run(probe->view, &query, probe->memory, &answer, &err) || !answer.more)
-        return;
-    struct search_cursor after = answer.last;
-    query.after = &after;
-    (void)!search_query_run(probe->view, &query, probe->memory, &answer, &err);
+    struct search_cursor after;
+    for (int page = 0; page < 2; page++) {
+        if (!search_query_run(search_view_ref(probe->view), &query, probe->memory, &answer, &err))
+            return;
+        (void)!search_answer_read(&answer, probe->memory);
+        search_answer_release(&answer);
+        if (!answer.more)
+            return;
+        after = answer.last;
+        query.after = &after;
+    }
 }
 
 static void ask_everything(struct probe *probe)

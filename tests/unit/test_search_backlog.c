@@ -374,6 +374,7 @@ Test(search_backlog, is_found_again_after_a_restart, .timeout = 60)
     query.end_time_us = INT64_MAX;
     cr_assert(search_query_words("second", world.memory, &query.words, &query.word_count, &world.err));
     cr_assert(search_index_query(index, "acme", &query, world.memory, &answer, &world.err));
+    search_answer_release(&answer);
     cr_assert_eq(answer.total, MANY - 1, "the fifth was read later, without the name");
     search_follower_free(follower);
     search_index_free(index);

@@ -185,12 +185,14 @@ static size_t expect_same(search_index *index, const char *account, const struct
         error err;
         query.limit = 1 + (size_t)rand() % 40;
         cr_assert(search_index_query(index, account, &query, memory, &page, &err));
+        cr_assert(search_answer_read(&page, memory));
         cr_assert(seen + page.count <= expected.count);
         expect_page(&page, &expected, seen, query.word_count);
         seen += page.count;
         more = page.more;
         cr_assert(!more || page.count == query.limit);
         after = page.last;
+        search_answer_release(&page);
         query.after = &after;
     }
     cr_assert_eq(seen, expected.count);
@@ -372,6 +374,7 @@ static size_t find(search_index *index, const char *account, const char *text)
     cr_assert(search_index_query(index, account, &query, memory, &answer, &err));
     size_t total = answer.total;
     cr_assert_eq(answer.count, total);
+    search_answer_release(&answer);
     arena_free(memory);
     return total;
 }

@@ -199,6 +199,7 @@ static size_t expect_page(search_index *index, struct question *question)
     struct search_answer answer;
     error err;
     cr_assert(search_index_query(index, "acme", query, memory, &answer, &err));
+    cr_assert(search_answer_read(&answer, memory));
     cr_assert_eq(answer.total, count, "%zu instead of %zu", (size_t)answer.total, count);
     size_t expected = count - from < query->limit ? count - from : query->limit;
     cr_assert_eq(answer.count, expected);
@@ -211,6 +212,7 @@ static size_t expect_page(search_index *index, struct question *question)
             cr_assert_eq(result->fields[word],
                          SEARCH_FIELD_BIT(field_of(result->number, question->divisors[word])));
     }
+    search_answer_release(&answer);
     arena_free(memory);
     query->after = NULL;
     return expected;

@@ -142,6 +142,7 @@ static uint64_t find(struct world *world, int account, const char *text, struct 
     error err;
     cr_assert(search_query_words(text, memory, &query.words, &query.word_count, &err));
     cr_assert(search_index_query(world->index, account_ids[account], &query, memory, ret_answer, &err));
+    cr_assert(search_answer_read(ret_answer, memory));
     return ret_answer->total;
 }
 
@@ -150,6 +151,7 @@ static uint64_t total(struct world *world, int account, const char *text)
     struct search_answer answer;
     arena *memory = arena_new(MEMORY);
     uint64_t found = find(world, account, text, &answer, memory);
+    search_answer_release(&answer);
     arena_free(memory);
     return found;
 }
@@ -166,6 +168,7 @@ static void expect_query(struct world *world, int account, const char *text)
     for (size_t i = 0; i < expected.count; i++)
         cr_assert_eq(answer.results[i].number, expected.results[i].number);
     plain_answer_release(&expected);
+    search_answer_release(&answer);
     arena_free(memory);
 }
 

@@ -36,7 +36,7 @@ static void *current_param;
 static jmp_buf abort_point;
 static volatile bool failed;
 
-enum { JOBS_MAX = 16 };
+enum { JOBS_MAX = 16, SLOW = 10 /* seconds after which a test is named */ };
 
 /* A test that runs in a child; pid 0: none. */
 struct job {
@@ -178,20 +178,25 @@ static void count(const struct job *job, enum outcome outcome)
     }
 }
 
+static double elapsed(const struct job *job)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return difftime(now.tv_sec, job->started.tv_sec) + 1e-9 * (double)(now.tv_nsec - job->started.tv_nsec);
+}
+
 /* True once the job is over and counted. Kills its process group when its time is up. */
 static bool look_after(struct job *job)
 {
-    struct timespec now;
     int status = 0;
     if (waitpid(job->pid, &status, WNOHANG) != 0) {
         count(job, judge(job, status));
+        if (elapsed(job) > SLOW)
+            fprintf(stderr, "[SLOW] %s::%s: %.0f s\n", job->test->category, job->test->name, elapsed(job));
         job->pid = 0;
         return true;
     }
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double elapsed =
-        difftime(now.tv_sec, job->started.tv_sec) + 1e-9 * (double)(now.tv_nsec - job->started.tv_nsec);
-    if (job->timeout > 0 && elapsed > job->timeout && !job->timed_out) {
+    if (job->timeout > 0 && elapsed(job) > job->timeout && !job->timed_out) {
         job->timed_out = true;
         kill(-job->pid, SIGKILL);
         kill(job->pid, SIGKILL);

@@ -16,8 +16,7 @@ char *desk_text(const char *constant)
 static bool try_as(struct case_server *server, const char *agent, const ProtobufCServiceDescriptor *service,
                    const char *method, const void *request, void **ret_response, error *err)
 {
-    const struct rpc_client_options options = {.timeout_us = 10 * CLOCK_SECOND,
-                                               .agent = *agent ? agent : NULL};
+    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE, .agent = *agent ? agent : NULL};
     ProtobufCMessage *response = NULL;
     *err = (error){0};
     bool done =

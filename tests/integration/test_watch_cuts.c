@@ -33,6 +33,7 @@ struct target {
     rpc_channel *channels[2];
     pthread_t thread;
     uint64_t random;
+    uint64_t window_ms; /* for which it reads at most before a cut */
     int cuts;
     _Atomic int64_t told; /* items so far */
     _Atomic bool cut_enough;
@@ -94,14 +95,19 @@ static bool may_go_on(struct watcher *w, const error *err)
     return true;
 }
 
-/* Reads for a random number of items; false when something was wrong. */
+/*
+ * Reads for a random number of items; false when something was wrong. Where the server is too slow to tell
+ * anything in that time, there is more of it the next time.
+ */
 static bool read_some(struct target *target)
 {
     struct watcher *w = target->watcher;
     const Casework__Cases__V1__WatchCasesResponse *item;
     error err;
     uint64_t most = churn_random(&target->random) % 60;
-    int64_t until = clock_monotonic_us() + (int64_t)(churn_random(&target->random) % 30) * 1000;
+    int64_t until =
+        clock_monotonic_us() + (int64_t)(churn_random(&target->random) % target->window_ms) * 1000;
+    int64_t before = w->items;
     for (uint64_t i = 0; i < most && clock_monotonic_us() < until; i++) {
         enum rpc_read read = watcher_read(w, 10000, &item, &err);
         if (read == RPC_READ_FAILED)
@@ -109,6 +115,8 @@ static bool read_some(struct target *target)
         if (read == RPC_READ_END)
             return snprintf(w->failure, sizeof w->failure, "it ended") < 0;
     }
+    if (!w->complete && w->items == before && target->window_ms < 2000)
+        target->window_ms *= 2;
     if (churn_random(&target->random) % 8 == 0) { /* and sometimes it does not read what has come */
         const struct timespec pause = {.tv_nsec = 20 * 1000000};
         nanosleep(&pause, NULL);
@@ -240,6 +248,7 @@ static void aim(struct target *target, int index, uint64_t seed)
     target->channels[0] = server.channel;
     target->channels[1] = server.other_channel;
     target->random = seed + (uint64_t)index;
+    target->window_ms = 30;
     target->cuts = (int)setting("CASEWORK_WATCH_CUTS", CUTS);
 }
 

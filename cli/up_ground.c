@@ -94,8 +94,15 @@ static bool start_servers(const struct up_options *options, struct up_ground *g,
         .durable = !g->ephemeral};
     const struct embedded_redis_options redis_options = {.data_directory = redis,
                                                          .append_only = !g->ephemeral};
-    return embedded_pg_start(&pg_options, &g->pg, err) &&
-           embedded_redis_start(&redis_options, &g->redis, err);
+    g->redis_url = options->redis_url;
+    if (!embedded_pg_start(&pg_options, &g->pg, err))
+        return false;
+    if (g->redis_url)
+        return true;
+    if (!embedded_redis_start(&redis_options, &g->redis, err))
+        return false;
+    g->redis_url = embedded_redis_url(g->redis);
+    return true;
 }
 
 static bool create_databases(const struct up_ground *g, error *err)
@@ -154,6 +161,12 @@ bool up_ground_start(const struct up_options *options, struct up_ground *ret_gro
     return true;
 }
 
+/* A Redis that is not ours is not ours to keep. */
+static bool redis_is_up(const struct up_ground *g)
+{
+    return !g->redis || embedded_redis_running(g->redis);
+}
+
 static bool restart(struct up_ground *g, error *err)
 {
     if (!embedded_pg_running(g->pg)) {
@@ -162,7 +175,7 @@ static bool restart(struct up_ground *g, error *err)
         if (!embedded_pg_restart(g->pg, err))
             return false;
     }
-    if (!embedded_redis_running(g->redis)) {
+    if (!redis_is_up(g)) {
         fprintf(stderr, "casework up: Redis has ended, starting it again\n");
         embedded_redis_stop(g->redis, true);
         if (!embedded_redis_restart(g->redis, err))
@@ -175,7 +188,7 @@ bool up_ground_keep(struct up_ground *g)
 {
     error err;
     int64_t now = clock_monotonic_us();
-    if (embedded_pg_running(g->pg) && embedded_redis_running(g->redis))
+    if (embedded_pg_running(g->pg) && redis_is_up(g))
         return true;
     if (now < g->restart_at_us)
         return false;

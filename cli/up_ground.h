@@ -16,7 +16,8 @@ enum { UP_URL_SIZE = 1024 };
 
 struct up_ground {
     embedded_pg *pg;
-    embedded_redis *redis;
+    embedded_redis *redis; /* NULL: not ours */
+    const char *redis_url;
     char directory[PLACE_SIZE]; /* of everything that is kept */
     char keys[PLACE_SIZE];
     char logs[PLACE_SIZE];

@@ -26,6 +26,9 @@ static const char help[] =
     "  --log-directory=DIR       the services' logs (DIR/log)\n"
     "  --log-level=LEVEL         of the services: debug, info, warn, error, off (info)\n"
     "  --db-directory=DIR        the migrations (those that came with this program)\n"
+    "  --redis-url=URL           a Redis that is there already, with Sentinel or Cluster if wanted (one of "
+    "our "
+    "own)\n"
     "  --template-directory=DIR  a new PostgreSQL starts as a copy of this one, which is made if need be\n"
     "  --tour                    load the sample if there is nothing yet, and show what there is\n";
 
@@ -39,6 +42,7 @@ enum option_key {
     KEY_LOG_DIRECTORY,
     KEY_LOG_LEVEL,
     KEY_DB_DIRECTORY,
+    KEY_REDIS_URL,
     KEY_TEMPLATE_DIRECTORY,
     KEY_TOUR,
     KEY_HELP,
@@ -54,6 +58,7 @@ static const struct option long_options[] = {
     {"log-directory", required_argument, NULL, KEY_LOG_DIRECTORY},
     {"log-level", required_argument, NULL, KEY_LOG_LEVEL},
     {"db-directory", required_argument, NULL, KEY_DB_DIRECTORY},
+    {"redis-url", required_argument, NULL, KEY_REDIS_URL},
     {"template-directory", required_argument, NULL, KEY_TEMPLATE_DIRECTORY},
     {"tour", no_argument, NULL, KEY_TOUR},
     {"help", no_argument, NULL, KEY_HELP},
@@ -117,6 +122,9 @@ static bool set_option(struct up_options *o, enum option_key key, const char *va
     case KEY_LOG_LEVEL:
         o->log_level = value;
         return log_level_parse(value, &level) || wrong(err, "--log-level", "no such level");
+    case KEY_REDIS_URL:
+        o->redis_url = value;
+        return *value || wrong(err, "--redis-url", "is empty");
     case KEY_TEMPLATE_DIRECTORY:
         return path("--template-directory", value, o->template_directory, err);
     case KEY_EPHEMERAL:

@@ -17,6 +17,7 @@ struct up_options {
     unsigned replicas;
     const char *clock;                   /* "real", "manual", "manual=2026-01-31T00:00:00Z" */
     const char *log_level;               /* of the services */
+    const char *redis_url;               /* a Redis that is there already; NULL: one of our own */
     char data_directory[PLACE_SIZE];     /* "" when ephemeral */
     char ready_file[PLACE_SIZE];         /* "" for ready.json where the data is */
     char log_directory[PLACE_SIZE];      /* "" for the default inside the data directory */

@@ -69,7 +69,7 @@ static json_t *pids(const struct up_ground *ground, const struct up_services *se
     json_t *object = by_service(services, MEMBER_PID);
     json_object_set_new(object, "up", json_integer(getpid()));
     json_object_set_new(object, "postgresql", json_integer(embedded_pg_pid(ground->pg)));
-    json_object_set_new(object, "redis", json_integer(embedded_redis_pid(ground->redis)));
+    json_object_set_new(object, "redis", json_integer(ground->redis ? embedded_redis_pid(ground->redis) : 0));
     return object;
 }
 
@@ -81,7 +81,7 @@ static json_t *describe(const struct up_options *options, const struct up_ground
     json_object_set_new(object, "key_directory", json_string(ground->keys));
     json_object_set_new(object, "clock", json_string(options->clock));
     json_object_set_new(object, "log_directory", json_string(ground->logs));
-    json_object_set_new(object, "redis", json_string(embedded_redis_url(ground->redis)));
+    json_object_set_new(object, "redis", json_string(ground->redis_url));
     json_object_set_new(object, "database", databases(ground));
     json_object_set_new(object, "replicas", by_service(services, MEMBER_ADDRESS));
     json_object_set_new(object, "metrics", by_service(services, MEMBER_METRICS));

@@ -92,7 +92,7 @@ static bool start_instance(struct up_services *s, struct up_instance *i, error *
     snprintf(text[count++], SETTING_SIZE, "SEARCH_TARGET=%s", s->targets[UP_SEARCH]);
     snprintf(text[count++], SETTING_SIZE, "SLA_TARGET=%s", s->targets[UP_SLA]);
     snprintf(text[count++], SETTING_SIZE, "REPORT_TARGET=%s", s->targets[UP_REPORT]);
-    snprintf(text[count++], SETTING_SIZE, "REDIS_URL=%s", embedded_redis_url(s->ground->redis));
+    snprintf(text[count++], SETTING_SIZE, "REDIS_URL=%s", s->ground->redis_url);
     up_ground_database(s->ground, names[i->service], url);
     if (url[0])
         snprintf(text[count++], SETTING_SIZE, "DATABASE_URL=%s", url);

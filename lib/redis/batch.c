@@ -1,5 +1,7 @@
 #include "redis/batch.h"
 
+#include "redis/slot.h"
+
 #include <hiredis/hiredis.h>
 #include <openssl/sha.h>
 
@@ -97,7 +99,7 @@ static void begin(redis_batch *batch, const struct redis_script *script)
         batch->failed = true;
         return;
     }
-    batch->commands[batch->count++] = (struct batch_command){.script = script};
+    batch->commands[batch->count++] = (struct batch_command){.script = script, .slot = -1};
 }
 
 void redis_batch_command(redis_batch *batch, const char *name)
@@ -119,8 +121,18 @@ void redis_batch_text(redis_batch *batch, const char *text)
     redis_batch_bytes(batch, text, strlen(text));
 }
 
+/* The first key: behind the name, or behind EVALSHA, the script and the number of keys. */
+static bool is_first_key(const redis_batch *batch)
+{
+    if (batch->count == 0)
+        return false;
+    return batch->argument_count == (batch->commands[batch->count - 1].script ? 3 : 1);
+}
+
 void redis_batch_bytes(redis_batch *batch, const void *data, size_t length)
 {
+    if (is_first_key(batch))
+        batch->commands[batch->count - 1].slot = redis_slot(data, length);
     bytes_printf(&batch->arguments, "$%zu\r\n", length);
     bytes_append(&batch->arguments, data, length);
     bytes_append(&batch->arguments, "\r\n", 2);

@@ -11,6 +11,9 @@ struct batch_command {
     size_t start, length;              /* in `wire`, once the batch is closed */
     const struct redis_script *script; /* NULL: no script */
     redis_reply *reply;                /* owned */
+    int slot;                          /* of the first key, in a cluster; -1: no key */
+    int node;                          /* who is asked */
+    bool asking;                       /* the slot is on its way to that node */
 };
 
 struct redis_batch {

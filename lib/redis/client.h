@@ -14,6 +14,12 @@
  * When a connection that was good before turns out to be gone, the batch is sent once more on a new one. A
  * batch must therefore be safe to run twice.
  *
+ * With sentinels each new connection leads to the master of the day; who is no master any more refuses, is
+ * UNAVAILABLE, and is left. With a cluster a batch is split by slots, and each part goes to its node; MOVED
+ * and ASK are followed, and a slot on its way is waited for no longer than one command may take. Commands of
+ * a batch that go to different nodes are not in order with each other. (Redis Sentinel: "Guidelines for Redis
+ * clients"; Redis Cluster specification.)
+ *
  * Thread-safe: one batch at a time goes over a client. SIGPIPE is ignored by the process from the first
  * client on, unless it has a handler.
  */
@@ -72,6 +78,15 @@ size_t redis_batch_count(const redis_batch *batch);
  * there. An empty batch does nothing.
  */
 bool redis_client_run(redis_client *client, redis_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * Commands that have no key, and have to be given to every node that holds data: how many there are (1 unless
+ * it is a cluster), and a batch for one of them, by number. Nodes come and go; then it is UNAVAILABLE, or
+ * some are asked twice.
+ */
+bool redis_client_nodes(redis_client *client, int *ret_count, error *err) __attribute__((warn_unused_result));
+bool redis_client_run_at(redis_client *client, int node, redis_batch *batch, error *err)
     __attribute__((warn_unused_result));
 
 /* A reply; owned by its batch until the batch is cleared, run again or freed. */

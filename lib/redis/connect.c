@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -55,18 +56,11 @@ bool redis_refusal_is(const char *text, const char *prefix)
 /* True for what passes: starting, failing over, memory full. Not ours to mend, and worth another try. */
 static bool is_passing(const char *refusal)
 {
-    static const char *const prefixes[] = {"LOADING",
-                                           "MASTERDOWN",
-                                           "READONLY",
-                                           "OOM ",
-                                           "BUSY ",
-                                           "TRYAGAIN",
-                                           "MISCONF",
-                                           "CLUSTERDOWN",
-                                           "NOAUTH",
-                                           "WRONGPASS",
-                                           "ERR max number of clients",
-                                           "NOREPLICAS"};
+    static const char *const prefixes[] = {"LOADING", "MASTERDOWN", "READONLY", "OOM ", "BUSY ", "TRYAGAIN",
+                                           "MISCONF", "CLUSTERDOWN", "NOAUTH", "WRONGPASS",
+                                           "ERR max number of clients", "NOREPLICAS",
+                                           /* a cluster's slot on its way to another node */
+                                           "ERR Script attempted to access a non local key"};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (redis_refusal_is(refusal, prefixes[i]))
             return true;
@@ -111,12 +105,13 @@ static bool introduce(const struct redis_address *address, redisContext *context
     return true;
 }
 
-bool redis_connect(const struct redis_target *target, redisContext **ret_context, error *err)
+static bool connect_to(const struct redis_target *target, const char *host, int port, bool introduced,
+                       redisContext **ret_context, error *err)
 {
     const struct redis_address *address = &target->address;
-    redisContext *context =
-        address->is_unix ? redisConnectUnixWithTimeout(address->host, target->connect_timeout)
-                         : redisConnectWithTimeout(address->host, address->port, target->connect_timeout);
+    redisContext *context = address->is_unix
+                                ? redisConnectUnixWithTimeout(address->host, target->connect_timeout)
+                                : redisConnectWithTimeout(host, port, target->connect_timeout);
     if (!context)
         return redis_unavailable(err, "out of memory");
     bool ok = true;
@@ -124,10 +119,105 @@ bool redis_connect(const struct redis_target *target, redisContext **ret_context
         ok = redis_unavailable(err, context->errstr);
     else if (!address->is_unix)
         redisEnableKeepAlive(context);
-    if (ok && introduce(address, context, err)) {
+    if (ok && (!introduced || introduce(address, context, err))) {
         *ret_context = context;
         return true;
     }
     redisFree(context);
     return false;
+}
+
+bool redis_connect_at(const struct redis_target *target, const char *host, int port,
+                      redisContext **ret_context, error *err)
+{
+    return connect_to(target, host, port, true, ret_context, err);
+}
+
+/* --- sentinels ------------------------------------------------------------------------------------ */
+
+static bool read_master(const redisReply *reply, struct redis_seed *ret_master)
+{
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !reply->element[0]->str ||
+        !reply->element[1]->str || reply->element[0]->len >= sizeof ret_master->host)
+        return false;
+    snprintf(ret_master->host, sizeof ret_master->host, "%s", reply->element[0]->str);
+    ret_master->port = (int)strtol(reply->element[1]->str, NULL, 10);
+    return ret_master->port > 0;
+}
+
+/* What one sentinel says. */
+static bool ask_sentinel(const struct redis_target *target, const struct redis_seed *sentinel,
+                         struct redis_seed *ret_master, error *err)
+{
+    const char *question[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", target->address.master};
+    redisContext *context;
+    if (!connect_to(target, sentinel->host, sentinel->port, false, &context, err))
+        return false;
+    redisReply *reply = redisCommandArgv(context, 3, question, NULL);
+    bool ok = read_master(reply, ret_master);
+    if (!ok)
+        redis_unavailable(err, reply ? "the sentinel knows no such master" : context->errstr);
+    if (reply)
+        freeReplyObject(reply);
+    redisFree(context);
+    return ok;
+}
+
+/* A node that has been told to follow another one, or is about to be. */
+static bool check_role(redisContext *context, error *err)
+{
+    redisReply *reply = redisCommand(context, "ROLE");
+    if (!reply)
+        return redis_unavailable(err, context->errstr);
+    bool master = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 && reply->element[0]->str &&
+                  strcmp(reply->element[0]->str, "master") == 0;
+    freeReplyObject(reply);
+    return master || redis_unavailable(err, "the sentinels' master is none yet");
+}
+
+static bool connect_master(const struct redis_target *target, const struct redis_seed *master,
+                           redisContext **ret_context, error *err)
+{
+    redisContext *context;
+    if (!redis_connect_at(target, master->host, master->port, &context, err))
+        return false;
+    if (!check_role(context, err)) {
+        redisFree(context);
+        return false;
+    }
+    *ret_context = context;
+    return true;
+}
+
+/* The first sentinel that leads to a master: one that has been cut off may name an old one. */
+static bool connect_by_sentinels(const struct redis_target *target, redisContext **ret_context, error *err)
+{
+    for (int i = 0; i < target->address.seed_count; i++) {
+        struct redis_seed master;
+        if (ask_sentinel(target, &target->address.seeds[i], &master, err) &&
+            connect_master(target, &master, ret_context, err))
+            return true;
+    }
+    return false;
+}
+
+static bool connect_to_any(const struct redis_target *target, redisContext **ret_context, error *err)
+{
+    for (int i = 0; i < target->address.seed_count; i++)
+        if (redis_connect_at(target, target->address.seeds[i].host, target->address.seeds[i].port,
+                             ret_context, err))
+            return true;
+    return false;
+}
+
+bool redis_connect(const struct redis_target *target, redisContext **ret_context, error *err)
+{
+    switch (target->address.kind) {
+    case REDIS_SENTINEL:
+        return connect_by_sentinels(target, ret_context, err);
+    case REDIS_CLUSTER:
+        return connect_to_any(target, ret_context, err);
+    default:
+        return redis_connect_at(target, target->address.host, target->address.port, ret_context, err);
+    }
 }

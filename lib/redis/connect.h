@@ -20,9 +20,16 @@ struct redis_target {
 bool redis_target_init(struct redis_target *target, const struct redis_options *options, error *err)
     __attribute__((warn_unused_result));
 
-/* A connection with password and database told; the caller frees it. */
+/*
+ * A connection with password and database told; the caller frees it. With sentinels: to whom they call the
+ * master now, which must say so itself. With a cluster: to any of the nodes named.
+ */
 bool redis_connect(const struct redis_target *target, redisContext **ret_context, error *err)
     __attribute__((warn_unused_result));
+
+/* The same to this host, whatever the target's own. */
+bool redis_connect_at(const struct redis_target *target, const char *host, int port,
+                      redisContext **ret_context, error *err) __attribute__((warn_unused_result));
 
 /* Runs one command that has no interesting reply. */
 bool redis_ask(redisContext *context, int count, const char **arguments, error *err)

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { DEFAULT_PORT = 6379, DB_MAX = 65535, PORT_MAX = 65535 };
+enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, DB_MAX = 65535, PORT_MAX = 65535 };
 
 static bool wrong(error *err, const char *what)
 {
@@ -94,7 +94,7 @@ static bool parse_credentials(const char *from, size_t length, struct redis_addr
     return true;
 }
 
-static bool parse_host(const char *from, size_t length, struct redis_address *address, error *err)
+static bool parse_host(const char *from, size_t length, int default_port, struct redis_seed *seed, error *err)
 {
     size_t host = length;
     size_t skip = 0;
@@ -109,15 +109,93 @@ static bool parse_host(const char *from, size_t length, struct redis_address *ad
         if (colon)
             host = (size_t)(colon - from);
     }
-    if (host == 0 || !copy_part(from + skip, host, address->host))
+    if (host == 0 || !copy_part(from + skip, host, seed->host))
         return wrong(err, "the host is missing or too long");
     const char *after = from + skip + host + skip;
     size_t left = length - (size_t)(after - from);
-    address->port = DEFAULT_PORT;
+    seed->port = default_port;
     if (left > 0 &&
-        (*after != ':' || !read_number(after + 1, left - 1, PORT_MAX, &address->port) || !address->port))
+        (*after != ':' || !read_number(after + 1, left - 1, PORT_MAX, &seed->port) || !seed->port))
         return wrong(err, "the port is no number from 1 to 65535");
     return true;
+}
+
+static bool parse_single(const char *hosts, size_t length, const char *path, struct redis_address *address,
+                         error *err)
+{
+    struct redis_seed seed = {0};
+    if (!parse_host(hosts, length, DEFAULT_PORT, &seed, err))
+        return false;
+    memcpy(address->host, seed.host, sizeof address->host);
+    address->port = seed.port;
+    if (*path && !read_number(path, strlen(path), DB_MAX, &address->db))
+        return wrong(err, "after the host only /NUMBER may stand, the database");
+    return true;
+}
+
+static bool parse_seeds(const char *hosts, size_t length, int default_port, struct redis_address *address,
+                        error *err)
+{
+    const char *end = hosts + length;
+    for (const char *at = hosts; at <= end;) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma ? comma : end;
+        if (address->seed_count == REDIS_SEEDS_MAX)
+            return wrong(err, "more than eight hosts");
+        if (!parse_host(at, (size_t)(stop - at), default_port, &address->seeds[address->seed_count], err))
+            return false;
+        address->seed_count++;
+        at = stop + 1;
+    }
+    return true;
+}
+
+static bool parse_sentinel(const char *hosts, size_t length, const char *path, struct redis_address *address,
+                           error *err)
+{
+    size_t name = strcspn(path, "/");
+    if (name == 0 || !copy_part(path, name, address->master))
+        return wrong(err, "after the sentinels must stand /MASTER, the master's name");
+    if (path[name] && path[name + 1] &&
+        !read_number(path + name + 1, strlen(path + name + 1), DB_MAX, &address->db))
+        return wrong(err, "after the master's name only /NUMBER may stand, the database");
+    return parse_seeds(hosts, length, SENTINEL_PORT, address, err);
+}
+
+static bool parse_cluster(const char *hosts, size_t length, const char *path, struct redis_address *address,
+                          error *err)
+{
+    if (*path)
+        return wrong(err, "a cluster has one database only");
+    return parse_seeds(hosts, length, DEFAULT_PORT, address, err);
+}
+
+static const struct {
+    const char *scheme;
+    enum redis_kind kind;
+    bool (*parse)(const char *hosts, size_t length, const char *path, struct redis_address *address,
+                  error *err);
+} schemes[] = {
+    {"redis://", REDIS_SINGLE, parse_single},
+    {"redis+sentinel://", REDIS_SENTINEL, parse_sentinel},
+    {"redis+cluster://", REDIS_CLUSTER, parse_cluster},
+};
+
+/* What follows the scheme: credentials, hosts, path. */
+static bool parse_rest(const char *rest, size_t scheme, struct redis_address *address, error *err)
+{
+    const char *slash = strchr(rest, '/');
+    size_t length = slash ? (size_t)(slash - rest) : strlen(rest);
+    const char *at = memrchr(rest, '@', length);
+    address->kind = schemes[scheme].kind;
+    if (at) {
+        size_t credentials = (size_t)(at - rest);
+        if (!parse_credentials(rest, credentials, address, err))
+            return false;
+        length -= credentials + 1;
+        rest = at + 1;
+    }
+    return schemes[scheme].parse(rest, length, slash ? slash + 1 : "", address, err);
 }
 
 bool redis_url_parse(const char *url, struct redis_address *ret_address, error *err)
@@ -129,23 +207,14 @@ bool redis_url_parse(const char *url, struct redis_address *ret_address, error *
         *ret_address = address;
         return true;
     }
-    if (strncmp(url, "redis://", 8) != 0)
-        return wrong(err, "must begin with redis:// or unix://");
-    const char *rest = url + 8;
-    const char *slash = strchr(rest, '/');
-    size_t length = slash ? (size_t)(slash - rest) : strlen(rest);
-    const char *at = memrchr(rest, '@', length);
-    if (at) {
-        size_t credentials = (size_t)(at - rest);
-        if (!parse_credentials(rest, credentials, &address, err))
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t length = strlen(schemes[i].scheme);
+        if (strncmp(url, schemes[i].scheme, length) != 0)
+            continue;
+        if (!parse_rest(url + length, i, &address, err))
             return false;
-        length -= credentials + 1;
-        rest = at + 1;
+        *ret_address = address;
+        return true;
     }
-    if (!parse_host(rest, length, &address, err))
-        return false;
-    if (slash && slash[1] && !read_number(slash + 1, strlen(slash + 1), DB_MAX, &address.db))
-        return wrong(err, "after the host only /NUMBER may stand, the database");
-    *ret_address = address;
-    return true;
+    return wrong(err, "must begin with redis://, unix://, redis+sentinel:// or redis+cluster://");
 }

@@ -6,12 +6,13 @@
 #include "pg/migrate.h"
 #include "sla/sla_handlers.h"
 #include "sla/sla_metrics.h"
+#include "sla/sla_watch.h"
 
 #include <stdlib.h>
 
 struct settings {
     const char *database_url, *redis_url;
-    int64_t lease_us, interval_us, grace_us, in_flight_max;
+    int64_t lease_us, interval_us, grace_us, in_flight_max, patience;
 };
 
 struct program {
@@ -68,7 +69,9 @@ static bool start_parts(struct program *program, error *err)
         .lost = lost,
         .context = program,
     };
-    return sla_firing_new(&firing, &parts->firing, err) &&
+    return sla_watches_new(parts, program->settings.patience * CLOCK_SECOND, &service->watches, err) &&
+           rpc_server_add(service->server, sla_watch_methods, service->watches, err) &&
+           sla_firing_new(&firing, &parts->firing, err) &&
            sla_healer_new(parts, &healer, &service->healer, err) && sla_firing_start(parts->firing, err) &&
            sla_feed_new(parts, service->healer, rpc_host_set_serving, &program->host, &service->feed, err);
 }
@@ -77,6 +80,7 @@ static bool run(struct program *program, error *err)
 {
     struct sla_service *service = &program->service;
     service->parts.progress = &program->progress;
+    service->audits.most = SLA_AUDITS_MAX;
     sla_metrics_init();
     if (!open_stores(program, err) || !feed_host_open(&program->feed_host, &program->host, err))
         return false;
@@ -84,7 +88,8 @@ static bool run(struct program *program, error *err)
     service->parts.cases = program->feed_host.cases;
     service->parts.clock = program->feed_host.clock;
     return rpc_server_add(service->server, sla_policy_methods, service, err) &&
-           rpc_server_add(service->server, sla_timer_methods, service, err) && start_parts(program, err) &&
+           rpc_server_add(service->server, sla_timer_methods, service, err) &&
+           rpc_server_add(service->server, sla_audit_methods, service, err) && start_parts(program, err) &&
            feed_host_follow_clock(&program->feed_host, &program->host, settle, service, err) &&
            rpc_host_serve(&program->host, err);
 }
@@ -95,6 +100,8 @@ static void close_all(struct program *program)
     if (service->feed)
         sla_feed_stop(service->feed);
     rpc_host_close(&program->host);
+    rpc_jobs_join(&service->audits);
+    sla_watches_free(service->watches);
     sla_feed_free(service->feed);
     sla_healer_free(service->healer);
     sla_firing_free(service->parts.firing);
@@ -124,7 +131,7 @@ int main(int argc, char **argv)
          .help = "how long a claimed timer is held back from other replicas",
          .fallback = "15s",
          .type = CONFIG_DURATION,
-         .minimum = 10 * CLOCK_SECOND,
+         .minimum = CLOCK_SECOND,
          .maximum = CLOCK_HOUR,
          .value = &settings->lease_us},
         {.env = "SLA_SWEEP_INTERVAL",
@@ -148,6 +155,13 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 10000,
          .value = &settings->in_flight_max},
+        {.env = "STREAM_PATIENCE_SECONDS",
+         .help = "how long a reader of a stream may take nothing before it ends",
+         .fallback = "60",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 86400,
+         .value = &settings->patience},
         {.env = NULL},
     };
     int code =

@@ -34,7 +34,8 @@ struct flight {
     bool swept;
     enum close_result result;
     int64_t close_time_us;
-    error failure; /* unless CLOSE_DONE */
+    int64_t landed_us; /* when its answer came, by our clock; 0 with a manual one */
+    error failure;     /* unless CLOSE_DONE */
     struct flight *next;
     UT_hash_handle hh;
 };
@@ -90,6 +91,7 @@ static void landed(void *argument, enum close_result result, int64_t close_time_
     pthread_mutex_lock(&firing->mutex);
     flight->result = result;
     flight->close_time_us = close_time_us;
+    flight->landed_us = firing->manual ? 0 : clock_real_us();
     if (err)
         flight->failure = *err;
     flight->next = firing->landed;
@@ -180,8 +182,10 @@ static struct flight *take_claim(sla_firing *firing, int bucket, const struct ti
     struct flight *first = NULL;
     if (claim->position < 0)
         *ret_lost = true;
-    if (!firing->manual)
+    if (!firing->manual) {
         firing->clock_offset_us = claim->now_us - clock_real_us();
+        sla_metrics_drift(SLA_CLOCK_REDIS, firing->clock_offset_us);
+    }
     if (claim->next_due_us < firing->next_due_us[bucket])
         firing->next_due_us[bucket] = claim->next_due_us;
     for (size_t i = 0; i < claim->count; i++) {
@@ -215,6 +219,26 @@ static void launch_all(struct flight *flights)
     }
 }
 
+static bool has_timers(const struct timer_claim claims[TIMER_BUCKETS])
+{
+    bool any = false;
+    for (int b = 0; b < TIMER_BUCKETS; b++)
+        any = any || claims[b].count > 0;
+    return any;
+}
+
+/* By which clock timers are claimed: 0 for Redis' own. Tests put that one an hour off. */
+static int64_t claim_time(const sla_firing *firing)
+{
+    if (firing->manual)
+        return suite_clock_now_us(firing->options.clock);
+    if (injection_point("sla.claim_hour_ahead"))
+        return clock_real_us() + CLOCK_HOUR;
+    if (injection_point("sla.claim_hour_behind"))
+        return clock_real_us() - CLOCK_HOUR;
+    return 0;
+}
+
 /* With the lock held, but not while Redis or the case service are asked. */
 static void claim_due(sla_firing *firing, uint64_t buckets)
 {
@@ -228,10 +252,9 @@ static void claim_due(sla_firing *firing, uint64_t buckets)
     pthread_mutex_unlock(&firing->mutex);
 
     error err;
-    bool ok = timer_store_claim(firing->options.store, buckets,
-                                firing->manual ? suite_clock_now_us(firing->options.clock) : 0,
+    bool ok = timer_store_claim(firing->options.store, buckets, claim_time(firing),
                                 firing->manual ? 0 : firing->options.lease_us, limit, claims, &err);
-    if (ok)
+    if (ok && has_timers(claims))
         (void)injection_point("sla.after_claim");
 
     struct flight *flights = NULL;
@@ -246,6 +269,7 @@ static void claim_due(sla_firing *firing, uint64_t buckets)
         redis_failed(firing, buckets, &err);
     }
     firing->claiming = false;
+    sla_metrics_claimed(HASH_COUNT(firing->flights));
     pthread_cond_broadcast(&firing->changed);
     pthread_mutex_unlock(&firing->mutex);
 
@@ -278,6 +302,8 @@ static void count_result(const struct flight *flight)
     sla_metrics_result(flight->result, flight->swept);
     if (flight->result == CLOSE_DONE && flight->close_time_us)
         sla_metrics_lateness(flight->close_time_us - flight->timer.due_us);
+    if (flight->landed_us && flight->close_time_us)
+        sla_metrics_drift(SLA_CLOCK_CASE, flight->close_time_us - flight->landed_us);
     if (flight->result == CLOSE_UNKNOWN)
         log_warn("closing got no answer", LOG_TEXT("casework.timer", flight->member),
                  LOG_TEXT("rpc.grpc.status_code", status_code_name(flight->failure.code)),
@@ -335,6 +361,7 @@ static void settle_landed(sla_firing *firing)
         firing->flights_of[flight->bucket]--;
         free(flight);
     }
+    sla_metrics_claimed(HASH_COUNT(firing->flights));
     pthread_cond_broadcast(&firing->changed);
 }
 
@@ -429,6 +456,17 @@ void sla_firing_look(sla_firing *firing)
 {
     static const int64_t at_once[TIMER_BUCKETS] = {0};
     sla_firing_wake(firing, at_once);
+}
+
+int64_t sla_firing_oldest(sla_firing *firing)
+{
+    int64_t oldest_us = INT64_MAX;
+    pthread_mutex_lock(&firing->mutex);
+    for (const struct flight *flight = firing->flights; flight; flight = flight->hh.next)
+        if (flight->timer.due_us < oldest_us)
+            oldest_us = flight->timer.due_us;
+    pthread_mutex_unlock(&firing->mutex);
+    return oldest_us;
 }
 
 bool sla_firing_fire(sla_firing *firing, const struct timer *timer, int64_t deadline_us)

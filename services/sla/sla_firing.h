@@ -23,7 +23,7 @@ struct sla_firing_options {
     timer_store *store;
     rpc_channel *cases;
     suite_clock *clock;
-    int64_t lease_us; /* must exceed the time a closing may take */
+    int64_t lease_us; /* shorter than a closing takes: it is asked for twice, and done once */
     unsigned in_flight_max;
     /* A claim found a bucket without its marks. On the firing thread; must not block. */
     void (*lost)(void *context);
@@ -48,6 +48,9 @@ void sla_firing_wake(sla_firing *firing, const int64_t due_us[TIMER_BUCKETS]);
 
 /* Looks at all buckets again. */
 void sla_firing_look(sla_firing *firing);
+
+/* The oldest deadline among those that are being fired; INT64_MAX: none is. */
+int64_t sla_firing_oldest(sla_firing *firing);
 
 /*
  * Fires a timer that the sweep has found due, whatever Redis says. Waits for room until the deadline

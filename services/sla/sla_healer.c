@@ -124,18 +124,31 @@ static bool apply_policies(struct sla_healer *healer, error *err)
     return ok;
 }
 
+/* For whoever looks at the metrics. */
+static void measure(const struct sla_healer *healer)
+{
+    const struct sla_parts *parts = healer->parts;
+    int64_t armed;
+    int64_t first_us;
+    error ignored;
+    if (!timer_store_count(parts->timers, &armed, &ignored) ||
+        !timer_store_first(parts->timers, &first_us, &ignored))
+        return;
+    int64_t flying_us = sla_firing_oldest(parts->firing);
+    int64_t late_us = suite_clock_now_us(parts->clock) - (flying_us < first_us ? flying_us : first_us);
+    sla_metrics_armed(armed);
+    sla_metrics_overdue(late_us > 0 ? late_us : 0);
+}
+
 static bool sweep(struct sla_healer *healer, error *err)
 {
     int64_t fired = 0;
-    int64_t armed = 0;
     bool manual = suite_clock_is_manual(healer->parts->clock);
     bool ok = sla_truth_sweep(healer->parts, healer->redis_down || manual ? 0 : healer->options.grace_us,
                               &fired, err);
     if (fired > 0)
         log_info("sweep fired timers", LOG_NUMBER("timers", fired));
-    error ignored;
-    if (timer_store_count(healer->parts->timers, &armed, &ignored))
-        sla_metrics_armed(armed);
+    measure(healer);
     /* Without the schedule firing timers are found only here. */
     int64_t interval_us = healer->redis_down ? TROUBLE_INTERVAL_US : healer->options.interval_us;
     healer->next_sweep_us = clock_monotonic_us() + interval_us;
@@ -147,6 +160,8 @@ static bool sweep(struct sla_healer *healer, error *err)
 static bool look(struct sla_healer *healer, error *err)
 {
     bool ok = heal_buckets(healer, err) && apply_policies(healer, err);
+    /* Deadlines that another replica has armed and claimed, and may never settle. */
+    sla_firing_look(healer->parts->firing);
     error swept;
     if (clock_monotonic_us() >= healer->next_sweep_us && !sweep(healer, &swept) && ok) {
         *err = swept;

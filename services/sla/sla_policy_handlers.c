@@ -256,13 +256,13 @@ static void answer_update(rpc_call *call, const struct sla_policy_row *row, cons
         rpc_call_fail_memory(call);
 }
 
-/* A service that acts for an agent has that agent's rights, and only admins change policies. */
-static bool check_acting_agent(const struct sla_service *service, const rpc_call *call, const char *account,
-                               int64_t deadline_us, error *err)
+bool sla_check_acting_agent(const struct sla_service *service, const rpc_call *call, const char *account,
+                            int64_t deadline_us, error *err)
 {
     const struct rpc_caller *caller = rpc_call_caller(call);
-    bool admin = true;
-    if (caller->role == RPC_ROLE_SERVICE && caller->agent[0] &&
+    bool acting = caller->role == RPC_ROLE_SERVICE && caller->agent[0];
+    bool admin = !acting;
+    if (acting && *account &&
         !sla_cases_agent_is_admin(service->parts.cases, account, caller->agent, deadline_us, &admin, err))
         return false;
     return admin ||
@@ -279,7 +279,7 @@ static void update_policy(rpc_call *call, const ProtobufCMessage *message, void 
     bool change = false;
     error err;
     if (!read_update(rpc_call_arena(call), (const update_request *)message, &update, &change, &err) ||
-        !check_acting_agent(service, call, update.account, deadline_us, &err) ||
+        !sla_check_acting_agent(service, call, update.account, deadline_us, &err) ||
         !read_policy(service, update.account, deadline_us, &row, &err) ||
         (change && !sla_policies_update(service->parts.policies, &update, deadline_us, &row, &err))) {
         rpc_call_fail(call, &err);

@@ -79,6 +79,19 @@ bool timer_value_parse(const char *value, enum sla_rule *ret_rule, int64_t *ret_
     return false;
 }
 
+bool timer_slot_parse(const char *slot, struct timer *ret_timer, int64_t *ret_since)
+{
+    char value[24];
+    size_t length = strcspn(slot, "@");
+    if (length >= sizeof value)
+        return false;
+    memcpy(value, slot, length);
+    value[length] = '\0';
+    if (slot[length] == '@' && !timer_number_parse(slot + length + 1, ret_since))
+        return false;
+    return timer_value_parse(value, &ret_timer->rule, &ret_timer->version);
+}
+
 bool timer_member_parse(const char *member, struct timer *ret_timer)
 {
     const char *first = strchr(member, '/');

@@ -33,6 +33,10 @@ void timer_batch_key(redis_batch *batch, int bucket, const char *suffix);
 /* "r12" → rule and version. */
 bool timer_value_parse(const char *value, enum sla_rule *ret_rule, int64_t *ret_version);
 
+/* A slot's content, "r12" or "r12@deadline": rule and version. *ret_since: the deadline, untouched without
+ * one. */
+bool timer_slot_parse(const char *slot, struct timer *ret_timer, int64_t *ret_since);
+
 /* "acme/4711/r12"; leaves due_us alone. False for marks. */
 bool timer_member_parse(const char *member, struct timer *ret_timer);
 

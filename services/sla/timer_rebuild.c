@@ -90,6 +90,16 @@ bool timer_store_rearm(timer_store *store, const struct timer_policy_version *po
     return rearm(store, policy, position, timers, count, false, ret_rearmed, err);
 }
 
+bool timer_store_drop(timer_store *store, const struct timer_policy_version *policy,
+                      const struct timer *timers, size_t count, enum timer_outcome *ret_outcome, error *err)
+{
+    struct timer_rearmed rearmed;
+    if (!rearm(store, policy, 0, timers, count, true, &rearmed, err))
+        return false;
+    *ret_outcome = rearmed.outcome;
+    return true;
+}
+
 /* --- going through a bucket ----------------------------------------------------------------------- */
 
 /* The next step of a scan over the account's members. *cursor: Redis' own, 0 at the end. */
@@ -199,8 +209,26 @@ static int bucket_of_shard(const char *key)
     return bucket < TIMER_BUCKETS ? bucket : -1;
 }
 
-/* Slots whose timers are gone. */
-static bool unlink_shards(timer_store *store, redis_batch *batch, uint64_t buckets, error *err)
+/* Of the keys found, the slots of these buckets. */
+static bool unlink_found(timer_store *store, const redis_reply *keys, uint64_t buckets, error *err)
+{
+    redis_batch *unlinks = timer_batch_new(err);
+    if (!unlinks)
+        return false;
+    for (size_t i = 0; i < redis_reply_count(keys); i++) {
+        const char *key = redis_reply_text(redis_reply_at(keys, i));
+        int bucket = bucket_of_shard(key);
+        if (bucket < 0 || !(buckets >> bucket & 1))
+            continue;
+        redis_batch_command(unlinks, "UNLINK");
+        redis_batch_text(unlinks, key);
+    }
+    bool ok = redis_client_run(store->client, unlinks, err);
+    redis_batch_free(unlinks);
+    return ok;
+}
+
+static bool unlink_at(timer_store *store, int node, redis_batch *batch, uint64_t buckets, error *err)
 {
     int64_t cursor = 0;
     do {
@@ -211,28 +239,24 @@ static bool unlink_shards(timer_store *store, redis_batch *batch, uint64_t bucke
         redis_batch_text(batch, "casework:{b*}:v:*");
         redis_batch_text(batch, "COUNT");
         redis_batch_number(batch, SCAN_COUNT);
-        if (!redis_client_run(store->client, batch, err))
+        if (!redis_client_run_at(store->client, node, batch, err))
             return false;
         const redis_reply *reply = redis_batch_reply(batch, 0);
         cursor = redis_reply_number(redis_reply_at(reply, 0));
-        redis_batch *unlinks = timer_batch_new(err);
-        if (!unlinks)
-            return false;
-        const redis_reply *keys = redis_reply_at(reply, 1);
-        for (size_t i = 0; i < redis_reply_count(keys); i++) {
-            const char *key = redis_reply_text(redis_reply_at(keys, i));
-            int bucket = bucket_of_shard(key);
-            if (bucket < 0 || !(buckets >> bucket & 1))
-                continue;
-            redis_batch_command(unlinks, "UNLINK");
-            redis_batch_text(unlinks, key);
-        }
-        bool ok = redis_client_run(store->client, unlinks, err);
-        redis_batch_free(unlinks);
-        if (!ok)
+        if (!unlink_found(store, redis_reply_at(reply, 1), buckets, err))
             return false;
     } while (cursor != 0);
     return true;
+}
+
+/* Slots whose timers are gone. */
+static bool unlink_shards(timer_store *store, redis_batch *batch, uint64_t buckets, error *err)
+{
+    int nodes = 0;
+    bool ok = redis_client_nodes(store->client, &nodes, err);
+    for (int node = 0; ok && node < nodes; node++)
+        ok = unlink_at(store, node, batch, buckets, err);
+    return ok;
 }
 
 bool timer_store_rebuild_begin(timer_store *store, uint64_t buckets, const char *token, uint64_t *ret_begun,

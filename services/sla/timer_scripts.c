@@ -142,17 +142,17 @@ static const char settle_source[] =
           "return 'DONE'\n";
 
 /*
- * KEYS: bucket, then the shard of each timer. ARGV: account, policy version, position at which the timers
- * were read; for each {base, field, value, due}; due '' takes that very timer away. What is not known to the
- * bucket is only armed if nothing has happened since it was read: it may be gone. Answers {outcome, moved,
- * added, refused}.
+ * KEYS: bucket, then the shard of each timer. ARGV: account, policy version, position up to which the timers
+ * are known to be so; for each {base, field, value, due}; due '' takes that very timer away. What is not
+ * known to the bucket is only armed if nothing has happened since it was read: it may be gone. Answers
+ * {outcome, moved, added, refused}.
  */
 static const char rearm_source[] =
     SET OUTDATED "local bucket = KEYS[1]\n"
                  "local stored = redis.call('ZSCORE', bucket, '!position')\n"
                  "if not stored then return {'LOST', 0, 0, 0} end\n"
                  "if outdated(bucket, ARGV[1], ARGV[2]) then return {'POLICY', 0, 0, 0} end\n"
-                 "local unmoved = -tonumber(stored) - 1 == tonumber(ARGV[3])\n"
+                 "local unmoved = -tonumber(stored) - 1 <= tonumber(ARGV[3])\n"
                  "local moved, added, refused = 0, 0, 0\n"
                  "local at = 4\n"
                  "for i = 2, #KEYS do\n"

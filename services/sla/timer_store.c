@@ -81,6 +81,35 @@ bool timer_store_count(timer_store *store, int64_t *ret_count, error *err)
     return ok;
 }
 
+bool timer_store_first(timer_store *store, int64_t *ret_score_us, error *err)
+{
+    redis_batch *batch = timer_batch_new(err);
+    if (!batch)
+        return false;
+    for (int b = 0; b < TIMER_BUCKETS; b++) {
+        redis_batch_command(batch, "ZRANGEBYSCORE");
+        timer_batch_key(batch, b, "timers");
+        redis_batch_text(batch, "0");
+        redis_batch_text(batch, "+inf");
+        redis_batch_text(batch, "WITHSCORES");
+        redis_batch_text(batch, "LIMIT");
+        redis_batch_number(batch, 0);
+        redis_batch_number(batch, 1);
+    }
+    bool ok = redis_client_run(store->client, batch, err);
+    int64_t first_us = INT64_MAX;
+    for (size_t b = 0; ok && b < TIMER_BUCKETS; b++) {
+        const redis_reply *reply = redis_batch_reply(batch, b);
+        int64_t score = redis_reply_number(redis_reply_at(reply, 1));
+        if (redis_reply_count(reply) == 2 && score < first_us)
+            first_us = score;
+    }
+    redis_batch_free(batch);
+    if (ok)
+        *ret_score_us = first_us;
+    return ok;
+}
+
 /* --- arming by the feed --------------------------------------------------------------------------- */
 
 static void add_apply(redis_batch *batch, const struct timer_apply *apply)
@@ -229,20 +258,6 @@ bool timer_store_settle(timer_store *store, const struct timer_settlement *settl
 
 /* --- looking -------------------------------------------------------------------------------------- */
 
-/* A slot's content, "r12" or "r12@deadline". *ret_since: the deadline, untouched without one. */
-static bool parse_slot(const char *slot, struct timer *timer, int64_t *ret_since)
-{
-    char value[24];
-    size_t length = strcspn(slot, "@");
-    if (length >= sizeof value)
-        return false;
-    memcpy(value, slot, length);
-    value[length] = '\0';
-    if (slot[length] == '@' && !timer_number_parse(slot + length + 1, ret_since))
-        return false;
-    return timer_value_parse(value, &timer->rule, &timer->version);
-}
-
 static void add_slot_read(redis_batch *batch, const struct timer_names *names)
 {
     redis_batch_command(batch, "HGET");
@@ -283,7 +298,7 @@ bool timer_store_get(timer_store *store, const char *account, int64_t case_id, s
     int64_t since = -1;
     int64_t score = -1;
     bool ok = redis_client_run(store->client, batch, err);
-    bool found = ok && parse_slot(redis_reply_text(redis_batch_reply(batch, 0)), &timer, &since);
+    bool found = ok && timer_slot_parse(redis_reply_text(redis_batch_reply(batch, 0)), &timer, &since);
     if (found)
         ok = read_score(store, batch, &timer, &score, err);
     redis_batch_free(batch);
@@ -374,7 +389,7 @@ static bool read_deadlines(timer_store *store, redis_batch *batch, struct timer 
     for (size_t i = 0; i < count; i++) {
         struct timer slot;
         int64_t since = -1;
-        if (parse_slot(redis_reply_text(redis_batch_reply(batch, i)), &slot, &since) && since >= 0 &&
+        if (timer_slot_parse(redis_reply_text(redis_batch_reply(batch, i)), &slot, &since) && since >= 0 &&
             slot.rule == timers[i].rule && slot.version == timers[i].version)
             timers[i].due_us = since;
     }

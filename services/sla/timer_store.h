@@ -56,6 +56,10 @@ bool timer_store_status(timer_store *store, struct timer_bucket ret_buckets[TIME
 bool timer_store_count(timer_store *store, int64_t *ret_count, error *err)
     __attribute__((warn_unused_result));
 
+/* The first score that is there: a deadline, or the end of a lease; INT64_MAX: no timer. */
+bool timer_store_first(timer_store *store, int64_t *ret_score_us, error *err)
+    __attribute__((warn_unused_result));
+
 enum timer_outcome {
     TIMER_APPLIED, /* done, now or before */
     TIMER_LOST,    /* the bucket has no position: rebuild it */
@@ -141,10 +145,15 @@ struct timer_rearmed {
                        again */
 };
 
-/* New deadlines for timers of one account, read from the truth when the bucket was at `position`. */
+/* New deadlines for timers of one account, which are known to be so up to `position`. */
 bool timer_store_rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
                        const struct timer *timers, size_t count, struct timer_rearmed *ret_rearmed,
                        error *err) __attribute__((warn_unused_result));
+
+/* Takes away these very timers of one account, whatever stands in their slots else. */
+bool timer_store_drop(timer_store *store, const struct timer_policy_version *policy,
+                      const struct timer *timers, size_t count, enum timer_outcome *ret_outcome, error *err)
+    __attribute__((warn_unused_result));
 
 /* Takes away the account's timers of every other rule; ret_removed: so many. */
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
@@ -181,6 +190,18 @@ bool timer_store_rebuild_finish(timer_store *store, int bucket, const char *toke
 /* The closing timer of a case; *ret_found false: none. */
 bool timer_store_get(timer_store *store, const char *account, int64_t case_id, struct timer *ret_timer,
                      bool *ret_found, error *err) __attribute__((warn_unused_result));
+
+/* How a timer stands in the schedule. */
+struct timer_place {
+    bool is_there;   /* this very one: its member */
+    bool is_current; /* and its slot names it */
+    int64_t due_us;  /* its deadline, if it is there */
+    bool has_other;  /* its slot names another one, which is there */
+    struct timer other;
+};
+
+bool timer_store_look(timer_store *store, const struct timer *timers, size_t count,
+                      struct timer_place *ret_places, error *err) __attribute__((warn_unused_result));
 
 /* A place in a bucket's order by deadline; all zero: before the first. */
 struct timer_cursor {

@@ -120,6 +120,8 @@ suite *suite_start(const struct suite_options *options)
                                 template,
                                 "--replicas",
                                 replicas,
+                                o->redis_url ? "--redis-url" : NULL,
+                                o->redis_url,
                                 NULL};
     if (!process_start(
             &(struct process_options){

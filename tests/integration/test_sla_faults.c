@@ -1,0 +1,475 @@
+/*
+ * Faults that timers have to survive, in real time: after each of them every case was closed once, none
+ * early, none later than the stated bound, and the schedule is equal to the truth. CASEWORK_TEST_FULL=1 runs
+ * them at the size that the product promises.
+ */
+
+#include "base/clock.h"
+#include "casework/cases/v1/case_service.pb-c.h"
+#include "casework/cases/v1/message_service.pb-c.h"
+#include "feed/partition.h"
+#include "redis/slot.h"
+#include "tests/support/redis_group.h"
+#include "tests/support/redis_server.h"
+#include "tests/support/sla_desk.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MEMORY = 256 << 20, CASES_MOST = 100000, MAKERS = 8 };
+
+static suite *s;
+static arena *memory;
+static const char *account;
+static int64_t duration_us;
+static const char *names[CASES_MOST];
+static int case_count;
+
+static bool is_full(void)
+{
+    const char *full = getenv("CASEWORK_TEST_FULL");
+    return full && strcmp(full, "1") == 0;
+}
+
+static void begin(const struct suite_options *options, int64_t after_us)
+{
+    struct suite_options real = *options;
+    real.clock = "real";
+    memory = arena_new(MEMORY);
+    s = suite_start(&real);
+    account = suite_create_account(s, "acme", "Europe/Berlin", memory);
+    duration_us = after_us;
+    case_count = 0;
+    sla_desk_policy(s, account, duration_us);
+}
+
+static void end(void)
+{
+    suite_stop(s);
+    arena_free(memory);
+}
+
+static void resolve_more(int count)
+{
+    for (int i = 0; i < count; i++)
+        names[case_count++] = sla_desk_resolved(s, account, memory);
+}
+
+static void pause_for(int64_t pause_us)
+{
+    nanosleep(&(struct timespec){.tv_sec = pause_us / CLOCK_SECOND,
+                                 .tv_nsec = (long)(pause_us % CLOCK_SECOND * 1000)},
+              NULL);
+}
+
+/* --- what must hold afterwards -------------------------------------------------------------------- */
+
+static int64_t time_of(const Google__Protobuf__Timestamp *time)
+{
+    return time ? time->seconds * CLOCK_SECOND + time->nanos / 1000 : 0;
+}
+
+static bool is_closed(void *context)
+{
+    arena *mine = arena_new(1 << 20);
+    const Casework__Cases__V1__Case *now = suite_case(s, context, mine);
+    bool closed = now->status == CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_CLOSED;
+    arena_free(mine);
+    return closed;
+}
+
+/* The latest of them all, in microseconds after its deadline. */
+static int64_t expect_each_once(int64_t bound_us)
+{
+    int64_t latest_us = 0;
+    for (int i = 0; i < case_count; i++) {
+        arena *mine = arena_new(1 << 20);
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], bound_us + 20 * CLOCK_SECOND, "it closes");
+        const Casework__Cases__V1__Case *now = suite_case(s, names[i], mine);
+        int64_t late_us = time_of(now->close_time) - time_of(now->resolve_time) - duration_us;
+        cr_assert_geq(late_us, 0, "%s closed %ld us early", names[i], (long)-late_us);
+        cr_assert_leq(late_us, bound_us, "%s closed %ld us late", names[i], (long)late_us);
+        cr_assert_eq(sla_desk_closings(s, names[i]), 1);
+        latest_us = late_us > latest_us ? late_us : latest_us;
+        arena_free(mine);
+    }
+    sla_desk_expect_same(s, "accounts/-");
+    return latest_us;
+}
+
+/* --- the service ---------------------------------------------------------------------------------- */
+
+/* Dies each time it has come to the point for the third time; what is there then closes all the same. */
+static void check_killed_at(const char *point)
+{
+    char inject[80];
+    snprintf(inject, sizeof inject, "CASEWORK_INJECT=%s=kill@3", point);
+    const char *const settings[] = {inject, "SLA_LEASE_DURATION=1s", "SLA_SWEEP_INTERVAL=1s",
+                                    "SLA_SWEEP_GRACE=1h", NULL};
+    begin(&(struct suite_options){.settings = settings}, CLOCK_SECOND);
+    pid_t former = suite_pid(s, SUITE_SLA, 0);
+    resolve_more(6);
+    suite_await_restart(s, SUITE_SLA, 0, former);
+    cr_assert_neq(suite_pid(s, SUITE_SLA, 0), former, "it was not killed at %s", point);
+    expect_each_once(30 * CLOCK_SECOND);
+    end();
+}
+
+Test(sla_faults, killed_after_a_claim, .timeout = 120)
+{
+    check_killed_at("sla.after_claim");
+}
+
+Test(sla_faults, killed_before_events_are_applied, .timeout = 120)
+{
+    check_killed_at("sla.before_apply");
+}
+
+Test(sla_faults, killed_after_events_are_applied, .timeout = 120)
+{
+    check_killed_at("sla.after_apply");
+}
+
+static double closed_by(unsigned replica)
+{
+    return sla_desk_metric(s, replica, "casework_sla_timers_fired_total{result=\"closed\"}");
+}
+
+static bool has_closed_some(void *context)
+{
+    (void)context;
+    return closed_by(0) > 0;
+}
+
+/* It has claimed, is stopped until its lease is over and the other one has closed, and then goes on. */
+Test(sla_faults, stopped_past_its_lease, .timeout = 120)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=sla.after_claim=sleep:600",
+                                           "SLA_LEASE_DURATION=1s", "SLA_SWEEP_INTERVAL=1s",
+                                           "SLA_SWEEP_GRACE=1h", NULL};
+    begin(&(struct suite_options){.settings = settings, .replicas = 2}, CLOCK_SECOND);
+    cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 1), SIGSTOP), 0);
+    resolve_more(5);
+    pause_for(CLOCK_SECOND + CLOCK_SECOND / 5);
+    cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 0), SIGSTOP), 0);
+    cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 1), SIGCONT), 0);
+    for (int i = 0; i < case_count; i++)
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 20 * CLOCK_SECOND, "the other one closes it");
+    cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 0), SIGCONT), 0);
+    sla_desk_await(has_closed_some, NULL, 20 * CLOCK_SECOND, "what it had claimed is asked for again");
+    cr_assert_gt(closed_by(1), 0);
+    expect_each_once(20 * CLOCK_SECOND);
+    end();
+}
+
+/* --- the schedule --------------------------------------------------------------------------------- */
+
+Test(sla_faults, emptied_under_load, .timeout = 120)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1h", NULL};
+    begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
+    char *bucket = arena_printf(memory, "casework:{b%02d}:timers", feed_partition("acme"));
+    for (int i = 0; i < 6; i++) {
+        resolve_more(10);
+        cr_assert(i % 2 ? sla_desk_redis(s, "DEL", bucket, NULL, NULL)
+                        : sla_desk_redis(s, "FLUSHALL", NULL, NULL, NULL));
+    }
+    expect_each_once(15 * CLOCK_SECOND);
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_buckets_rebuilt_total"), 64, "they were lost");
+    end();
+}
+
+Test(sla_faults, restored_from_an_old_file, .timeout = 120)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1h", NULL};
+    embedded_redis *redis = redis_server_start(false, NULL);
+    error err;
+    begin(&(struct suite_options){.settings = settings, .redis_url = embedded_redis_url(redis)},
+          3 * CLOCK_SECOND);
+    resolve_more(5);
+    cr_assert(sla_desk_redis(s, "SAVE", NULL, NULL, NULL));
+    resolve_more(5);
+    embedded_redis_stop(redis, true);
+    cr_assert(embedded_redis_restart(redis, &err), "%s", err.message);
+    resolve_more(5);
+    expect_each_once(15 * CLOCK_SECOND);
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_buckets_rebuilt_total"), 64,
+                 "it was seen to have gone back");
+    end();
+    embedded_redis_free(redis);
+}
+
+Test(sla_faults, full, .timeout = 120)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1s", NULL};
+    begin(&(struct suite_options){.settings = settings}, CLOCK_SECOND);
+    resolve_more(5);
+    cr_assert(sla_desk_redis(s, "CONFIG", "SET", "maxmemory", "100000"));
+    cr_assert_not(sla_desk_redis(s, "SET", "k", "v", NULL), "it is full");
+    resolve_more(10);
+    for (int i = 0; i < case_count; i++)
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 20 * CLOCK_SECOND,
+                       "it closes while Redis is full");
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    cr_assert(sla_desk_redis(s, "CONFIG", "SET", "maxmemory", "0"));
+    expect_each_once(15 * CLOCK_SECOND);
+    end();
+}
+
+Test(sla_faults, away_for_a_while, .timeout = 200)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=2s", NULL};
+    int64_t away_us = is_full() ? CLOCK_MINUTE : 6 * CLOCK_SECOND;
+    begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
+    resolve_more(5);
+    pid_t redis = suite_redis_pid(s);
+    cr_assert_eq(kill(redis, SIGSTOP), 0);
+    int64_t until_us = clock_monotonic_us() + away_us;
+    resolve_more(20);
+    for (int i = 0; i < case_count; i++)
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], away_us, "it closes while Redis is away");
+    cr_assert_lt(clock_monotonic_us(), until_us + away_us);
+    while (clock_monotonic_us() < until_us)
+        pause_for(CLOCK_SECOND / 10);
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    cr_assert_eq(kill(redis, SIGCONT), 0);
+    expect_each_once(8 * CLOCK_SECOND);
+    end();
+}
+
+Test(sla_faults, failed_over_by_a_sentinel, .timeout = 120)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1h", NULL};
+    redis_watched *watched = redis_watched_start();
+    begin(&(struct suite_options){.settings = settings, .redis_url = redis_watched_url(watched)},
+          2 * CLOCK_SECOND);
+    int first = redis_watched_master(watched);
+    resolve_more(10);
+    redis_watched_kill_master(watched);
+    cr_assert_neq(redis_watched_master(watched), first);
+    resolve_more(10);
+    expect_each_once(20 * CLOCK_SECOND);
+    end();
+    redis_watched_free(watched);
+}
+
+static void resolve_halfway(void *context)
+{
+    (void)context;
+    resolve_more(5);
+    pause_for(CLOCK_SECOND);
+}
+
+Test(sla_faults, a_clusters_slot_moves, .timeout = 120)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1s", "SLA_LEASE_DURATION=1s", NULL};
+    redis_cluster_group *group = redis_cluster_start();
+    begin(&(struct suite_options){.settings = settings, .redis_url = redis_cluster_url(group)},
+          2 * CLOCK_SECOND);
+    char tag[8];
+    int length = snprintf(tag, sizeof tag, "b%02d", feed_partition("acme"));
+    int slot = redis_slot(tag, (size_t)length);
+    int from = redis_cluster_owner(group, slot);
+    resolve_more(20);
+    cr_assert_gt(redis_cluster_move(group, slot, (from + 1) % REDIS_CLUSTER_NODES, resolve_halfway, NULL), 0,
+                 "there was something to be moved");
+    cr_assert_neq(redis_cluster_owner(group, slot), from);
+    resolve_more(10);
+    expect_each_once(15 * CLOCK_SECOND);
+    end();
+    redis_cluster_group_free(group);
+}
+
+/* --- clocks --------------------------------------------------------------------------------------- */
+
+Test(sla_faults, redis_clock_an_hour_ahead, .timeout = 120)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=sla.claim_hour_ahead=drop",
+                                           "SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1s", NULL};
+    begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
+    resolve_more(10);
+    expect_each_once(15 * CLOCK_SECOND);
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_fired_total{result=\"early\"}"), 0);
+    double drift = sla_desk_metric(s, 0, "casework_sla_clock_drift_milliseconds{clock=\"redis\"}");
+    cr_assert(drift > 3590000 && drift < 3610000, "%g", drift);
+    end();
+}
+
+Test(sla_faults, redis_clock_an_hour_behind, .timeout = 120)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=sla.claim_hour_behind=drop",
+                                           "SLA_SWEEP_INTERVAL=1s", "SLA_SWEEP_GRACE=1s", NULL};
+    begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
+    resolve_more(10);
+    expect_each_once(15 * CLOCK_SECOND);
+    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    end();
+}
+
+/* --- races and storms ----------------------------------------------------------------------------- */
+
+struct racer {
+    pthread_t thread;
+    const char *name;
+    int resets; /* to be made */
+    int won;    /* came before the closing */
+};
+
+/* A message is a change: the case's time starts again, unless the case is closed by then. */
+static bool reset(const char *name)
+{
+    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
+    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
+    arena *mine = arena_new(1 << 20);
+    ProtobufCMessage *response;
+    error err;
+    message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
+    message.body = (char *)"reset";
+    request.parent = (char *)(uintptr_t)name;
+    request.message = &message;
+    bool done = suite_try(s, &casework__cases__v1__message_service__descriptor, "AddMessage", &request.base,
+                          mine, &response, &err);
+    arena_free(mine);
+    return done;
+}
+
+/* A message that came after the closing has opened the case again. */
+static void make_resolved(const char *name)
+{
+    arena *mine = arena_new(1 << 20);
+    if (suite_case(s, name, mine)->status == CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_OPEN)
+        suite_step(s, "ResolveCase", name, NULL);
+    arena_free(mine);
+}
+
+static void *race(void *argument)
+{
+    struct racer *racer = argument;
+    unsigned seed = (unsigned)(uintptr_t)racer;
+    for (int i = 0; i < racer->resets; i++) {
+        arena *mine = arena_new(1 << 20);
+        const Casework__Cases__V1__Case *now = suite_case(s, racer->name, mine);
+        bool closed = now->status == CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_CLOSED;
+        int64_t at_us = time_of(now->update_time) + duration_us + (int64_t)(rand_r(&seed) % 2001) - 1000;
+        arena_free(mine);
+        if (closed)
+            suite_step(s, "ReopenCase", racer->name, NULL);
+        if (closed)
+            suite_step(s, "ResolveCase", racer->name, NULL);
+        else if (at_us > clock_real_us())
+            pause_for(at_us - clock_real_us());
+        if (!closed)
+            racer->won += reset(racer->name);
+    }
+    make_resolved(racer->name);
+    return NULL;
+}
+
+/* Each closing comes as late after the last change as the policy says, and after each one there is another
+ * change first. */
+static void expect_no_stale_closing(const char *name, int *ret_closings)
+{
+    Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
+    int64_t changed_us = 0;
+    *ret_closings = 0;
+    request.parent = (char *)(uintptr_t)name;
+    request.page_size = 1000;
+    do {
+        arena *mine = arena_new(64 << 20);
+        const Casework__Cases__V1__ListCaseEventsResponse *page =
+            suite_call(s, &casework__cases__v1__case_service__descriptor, "ListCaseEvents", &request, mine);
+        for (size_t i = 0; i < page->n_events; i++) {
+            const Casework__Cases__V1__Event *event = page->events[i];
+            if (event->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_CLOSED) {
+                cr_assert_gt(changed_us, 0, "%s was closed twice", name);
+                cr_assert_geq(time_of(event->event_time), changed_us + duration_us, "%s: a stale closing",
+                              name);
+                changed_us = 0;
+                ++*ret_closings;
+            } else {
+                changed_us = time_of(event->case_facts->change_time);
+            }
+        }
+        request.page_token = arena_strdup(memory, page->next_page_token);
+        arena_free(mine);
+    } while (*request.page_token);
+}
+
+Test(sla_faults, resets_race_their_timers, .timeout = 600)
+{
+    enum { RACERS = 40 };
+    static struct racer racers[RACERS];
+    int resets = is_full() ? 10000 / RACERS : 3;
+    int won = 0;
+    int closings = 0;
+    begin(&(struct suite_options){0}, CLOCK_SECOND);
+    resolve_more(RACERS);
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.name = names[i], .resets = resets};
+        cr_assert_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        int closed;
+        pthread_join(racers[i].thread, NULL);
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 20 * CLOCK_SECOND, "it closes in the end");
+        expect_no_stale_closing(names[i], &closed);
+        won += racers[i].won;
+        closings += closed;
+    }
+    cr_assert_gt(won, 0, "some resets came first");
+    cr_assert_geq(closings, RACERS);
+    sla_desk_expect_same(s, account);
+    end();
+}
+
+struct maker {
+    pthread_t thread;
+    int first, count;
+};
+
+static void *make_cases(void *argument)
+{
+    const struct maker *maker = argument;
+    arena *mine = arena_new(MEMORY);
+    for (int i = 0; i < maker->count; i++) {
+        const char *name = suite_create_case(s, account, "Parcel", "Where is it?", mine, NULL);
+        suite_step(s, "ResolveCase", name, NULL);
+        names[maker->first + i] = strdup(name);
+    }
+    arena_free(mine);
+    return NULL;
+}
+
+/* All of them due at the same time: the policy that makes them so comes last. */
+Test(sla_faults, all_due_at_once_and_a_replica_killed, .timeout = 1200)
+{
+    struct maker makers[MAKERS];
+    int each = (is_full() ? CASES_MOST : 400) / MAKERS;
+    begin(&(struct suite_options){.replicas = 3}, CLOCK_HOUR);
+    for (int i = 0; i < MAKERS; i++) {
+        makers[i] = (struct maker){.first = i * each, .count = each};
+        cr_assert_eq(pthread_create(&makers[i].thread, NULL, make_cases, &makers[i]), 0);
+    }
+    for (int i = 0; i < MAKERS; i++)
+        pthread_join(makers[i].thread, NULL);
+    case_count = MAKERS * each;
+    int64_t start_us = clock_monotonic_us();
+    duration_us = CLOCK_SECOND;
+    sla_desk_policy(s, account, duration_us);
+    pid_t former = suite_kill(s, SUITE_SLA, 1);
+    for (int i = 0; i < case_count; i++)
+        sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 300 * CLOCK_SECOND, "it closes");
+    fprintf(stderr, "%d closed in %.1f s\n", case_count,
+            (double)(clock_monotonic_us() - start_us) / CLOCK_SECOND);
+    suite_await_restart(s, SUITE_SLA, 1, former);
+    expect_each_once(600 * CLOCK_SECOND);
+    for (int i = 0; i < case_count; i++)
+        free((void *)(uintptr_t)names[i]);
+    end();
+}

@@ -2,8 +2,7 @@
 
 #include "base/injection.h"
 #include "base/log.h"
-#include "rpc/name.h"
-#include "rpc/wire.h"
+#include "report/report_events.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@ enum { EVENTS_BYTES_MAX = 256 << 20 };
 typedef Casework__Cases__V1__Event wire_event;
 
 struct report_feed {
+    rpc_channel *cases;
     report_store *store;
     void (*caught_up)(void *context);
     void *context;
@@ -24,61 +24,6 @@ struct report_feed {
 static bool out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to follow the feed");
-}
-
-/* --- one event -------------------------------------------------------------------------------------------
- */
-
-static bool read_time(const Google__Protobuf__Timestamp *from, int64_t fallback, int64_t *ret_time_us,
-                      error *err)
-{
-    int64_t time_us = 0;
-    if (!wire_time_us(from, &time_us))
-        return error_set(err, STATUS_INTERNAL, "", "an event of the feed has a time that is none");
-    *ret_time_us = time_us != 0 ? time_us : fallback;
-    return true;
-}
-
-static void read_account(const wire_event *event, struct report_event *ret)
-{
-    if (event->account_facts == NULL)
-        return;
-    ret->kind = REPORT_EVENT_ACCOUNT_SET;
-    ret->time_zone = event->account_facts->time_zone;
-    ret->lock_days = event->account_facts->report_lock_days;
-}
-
-/* Only what changes the status can move a case. */
-static bool read_case(arena *memory, const wire_event *event, struct report_event *ret, error *err)
-{
-    const Casework__Cases__V1__CaseFacts *facts = event->case_facts;
-    if (facts == NULL || facts->status == event->previous_status)
-        return true;
-    ret->kind = REPORT_EVENT_CASE;
-    ret->status = (enum report_status)facts->status;
-    const char *account;
-    return rpc_name_case(memory, event->case_, "case", &account, &ret->case_id, err) &&
-           read_time(facts->create_time, ret->time, &ret->create_time, err);
-}
-
-static bool translate(arena *memory, const wire_event *event, struct report_event *ret, error *err)
-{
-    *ret = (struct report_event){.kind = REPORT_EVENT_OTHER, .position = event->position};
-    if (!rpc_name_account(memory, event->account, "account", &ret->account, err) ||
-        !read_time(event->commit_time, 0, &ret->commit_time, err) ||
-        !read_time(event->event_time, ret->commit_time, &ret->time, err))
-        return false;
-    switch (event->kind) {
-    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_CREATED:
-    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_UPDATED:
-        read_account(event, ret);
-        return true;
-    case CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED:
-        ret->kind = REPORT_EVENT_ACCOUNT_DELETED;
-        return true;
-    default:
-        return read_case(memory, event, ret, err);
-    }
 }
 
 /* --- one response ----------------------------------------------------------------------------------------
@@ -102,7 +47,8 @@ static bool apply(void *context, wire_event *const *events, size_t count, const 
         ends[p] = start;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!translate(feed->memory, events[i], &sorted[ends[events[i]->partition]++], err))
+        if (!report_events_read(feed->cases, feed->memory, events[i], &sorted[ends[events[i]->partition]++],
+                                err))
             return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -153,7 +99,7 @@ bool report_feed_new(rpc_channel *cases, report_store *store, void (*caught_up)(
     report_feed *feed = calloc(1, sizeof *feed);
     if (feed == NULL)
         return out_of_memory(err);
-    *feed = (report_feed){.store = store, .caught_up = caught_up, .context = context};
+    *feed = (report_feed){.cases = cases, .store = store, .caught_up = caught_up, .context = context};
     feed->memory = arena_new(EVENTS_BYTES_MAX);
     static const struct feed_consumer_handlers handlers = {
         .load = load, .apply = apply, .reset = reset, .caught_up = tell_caught_up};

@@ -29,10 +29,50 @@ enum report_column {
 };
 
 enum report_event_kind {
-    REPORT_EVENT_OTHER, /* concerns no report, but is part of what the position stands for */
-    REPORT_EVENT_CASE,
+    REPORT_EVENT_OTHER,       /* moves no activity, but is part of what the position stands for */
+    REPORT_EVENT_CASE,        /* the case's status changed */
     REPORT_EVENT_ACCOUNT_SET, /* created, or its settings changed */
     REPORT_EVENT_ACCOUNT_DELETED,
+};
+
+/* Values equal the wire's; all others move no engagement. */
+enum report_message_kind {
+    REPORT_MESSAGE_CUSTOMER = 1,
+    REPORT_MESSAGE_AGENT = 2,
+    REPORT_MESSAGE_SURVEY = 7,
+};
+
+struct report_message {
+    int32_t number;
+    enum report_message_kind kind;
+    bool automatic;
+    const char *agent; /* the id of the agent who wrote it; "" when none did */
+    int64_t send_time;
+};
+
+struct report_texts {
+    const char **items;
+    size_t count;
+};
+
+/* A case as an event left it, as far as engagements need it. */
+struct report_facts {
+    enum report_status status;
+    int64_t status_time;
+    bool merged; /* into another case */
+    const char *channel, *network, *channel_address;
+    struct report_texts labels;
+    struct report_texts class_groups, class_values; /* classifications: one of each */
+};
+
+/* What an event means for its case's engagement. */
+struct report_change {
+    struct report_facts facts;
+    const struct report_message *message; /* a message that was added; NULL: none was */
+    /* Messages of another case came or left: this is the whole conversation now, in the order of reading. */
+    bool anew;
+    const struct report_message *messages;
+    size_t message_count;
 };
 
 /* An event of the feed as far as reports need it. Texts belong to the feed's message. */
@@ -43,8 +83,10 @@ struct report_event {
     int64_t commit_time; /* when it became known: never runs back within a partition */
     const char *account; /* its id */
 
+    int64_t case_id;                    /* 0: concerns none */
+    const struct report_change *change; /* of the case's engagement; NULL: none */
+
     /* REPORT_EVENT_CASE */
-    int64_t case_id;
     enum report_status status; /* after the event */
     int64_t create_time;
 
@@ -69,6 +111,28 @@ struct report_case {
     struct report_place former; /* where it stood before it was deleted */
     bool late_resolved;         /* stands in resolved by a resolution after the period */
     bool late_deleted;          /* likewise in deleted */
+};
+
+#define REPORT_NOT_CLOSED INT64_MAX
+
+/*
+ * A case's engagement, or what may become one. It is one once an agent has replied to a message of the
+ * customer, and not while the case is merged into another one.
+ */
+struct report_engagement {
+    bool known; /* false: nothing has been told of the case yet */
+    struct report_facts facts;
+    int64_t sent;               /* when the latest message was sent: no later one counts from before */
+    int64_t opened;             /* the customer's first message; 0: none has come */
+    int64_t closed;             /* the latest closing, or REPORT_NOT_CLOSED */
+    int64_t first_reply;        /* from `opened` */
+    int64_t resolution;         /* from `opened` to the last reply */
+    int64_t interactions;       /* replies since `opened` */
+    struct report_texts agents; /* who sent them, in the order of their first one */
+    const char *last_agent;     /* "": none */
+    bool nps_sent;
+    int64_t *pauses; /* from, to, from, to … while the case was closed or deleted; the last may have no end */
+    size_t pause_count; /* of numbers */
 };
 
 /* A change to a report. Only ever added. */

@@ -59,6 +59,14 @@ static bool append(int64_t *bounds, size_t size, size_t *count, int64_t time_us)
     return true;
 }
 
+static struct report_rows rows_of(const int64_t *bounds, size_t count)
+{
+    bool aligned = true;
+    for (size_t i = 0; i < count; i++)
+        aligned = aligned && bounds[i] % (15 * CLOCK_MINUTE) == 0;
+    return (struct report_rows){.bounds = bounds, .count = count - 1, .aligned = aligned};
+}
+
 bool report_period_rows(const struct report_period *period, const calendar_zone *zone, int64_t now,
                         arena *memory, struct report_rows *ret_rows, error *err)
 {
@@ -80,9 +88,40 @@ bool report_period_rows(const struct report_period *period, const calendar_zone 
     if (!room || !append(bounds, size, &count, stop))
         return error_set(err, STATUS_INTERNAL, "", "a day of more than 64 hours in %s",
                          calendar_zone_name(zone));
-    bool aligned = true;
-    for (size_t i = 0; i < count; i++)
-        aligned = aligned && bounds[i] % (15 * CLOCK_MINUTE) == 0;
-    *ret_rows = (struct report_rows){.bounds = bounds, .count = count - 1, .aligned = aligned};
+    *ret_rows = rows_of(bounds, count);
+    return true;
+}
+
+/* The start of the hour that the instant is in. */
+static int64_t hour_start(const calendar_zone *zone, int64_t time_us)
+{
+    int64_t hour = calendar_day_start(zone, calendar_day_of(zone, time_us));
+    for (int64_t next = hour; next <= time_us; next = calendar_hour_end(zone, next))
+        hour = next;
+    return hour;
+}
+
+bool report_period_rows_between(const calendar_zone *zone, int64_t start, int64_t end, bool by_hour,
+                                arena *memory, struct report_rows *ret_rows, error *err)
+{
+    /* No hour is longer than one, and none but a few are shorter. */
+    int64_t shortest = by_hour ? CLOCK_HOUR : 20 * CLOCK_HOUR, longest = (end - start) / shortest + 2;
+    size_t size = longest < REPORT_ROWS_MAX ? (size_t)longest + 64 : REPORT_ROWS_MAX + 1, count = 0;
+    int64_t *bounds = arena_calloc(memory, size, sizeof *bounds);
+    if (bounds == NULL)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                         "the report needs too much memory");
+    int64_t day = calendar_day_of(zone, start);
+    int64_t time = by_hour ? hour_start(zone, start) : calendar_day_start(zone, day);
+    bool room = append(bounds, size, &count, time);
+    while (room && time < end) {
+        int64_t next = by_hour ? calendar_hour_end(zone, time) : calendar_day_start(zone, ++day);
+        if (next > time) /* no day that the zone left out */
+            room = append(bounds, size, &count, next);
+        time = next;
+    }
+    if (!room)
+        return error_bad_field(err, "end_time", "must be at most %d rows after start_time", REPORT_ROWS_MAX);
+    *ret_rows = rows_of(bounds, count);
     return true;
 }

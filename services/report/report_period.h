@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REPORT_DAYS_MAX = 3660 };
+enum { REPORT_DAYS_MAX = 3660, REPORT_ROWS_MAX = 100000 };
 
 /* Values equal the wire's. */
 enum report_preset {
@@ -50,6 +50,14 @@ struct report_rows {
 /* `now` is what relative days count from. In `memory`; RESOURCE_EXHAUSTED when that is full. */
 bool report_period_rows(const struct report_period *period, const calendar_zone *zone, int64_t now,
                         arena *memory, struct report_rows *ret_rows, error *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * The hours or days that [start, end) touches, the first and the last one whole; `end` must be after `start`.
+ * INVALID_ARGUMENT, field `end_time`, for more than REPORT_ROWS_MAX.
+ */
+bool report_period_rows_between(const calendar_zone *zone, int64_t start, int64_t end, bool by_hour,
+                                arena *memory, struct report_rows *ret_rows, error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 1, SMALL_ARENA = 1024 * 1024 };
+enum { SCHEMA_VERSION = 2, SMALL_ARENA = 1024 * 1024 };
 
 struct report_store {
     struct pg_options options;
@@ -32,7 +32,8 @@ static const struct pg_statement lock_all = {
 
 static const struct pg_statement forget_all = {
     .name = "report_forget_all",
-    .sql = "TRUNCATE report_entries, report_sums, report_cases, report_accounts, report_commits",
+    .sql = "TRUNCATE report_entries, report_sums, report_cases, report_accounts, report_commits,"
+           " report_engagements",
 };
 
 static const struct pg_statement start_over = {
@@ -102,7 +103,7 @@ static const struct pg_statement sum_entries = {
     }
 
 static const struct pg_statement shrinks[] = {SHRINK(report_entries), SHRINK(report_sums),
-                                              SHRINK(report_cases)};
+                                              SHRINK(report_cases), SHRINK(report_engagements)};
 
 /* --- opening ---------------------------------------------------------------------------------------------
  */
@@ -143,6 +144,12 @@ void report_store_free(report_store *store)
 bool report_store_ping(report_store *store, int64_t deadline_us, error *err)
 {
     return pg_pool_ping(store->pool, deadline_us, err);
+}
+
+bool report_store_query(report_store *store, const struct pg_statement *statement, const pg_params *params,
+                        int64_t deadline_us, pg_result **ret_rows, error *err)
+{
+    return pg_pool_query(store->pool, statement, params, deadline_us, ret_rows, err);
 }
 
 /* --- the feed --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "feed/partition.h"
+#include "pg/pg.h"
 #include "report/report_model.h"
 #include "report/report_period.h"
 
@@ -97,6 +98,11 @@ struct report_counts {
 bool report_store_activity(report_store *store, const char *account, const struct report_rows *rows,
                            int64_t as_of, int64_t deadline_us, struct report_counts *counts,
                            int64_t *ret_position, error *err) __attribute__((warn_unused_result));
+
+/* One read, for the parts of the store. */
+bool report_store_query(report_store *store, const struct pg_statement *statement, const pg_params *params,
+                        int64_t deadline_us, pg_result **ret_rows, error *err)
+    __attribute__((warn_unused_result));
 
 /* Can the database answer? */
 bool report_store_ping(report_store *store, int64_t deadline_us, error *err)

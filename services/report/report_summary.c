@@ -1,0 +1,190 @@
+/* Summaries and classifications. */
+
+#include "report/report_engagement_store.h"
+
+/* $1 partition, $2 account, $3 start, $4 last time of the range, both inclusive. */
+#define OF_ACCOUNT "e.partition = $1::int2 AND e.account = $2::text AND "
+#define CLOSED OF_ACCOUNT "e.counted AND e.closed BETWEEN $3::int8 AND $4::int8"
+#define OPENED OF_ACCOUNT "e.engaged AND e.opened BETWEEN $3::int8 AND $4::int8"
+
+static bool out_of_memory(error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the summary does not fit");
+}
+
+static void bind(pg_params *p, arena *memory, const struct report_range *range)
+{
+    pg_params_init(p, memory);
+    pg_add_int2(p, feed_partition(range->account));
+    pg_add_text(p, range->account);
+    pg_add_int8(p, range->start);
+    pg_add_int8(p, report_range_last(range, false));
+}
+
+/* --- summaries -------------------------------------------------------------------------------------------
+ */
+
+/* percentile_disc is the nearest rank. */
+#define MEASURE(column)                                                                               \
+    ", sum(" column ") FILTER (WHERE e.engaged)::int8, percentile_disc(ARRAY[0.5, 0.9, 0.99]) WITHIN" \
+    " GROUP (ORDER BY " column ") FILTER (WHERE e.engaged)"
+
+#define MEASURES                                                                                         \
+    "count(*) FILTER (WHERE e.closed < 9223372036854775807), count(*) FILTER (WHERE e.engaged)" MEASURE( \
+        "e.first_reply") MEASURE("e.resolution") MEASURE("e.interactions")                               \
+        MEASURE("cardinality(e.agents)::int8")
+
+#define SUMMARY(title, range, keys, joined)                                                            \
+    {                                                                                                  \
+        .name = "report_summary_" title,                                                               \
+        .sql = "SELECT p.position, s.* FROM report_partitions p, (SELECT false AS grouped, '' AS key," \
+               " '' AS value, " MEASURES " FROM report_engagements e WHERE " range                     \
+               " UNION ALL SELECT true, " keys ", " MEASURES " FROM report_engagements e" joined       \
+               " WHERE " range " AND $5::bool GROUP BY 2, 3) s WHERE p.partition = $1"                 \
+               " ORDER BY s.grouped, s.key COLLATE \"C\", s.value COLLATE \"C\"",                      \
+    }
+
+#define OF_LABELS " LEFT JOIN LATERAL unnest(e.labels) AS g (key) ON true"
+#define OF_CLASSES " LEFT JOIN LATERAL unnest(e.class_groups, e.class_values) AS g (key, value) ON true"
+
+#define GROUPINGS(title, range)                                                                         \
+    {                                                                                                   \
+        [REPORT_GROUPING_NONE] = SUMMARY(title, range, "'', ''", ""),                                   \
+        [REPORT_GROUPING_AGENT] = SUMMARY(title "_agent", range, "e.last_agent, ''", ""),               \
+        [REPORT_GROUPING_CHANNEL] = SUMMARY(title "_channel", range, "e.channel, ''", ""),              \
+        [REPORT_GROUPING_LABEL] = SUMMARY(title "_label", range, "coalesce(g.key, ''), ''", OF_LABELS), \
+        [REPORT_GROUPING_CLASSIFICATION] =                                                              \
+            SUMMARY(title "_class", range, "coalesce(g.key, ''), coalesce(g.value, '')", OF_CLASSES),   \
+    }
+
+static const struct pg_statement summaries[2][REPORT_GROUPINGS] = {GROUPINGS("closed", CLOSED),
+                                                                   GROUPINGS("opened", OPENED)};
+
+enum { KEY_COLUMN = 2, CLOSED_COLUMN = 4, MEASURE_COLUMN = 6 };
+
+static bool read_group(const pg_result *result, int i, arena *memory, struct report_group *ret)
+{
+    struct report_group group = {
+        .key = arena_strdup(memory, pg_get_text(result, i, KEY_COLUMN)),
+        .value = arena_strdup(memory, pg_get_text(result, i, KEY_COLUMN + 1)),
+        .closed = pg_get_int(result, i, CLOSED_COLUMN),
+        .engagements = pg_get_int(result, i, CLOSED_COLUMN + 1),
+    };
+    if (group.key == NULL || group.value == NULL)
+        return false;
+    for (int m = 0; m < REPORT_MEASURED; m++) {
+        struct report_measure *measure = &group.measures[m];
+        int64_t *ranks;
+        size_t count;
+        measure->sum = pg_get_int(result, i, MEASURE_COLUMN + 2 * m);
+        if (!pg_get_int_array(result, i, MEASURE_COLUMN + 2 * m + 1, memory, &ranks, &count))
+            return false;
+        for (size_t r = 0; r < count && r < REPORT_PERCENTILES; r++)
+            measure->percentiles[r] = ranks[r];
+    }
+    *ret = group;
+    return true;
+}
+
+static bool read_summary(const pg_result *result, arena *memory, struct report_summary *ret, error *err)
+{
+    size_t count = (size_t)pg_rows(result) - 1; /* the first row is the total */
+    struct report_group *groups = arena_calloc(memory, count + 1, sizeof *groups);
+    struct report_summary summary = {.groups = groups, .count = count, .position = pg_get_int(result, 0, 0)};
+    if (groups == NULL || !read_group(result, 0, memory, &summary.total))
+        return out_of_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        if (!read_group(result, (int)i + 1, memory, &groups[i]))
+            return out_of_memory(err);
+    }
+    *ret = summary;
+    return true;
+}
+
+bool report_store_summary(report_store *store, const struct report_range *range,
+                          enum report_grouping grouping, int64_t deadline_us, arena *memory,
+                          struct report_summary *ret, error *err)
+{
+    pg_params p;
+    bind(&p, memory, range);
+    pg_add_bool(&p, grouping != REPORT_GROUPING_NONE);
+    pg_result *result;
+    if (!report_store_query(store, &summaries[range->by_opening][grouping], &p, deadline_us, &result, err))
+        return false;
+    bool read = read_summary(result, memory, ret, err);
+    pg_result_free(result);
+    return read;
+}
+
+/* --- classifications -------------------------------------------------------------------------------------
+ */
+
+/* $5 the only group. The first row of the answer tells position and counts, and perhaps no classification. */
+#define CLASSES(title, range)                                                                             \
+    {                                                                                                     \
+        .name = "report_classes_" title,                                                                  \
+        .sql = "WITH c AS MATERIALIZED (SELECT e.case_id, e.engaged, e.first_reply, e.resolution, g.key," \
+               " g.value FROM report_engagements e LEFT JOIN LATERAL unnest(e.class_groups,"              \
+               " e.class_values) AS g (key, value) ON true WHERE " range ")"                              \
+               " SELECT p.position, t.cases, t.unclassified, r.key, r.value, r.cases, o.cases,"           \
+               " r.engagements, r.first_reply, r.resolution FROM report_partitions p"                     \
+               " CROSS JOIN (SELECT count(DISTINCT c.case_id) AS cases, count(*) FILTER (WHERE c.key IS"  \
+               " NULL) AS unclassified FROM c) t"                                                         \
+               " LEFT JOIN (SELECT c.key, c.value, count(*) AS cases, count(*) FILTER (WHERE c.engaged)"  \
+               " AS engagements, sum(c.first_reply) FILTER (WHERE c.engaged)::int8 AS first_reply,"       \
+               " sum(c.resolution) FILTER (WHERE c.engaged)::int8 AS resolution FROM c"                   \
+               " WHERE c.key IS NOT NULL AND ($5::text = '' OR c.key = $5) GROUP BY 1, 2) r ON true"      \
+               " LEFT JOIN (SELECT c.key, count(DISTINCT c.case_id) AS cases FROM c GROUP BY 1) o"        \
+               " ON o.key = r.key WHERE p.partition = $1"                                                 \
+               " ORDER BY r.key COLLATE \"C\", r.cases DESC, r.value COLLATE \"C\"",                      \
+    }
+
+static const struct pg_statement classes[2] = {CLASSES("closed", CLOSED), CLASSES("opened", OPENED)};
+
+static bool read_class(const pg_result *result, int i, arena *memory, struct report_class *ret)
+{
+    *ret = (struct report_class){
+        .group = arena_strdup(memory, pg_get_text(result, i, 3)),
+        .value = arena_strdup(memory, pg_get_text(result, i, 4)),
+        .cases = pg_get_int(result, i, 5),
+        .of_group = pg_get_int(result, i, 6),
+        .engagements = pg_get_int(result, i, 7),
+        .first_reply = pg_get_int(result, i, 8),
+        .resolution = pg_get_int(result, i, 9),
+    };
+    return ret->group != NULL && ret->value != NULL;
+}
+
+static bool read_classes(const pg_result *result, arena *memory, struct report_classes *ret, error *err)
+{
+    size_t count = pg_is_null(result, 0, 3) ? 0 : (size_t)pg_rows(result);
+    struct report_class *rows = arena_calloc(memory, count + 1, sizeof *rows);
+    if (rows == NULL)
+        return out_of_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        if (!read_class(result, (int)i, memory, &rows[i]))
+            return out_of_memory(err);
+    }
+    *ret = (struct report_classes){
+        .rows = rows,
+        .count = count,
+        .cases = pg_get_int(result, 0, 1),
+        .unclassified = pg_get_int(result, 0, 2),
+        .position = pg_get_int(result, 0, 0),
+    };
+    return true;
+}
+
+bool report_store_classes(report_store *store, const struct report_range *range, const char *group,
+                          int64_t deadline_us, arena *memory, struct report_classes *ret, error *err)
+{
+    pg_params p;
+    bind(&p, memory, range);
+    pg_add_text(&p, group);
+    pg_result *result;
+    if (!report_store_query(store, &classes[range->by_opening], &p, deadline_us, &result, err))
+        return false;
+    bool read = read_classes(result, memory, ret, err);
+    pg_result_free(result);
+    return read;
+}

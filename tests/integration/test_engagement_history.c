@@ -1,0 +1,201 @@
+/*
+ * Generated histories over the whole product: messages of all kinds, closings, re-openings, merges and their
+ * undoing, deletions, erasures, labels and classifications, over changes of daylight saving; then every
+ * report against a plain reading of each case's history. CASEWORK_REPORT_STEPS=5000 runs longer,
+ * CASEWORK_REPORT_SEED=… (printed) the same again.
+ */
+
+#include "base/clock.h"
+#include "casework/cases/v1/contact_service.pb-c.h"
+#include "tests/support/activity.h"
+#include "tests/support/engagements.h"
+#include "tests/support/plain_engagements.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(engagement_history, .timeout = 3600);
+
+enum { STEPS = 500, CASES_MAX = 20000 };
+
+struct story {
+    struct shop shop;
+    uint64_t seed;
+    const char *names[CASES_MAX];
+    size_t count;
+};
+
+static unsigned next_random(struct story *s)
+{
+    s->seed = s->seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(s->seed >> 33);
+}
+
+static const char *pick(struct story *s, const char *const *list, size_t count)
+{
+    return list[next_random(s) % count];
+}
+
+/* Mostly one of the latest. */
+static const char *some_case(struct story *s)
+{
+    size_t back = next_random(s) % 4 == 0 ? s->count : 12;
+    size_t among = back < s->count ? back : s->count;
+    return s->names[s->count - 1 - next_random(s) % among];
+}
+
+/* What the case may refuse. */
+static void try_step(struct story *s, const ProtobufCServiceDescriptor *service, const char *method,
+                     const ProtobufCMessage *request, const char *agent)
+{
+    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND, .agent = agent};
+    ProtobufCMessage *response;
+    error err = {0};
+    if (!rpc_client_call(suite_channel(s->shop.suite, SUITE_CASE, 0), service, method, request, &options,
+                         s->shop.memory, &response, &err))
+        cr_assert_eq(err.code, STATUS_FAILED_PRECONDITION, "%s: %s", method, err.message);
+}
+
+static void write_message(struct story *s)
+{
+    static const char *const agents[] = {"ann", "bob", "cid"};
+    static const int kinds[] = {1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 5, 6, 7};
+    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
+    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
+    Google__Protobuf__Timestamp sent = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    message.kind = (Casework__Cases__V1__MessageKind)kinds[next_random(s) % (sizeof kinds / sizeof kinds[0])];
+    message.body = (char *)"Well, then.";
+    message.automatic = next_random(s) % 10 == 0;
+    message.author = (char *)(message.kind == 5 ? "parts@supplier.example" : "");
+    bool by_agent = message.kind == 2 || message.kind == 3;
+    if (!by_agent && next_random(s) % 5 == 0) { /* came late */
+        int64_t then = suite_now_us(s->shop.suite) - (int64_t)(next_random(s) % 300) * CLOCK_MINUTE;
+        sent.seconds = then / CLOCK_SECOND;
+        message.send_time = &sent;
+    }
+    request.parent = (char *)some_case(s);
+    request.message = &message;
+    if (message.kind == 2 && !message.automatic && next_random(s) % 4 == 0)
+        request.then = (Casework__Cases__V1__AfterSend)(1 + next_random(s) % 2);
+    try_step(s, &casework__cases__v1__message_service__descriptor, "AddMessage", &request.base,
+             by_agent ? pick(s, agents, 3) : NULL);
+}
+
+static void change_status(struct story *s)
+{
+    static const char *const methods[] = {"ResolveCase", "ResolveCase", "ResolveCase",  "MarkCasePending",
+                                          "ReopenCase",  "DeleteCase",  "UndeleteCase", "OpenCase"};
+    const char *method = pick(s, methods, sizeof methods / sizeof methods[0]);
+    const ProtobufCServiceDescriptor *service = &casework__cases__v1__case_service__descriptor;
+    const ProtobufCMethodDescriptor *found =
+        protobuf_c_service_descriptor_get_method_by_name(service, method);
+    ProtobufCMessage *request = arena_calloc(s->shop.memory, 1, found->input->sizeof_message);
+    found->input->message_init(request);
+    size_t name = protobuf_c_message_descriptor_get_field_by_name(found->input, "name")->offset;
+    *(const char **)((char *)request + name) = some_case(s);
+    try_step(s, service, method, request, next_random(s) % 3 == 0 ? "bob" : "ann");
+}
+
+static void merge_or_part(struct story *s)
+{
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__UnmergeCasesRequest part = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
+    merge.source = (char *)some_case(s);
+    merge.target = (char *)some_case(s);
+    part.name = (char *)some_case(s);
+    if (next_random(s) % 3 == 0)
+        try_step(s, &casework__cases__v1__case_service__descriptor, "UnmergeCases", &part.base, "ann");
+    else if (strcmp(merge.source, merge.target) != 0)
+        try_step(s, &casework__cases__v1__case_service__descriptor, "MergeCases", &merge.base, "ann");
+}
+
+static void tag(struct story *s)
+{
+    static const char *const groups[] = {"topic", "sentiment", "resolution"};
+    static const char *const values[] = {"Delivery", "angry", "é", "z"};
+    static const char *const labels[] = {"Contract Needed", "VIP", "ärger"};
+    Casework__Cases__V1__Classification one = CASEWORK__CASES__V1__CLASSIFICATION__INIT, *list[] = {&one};
+    Casework__Cases__V1__AddClassificationsRequest add =
+        CASEWORK__CASES__V1__ADD_CLASSIFICATIONS_REQUEST__INIT;
+    Casework__Cases__V1__Case the_case = CASEWORK__CASES__V1__CASE__INIT;
+    Casework__Cases__V1__UpdateCaseRequest update = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *paths[] = {(char *)"labels"};
+    const ProtobufCServiceDescriptor *service = &casework__cases__v1__case_service__descriptor;
+    one.group = (char *)pick(s, groups, 3);
+    one.value = (char *)pick(s, values, 4);
+    add.name = (char *)some_case(s);
+    add.classifications = list;
+    add.n_classifications = 1;
+    switch (next_random(s) % 4) {
+    case 0:
+        the_case.name = add.name;
+        the_case.labels = (char **)labels + next_random(s) % 2;
+        the_case.n_labels = next_random(s) % 3;
+        mask.paths = paths;
+        mask.n_paths = 1;
+        update.case_ = &the_case;
+        update.update_mask = &mask;
+        try_step(s, service, "UpdateCase", &update.base, "cid");
+        break;
+    case 1: /* the two requests are alike */
+        try_step(s, service, "AddClassifications", &add.base, "cid");
+        add.base.descriptor = &casework__cases__v1__remove_classifications_request__descriptor;
+        try_step(s, service, "RemoveClassifications", &add.base, "cid");
+        break;
+    default:
+        try_step(s, service, "AddClassifications", &add.base, "cid");
+    }
+}
+
+static void go_on(struct story *s)
+{
+    static const int64_t minutes[] = {0, 1, 7, 15, 40, 90, 600, 1500, 4400};
+    int64_t by = minutes[next_random(s) % (sizeof minutes / sizeof minutes[0])] * CLOCK_MINUTE;
+    suite_advance(s->shop.suite, by + (int64_t)(next_random(s) % 3) * CLOCK_SECOND * 450);
+}
+
+static void step(struct story *s)
+{
+    unsigned what = next_random(s) % 100;
+    if (s->count == 0 || what < 10)
+        s->names[s->count++] = next_random(s) % 5 == 0 ? shop_empty_case(&s->shop) : shop_case(&s->shop);
+    else if (what < 55)
+        write_message(s);
+    else if (what < 75)
+        change_status(s);
+    else if (what < 80)
+        merge_or_part(s);
+    else if (what < 90)
+        tag(s);
+    else
+        go_on(s);
+}
+
+static size_t number_from(const char *name, size_t fallback)
+{
+    const char *text = getenv(name);
+    return text != NULL && text[0] != '\0' ? (size_t)strtoull(text, NULL, 10) : fallback;
+}
+
+Test(engagement_history, every_report_equals_a_plain_reading_of_each_case)
+{
+    static struct story s;
+    s.seed = number_from("CASEWORK_REPORT_SEED", (size_t)clock_real_us());
+    size_t steps = number_from("CASEWORK_REPORT_STEPS", STEPS), compared = 0;
+    fprintf(stderr, "CASEWORK_REPORT_SEED=%llu\n", (unsigned long long)s.seed);
+    s.shop = shop_begin("Europe/Amsterdam", &(struct suite_options){.clock = "manual=2026-03-20T09:07:00Z"});
+    for (size_t i = 1; i <= steps; i++) {
+        step(&s);
+        if (i % 500 != 0 && i != steps)
+            continue;
+        arena *memory = arena_new((size_t)2 << 30);
+        struct plain_history history = plain_read(s.shop.suite, s.shop.account, s.count, memory);
+        compared += plain_compare(&history, s.seed);
+        arena_free(memory);
+    }
+    fprintf(stderr, "%zu steps, %zu cases, %zu numbers compared\n", steps, s.count, compared);
+    shop_end(&s.shop);
+}

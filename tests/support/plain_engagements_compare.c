@@ -1,0 +1,590 @@
+/* What the service answers against what a look at every case gives. */
+
+#include "base/clock.h"
+#include "calendar/zone.h"
+#include "casework/cases/v1/case.pb-c.h"
+#include "tests/support/activity.h"
+#include "tests/support/plain_engagements.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const ProtobufCServiceDescriptor *const reports = &casework__report__v1__report_service__descriptor;
+
+#define STATUS(name) CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_##name
+#define BY(name) CASEWORK__REPORT__V1__ENGAGEMENT_TIME__ENGAGEMENT_TIME_##name
+#define GROUPING(name) CASEWORK__REPORT__V1__ENGAGEMENT_GROUPING__ENGAGEMENT_GROUPING_##name
+
+typedef Casework__Report__V1__Engagement wire_engagement;
+
+/* A comparison under way. */
+struct comparing {
+    const struct plain_history *history;
+    arena *memory;
+    uint64_t seed;
+    size_t compared;
+    /* the range asked for; INT64_MIN, INT64_MAX: absent */
+    bool by_opening;
+    int64_t start, end;
+    Google__Protobuf__Timestamp start_time, end_time;
+};
+
+static unsigned next_random(struct comparing *c)
+{
+    c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(c->seed >> 33);
+}
+
+static int64_t duration(const Google__Protobuf__Duration *d)
+{
+    return d == NULL ? -1 : d->seconds * CLOCK_SECOND + d->nanos / 1000;
+}
+
+static bool is_one(const struct plain_case *c)
+{
+    return c->answered && !c->merged;
+}
+
+static bool in_range(const struct comparing *c, const struct plain_case *one)
+{
+    if (one->merged || (c->by_opening ? !one->answered : one->closed < 0))
+        return false;
+    int64_t time = c->by_opening ? one->opened : one->closed;
+    return time >= c->start && time < c->end;
+}
+
+static void set_time(Google__Protobuf__Timestamp *to, int64_t time_us)
+{
+    google__protobuf__timestamp__init(to);
+    to->seconds = time_us / CLOCK_SECOND;
+    to->nanos = (int32_t)(time_us % CLOCK_SECOND * 1000);
+}
+
+/* A time that something happened at, or one near to it. */
+static int64_t some_time(struct comparing *c)
+{
+    const struct plain_case *one = &c->history->cases[next_random(c) % c->history->count];
+    int64_t time = one->times[next_random(c) % one->status_count];
+    if (next_random(c) % 3 == 0 && one->closed >= 0)
+        time = one->closed;
+    return next_random(c) % 3 == 0 ? time
+                                   : time + (int64_t)(next_random(c) % 200) * CLOCK_HOUR / 3 - CLOCK_DAY;
+}
+
+static void choose_range(struct comparing *c)
+{
+    c->by_opening = next_random(c) % 2 == 0;
+    c->start = next_random(c) % 4 == 0 ? INT64_MIN : some_time(c);
+    c->end = next_random(c) % 4 == 0 ? INT64_MAX : some_time(c);
+    if (c->end <= c->start) {
+        int64_t swapped = c->start;
+        c->start = c->end;
+        c->end = swapped == c->end ? swapped + 1 : swapped;
+    }
+    set_time(&c->start_time, c->start != INT64_MIN ? c->start : 0);
+    set_time(&c->end_time, c->end != INT64_MAX ? c->end : 0);
+}
+
+#define FILL_RANGE(c, request)                                                    \
+    do {                                                                          \
+        (request).parent = (char *)(c)->history->account;                         \
+        (request).min_position = (c)->history->position;                          \
+        (request).start_time = (c)->start != INT64_MIN ? &(c)->start_time : NULL; \
+        (request).end_time = (c)->end != INT64_MAX ? &(c)->end_time : NULL;       \
+        (request).by = (c)->by_opening ? BY(OPEN) : BY(CLOSE);                    \
+    } while (0)
+
+/* --- the table -------------------------------------------------------------------------------------------
+ */
+
+static const char *const orders[] = {"close_time", "open_time", "first_reply_duration", "resolution_duration",
+                                     "agent_interactions"};
+
+static int order_by;     /* of the table that is compared, for qsort */
+static int order_factor; /* -1: descending */
+
+static int64_t sort_key(const struct plain_case *c)
+{
+    const int64_t keys[] = {c->closed < 0 ? INT64_MAX : c->closed, c->opened, c->first_reply, c->resolution,
+                            c->interactions};
+    return keys[order_by];
+}
+
+static int compare_cases(const void *a, const void *b)
+{
+    const struct plain_case *x = *(const struct plain_case *const *)a,
+                            *y = *(const struct plain_case *const *)b;
+    int64_t left = sort_key(x), right = sort_key(y);
+    if (left == right) {
+        left = x->id;
+        right = y->id;
+    }
+    return order_factor * ((left > right) - (left < right));
+}
+
+static bool has_class(const struct plain_case *c, const Casework__Cases__V1__Classification *wanted)
+{
+    for (size_t i = 0; i < c->facts->n_classifications; i++) {
+        const Casework__Cases__V1__Classification *one = c->facts->classifications[i];
+        if (strcmp(one->group, wanted->group) == 0 &&
+            (wanted->value[0] == '\0' || strcmp(one->value, wanted->value) == 0))
+            return true;
+    }
+    return false;
+}
+
+static bool has_text(char *const *list, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i], text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool passes(const struct plain_case *c, const Casework__Report__V1__ListEngagementsRequest *request)
+{
+    return (request->agent[0] == '\0' ||
+            has_text((char *const *)c->agents, c->agent_count, request->agent)) &&
+           (request->channel[0] == '\0' || strcmp(c->facts->channel, request->channel) == 0) &&
+           (request->label[0] == '\0' || has_text(c->facts->labels, c->facts->n_labels, request->label)) &&
+           (request->classification == NULL || has_class(c, request->classification));
+}
+
+static void choose_filter(struct comparing *c, Casework__Report__V1__ListEngagementsRequest *request,
+                          Casework__Cases__V1__Classification *classification)
+{
+    const struct plain_case *one = &c->history->cases[next_random(c) % c->history->count];
+    switch (next_random(c) % 8) {
+    case 0:
+        request->agent = (char *)one->last_agent;
+        break;
+    case 1:
+        request->channel = one->facts->channel;
+        break;
+    case 2:
+        request->label = one->facts->n_labels > 0 ? one->facts->labels[0] : (char *)"nowhere";
+        break;
+    case 3:
+        if (one->facts->n_classifications == 0)
+            break;
+        *classification = *one->facts->classifications[0];
+        if (next_random(c) % 2 == 0)
+            classification->value = (char *)"";
+        request->classification = classification;
+        break;
+    default:
+        break;
+    }
+}
+
+static void compare_row(const wire_engagement *found, const struct plain_case *c, const char *account)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s/cases/%lld", account, (long long)c->id);
+    cr_assert_str_eq(found->case_, name);
+    cr_assert_eq(activity_time(found->open_time), c->opened, "%s", name);
+    cr_assert_eq(found->close_time != NULL, c->closed >= 0, "%s", name);
+    if (c->closed >= 0)
+        cr_assert_eq(activity_time(found->close_time), c->closed, "%s", name);
+    cr_assert_eq(duration(found->first_reply_duration), c->first_reply, "%s", name);
+    cr_assert_eq(duration(found->resolution_duration), c->resolution, "%s", name);
+    cr_assert_eq(found->agent_interactions, c->interactions, "%s", name);
+    cr_assert_eq(found->agents_involved, (int)c->agent_count, "%s", name);
+    cr_assert_eq(found->n_agents, c->agent_count, "%s", name);
+    for (size_t i = 0; i < c->agent_count; i++)
+        cr_assert_str_eq(found->agents[i], c->agents[i], "%s", name);
+    cr_assert_str_eq(found->last_agent, c->last_agent, "%s", name);
+    cr_assert_eq(found->nps_sent, c->nps_sent, "%s", name);
+    cr_assert_eq(found->state, c->facts->status, "%s", name);
+    cr_assert_str_eq(found->network, c->facts->network, "%s", name);
+    cr_assert_str_eq(found->channel_address, c->facts->channel_address, "%s", name);
+    cr_assert_eq(found->n_classifications, c->facts->n_classifications, "%s", name);
+    for (size_t i = 0; i < found->n_classifications; i++) {
+        cr_assert_str_eq(found->classifications[i]->group, c->facts->classifications[i]->group);
+        cr_assert_str_eq(found->classifications[i]->value, c->facts->classifications[i]->value);
+    }
+}
+
+/* Page by page. */
+static void walk_table(struct comparing *c, Casework__Report__V1__ListEngagementsRequest *request,
+                       const struct plain_case **expected, size_t count)
+{
+    size_t seen = 0;
+    do {
+        const Casework__Report__V1__ListEngagementsResponse *page =
+            suite_call(c->history->suite, reports, "ListEngagements", request, c->memory);
+        cr_assert_eq(page->total_size, (int)count, "%d of %zu", page->total_size, count);
+        for (size_t i = 0; i < page->n_engagements; i++) {
+            cr_assert_lt(seen, count);
+            compare_row(page->engagements[i], expected[seen++], c->history->account);
+        }
+        request->page_token = page->next_page_token;
+    } while (request->page_token[0] != '\0');
+    cr_assert_eq(seen, count, "%zu of %zu", seen, count);
+    c->compared += seen + 1;
+}
+
+static void compare_table(struct comparing *c)
+{
+    Casework__Report__V1__ListEngagementsRequest request =
+        CASEWORK__REPORT__V1__LIST_ENGAGEMENTS_REQUEST__INIT;
+    Casework__Cases__V1__Classification classification = CASEWORK__CASES__V1__CLASSIFICATION__INIT;
+    FILL_RANGE(c, request);
+    choose_filter(c, &request, &classification);
+    order_by = (int)(next_random(c) % 5);
+    order_factor = next_random(c) % 2 == 0 ? -1 : 1;
+    request.order_by = arena_printf(c->memory, "%s%s", orders[order_by], order_factor < 0 ? " desc" : "");
+    if (next_random(c) % 5 == 0) {
+        request.order_by = (char *)"";
+        order_by = c->by_opening ? 1 : 0;
+        order_factor = -1;
+    }
+    request.page_size = (int)(next_random(c) % 60) + 20;
+    bool whole = !c->by_opening && request.start_time == NULL && request.end_time == NULL;
+    const struct plain_case **expected = arena_calloc(c->memory, c->history->count + 1, sizeof *expected);
+    size_t count = 0;
+    for (size_t i = 0; i < c->history->count; i++) {
+        const struct plain_case *one = &c->history->cases[i];
+        if (is_one(one) && (whole || in_range(c, one)) && passes(one, &request))
+            expected[count++] = one;
+    }
+    qsort(expected, count, sizeof *expected, compare_cases);
+    walk_table(c, &request, expected, count);
+}
+
+/* --- the summary -----------------------------------------------------------------------------------------
+ */
+
+struct plain_sum {
+    int64_t closed, count;
+    int64_t *values[4];
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static double mean_of(const int64_t *values, int64_t count)
+{
+    long double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += values[i];
+    return (double)(sum / count);
+}
+
+/* The p-th value of a hundred parts of them, counted up. */
+static int64_t rank(const int64_t *values, int64_t count, int64_t percent)
+{
+    int64_t at = 1;
+    while (at * 100 < count * percent)
+        at++;
+    return values[at - 1];
+}
+
+static double micros(const Google__Protobuf__Duration *d)
+{
+    return (double)d->seconds * 1e6 + d->nanos / 1e3;
+}
+
+static void compare_durations(const Casework__Report__V1__DurationMeasure *found, int64_t *values,
+                              int64_t count)
+{
+    cr_assert_eq(found->mean != NULL, count > 0);
+    cr_assert_eq(found->p99 != NULL, count > 0);
+    if (count == 0)
+        return;
+    cr_assert_float_eq(micros(found->mean), mean_of(values, count), 0.01);
+    cr_assert_eq(duration(found->median), rank(values, count, 50));
+    cr_assert_eq(duration(found->p90), rank(values, count, 90));
+    cr_assert_eq(duration(found->p99), rank(values, count, 99));
+}
+
+static void compare_counts(const Casework__Report__V1__CountMeasure *found, int64_t *values, int64_t count)
+{
+    cr_assert_float_eq(found->mean, count > 0 ? mean_of(values, count) : 0, 1e-9);
+    cr_assert_eq((int64_t)found->median, count > 0 ? rank(values, count, 50) : 0);
+    cr_assert_eq((int64_t)found->p90, count > 0 ? rank(values, count, 90) : 0);
+    cr_assert_eq((int64_t)found->p99, count > 0 ? rank(values, count, 99) : 0);
+}
+
+static struct plain_sum new_sum(struct comparing *c)
+{
+    struct plain_sum sum = {0};
+    for (int m = 0; m < 4; m++)
+        sum.values[m] = arena_calloc(c->memory, c->history->count + 1, sizeof(int64_t));
+    return sum;
+}
+
+static void add_case(struct plain_sum *sum, const struct plain_case *one)
+{
+    sum->closed += one->closed >= 0;
+    if (!one->answered)
+        return;
+    const int64_t values[] = {one->first_reply, one->resolution, one->interactions,
+                              (int64_t)one->agent_count};
+    for (int m = 0; m < 4; m++)
+        sum->values[m][sum->count] = values[m];
+    sum->count++;
+}
+
+#define COMPARE_SUM(found, sum)                                                              \
+    do {                                                                                     \
+        for (int m = 0; m < 4; m++)                                                          \
+            qsort((sum)->values[m], (size_t)(sum)->count, sizeof(int64_t), compare_numbers); \
+        cr_assert_eq((found)->cases_closed, (sum)->closed);                                  \
+        cr_assert_eq((found)->engagements, (sum)->count);                                    \
+        compare_durations((found)->first_reply_duration, (sum)->values[0], (sum)->count);    \
+        compare_durations((found)->resolution_duration, (sum)->values[1], (sum)->count);     \
+        compare_counts((found)->agent_interactions, (sum)->values[2], (sum)->count);         \
+        compare_counts((found)->agents_involved, (sum)->values[3], (sum)->count);            \
+    } while (0)
+
+static bool in_group(const struct plain_case *one, int grouping,
+                     const Casework__Report__V1__EngagementGroup *group)
+{
+    switch (grouping) {
+    case GROUPING(AGENT):
+        return strcmp(one->last_agent, group->key) == 0;
+    case GROUPING(CHANNEL):
+        return strcmp(one->facts->channel, group->key) == 0;
+    case GROUPING(LABEL):
+        return group->key[0] == '\0' ? one->facts->n_labels == 0
+                                     : has_text(one->facts->labels, one->facts->n_labels, group->key);
+    default:
+        return group->classification == NULL ? one->facts->n_classifications == 0
+                                             : has_class(one, group->classification);
+    }
+}
+
+/* How many groups a case must be met in. */
+static size_t groups_of(const struct plain_case *one, int grouping)
+{
+    size_t count = grouping == GROUPING(LABEL)            ? one->facts->n_labels
+                   : grouping == GROUPING(CLASSIFICATION) ? one->facts->n_classifications
+                                                          : 1;
+    return count > 0 ? count : 1;
+}
+
+static int compare_keys(const Casework__Report__V1__EngagementGroup *a,
+                        const Casework__Report__V1__EngagementGroup *b)
+{
+    int order = strcmp(a->key, b->key);
+    if (order != 0 || a->classification == NULL || b->classification == NULL)
+        return order != 0 ? order : (a->classification != NULL) - (b->classification != NULL);
+    order = strcmp(a->classification->group, b->classification->group);
+    return order != 0 ? order : strcmp(a->classification->value, b->classification->value);
+}
+
+static void compare_groups(struct comparing *c, int grouping,
+                           const Casework__Report__V1__GetEngagementSummaryResponse *found)
+{
+    size_t expected = 0, met = 0;
+    for (size_t i = 0; i < c->history->count; i++) {
+        if (in_range(c, &c->history->cases[i]))
+            expected += groups_of(&c->history->cases[i], grouping);
+    }
+    for (size_t g = 0; g < found->n_groups; g++) {
+        if (g > 0)
+            cr_assert_lt(compare_keys(found->groups[g - 1], found->groups[g]), 0);
+        struct plain_sum sum = new_sum(c);
+        for (size_t i = 0; i < c->history->count; i++) {
+            const struct plain_case *one = &c->history->cases[i];
+            if (!in_range(c, one) || !in_group(one, grouping, found->groups[g]))
+                continue;
+            add_case(&sum, one);
+            met++;
+        }
+        COMPARE_SUM(found->groups[g], &sum);
+        c->compared += 18;
+    }
+    cr_assert_eq(met, expected);
+}
+
+static void compare_summary(struct comparing *c)
+{
+    Casework__Report__V1__GetEngagementSummaryRequest request =
+        CASEWORK__REPORT__V1__GET_ENGAGEMENT_SUMMARY_REQUEST__INIT;
+    FILL_RANGE(c, request);
+    request.group_by = (Casework__Report__V1__EngagementGrouping)(next_random(c) % 5);
+    const Casework__Report__V1__GetEngagementSummaryResponse *found =
+        suite_call(c->history->suite, reports, "GetEngagementSummary", &request, c->memory);
+    struct plain_sum sum = new_sum(c);
+    for (size_t i = 0; i < c->history->count; i++) {
+        if (in_range(c, &c->history->cases[i]))
+            add_case(&sum, &c->history->cases[i]);
+    }
+    COMPARE_SUM(found, &sum);
+    c->compared += 18;
+    if (request.group_by == GROUPING(UNSPECIFIED))
+        cr_assert_eq(found->n_groups, 0);
+    else
+        compare_groups(c, (int)request.group_by, found);
+}
+
+/* --- classifications -------------------------------------------------------------------------------------
+ */
+
+static void compare_class(struct comparing *c, const Casework__Report__V1__ClassificationRow *row)
+{
+    int64_t cases = 0, of_group = 0, answered = 0, first_reply = 0, resolution = 0;
+    Casework__Cases__V1__Classification any = *row->classification;
+    any.value = (char *)"";
+    for (size_t i = 0; i < c->history->count; i++) {
+        const struct plain_case *one = &c->history->cases[i];
+        if (!in_range(c, one))
+            continue;
+        of_group += has_class(one, &any);
+        if (!has_class(one, row->classification))
+            continue;
+        cases++;
+        answered += one->answered;
+        first_reply += one->answered ? one->first_reply : 0;
+        resolution += one->answered ? one->resolution : 0;
+    }
+    cr_assert_eq(row->cases, cases);
+    cr_assert_float_eq(row->share, (double)cases / (double)of_group, 1e-12);
+    cr_assert_eq(row->mean_first_reply_duration != NULL, answered > 0);
+    cr_assert_eq(row->mean_resolution_duration != NULL, answered > 0);
+    if (answered > 0) {
+        cr_assert_float_eq(micros(row->mean_first_reply_duration), (double)first_reply / (double)answered,
+                           0.01);
+        cr_assert_float_eq(micros(row->mean_resolution_duration), (double)resolution / (double)answered,
+                           0.01);
+    }
+    c->compared += 4;
+}
+
+static bool comes_before(const Casework__Report__V1__ClassificationRow *a,
+                         const Casework__Report__V1__ClassificationRow *b)
+{
+    int order = strcmp(a->classification->group, b->classification->group);
+    if (order == 0)
+        order = (a->cases < b->cases) - (a->cases > b->cases);
+    return (order != 0 ? order : strcmp(a->classification->value, b->classification->value)) < 0;
+}
+
+static void compare_classes(struct comparing *c)
+{
+    Casework__Report__V1__GetClassificationReportRequest request =
+        CASEWORK__REPORT__V1__GET_CLASSIFICATION_REPORT_REQUEST__INIT;
+    FILL_RANGE(c, request);
+    const struct plain_case *some = &c->history->cases[next_random(c) % c->history->count];
+    if (next_random(c) % 3 == 0 && some->facts->n_classifications > 0)
+        request.group = some->facts->classifications[0]->group;
+    const Casework__Report__V1__GetClassificationReportResponse *found =
+        suite_call(c->history->suite, reports, "GetClassificationReport", &request, c->memory);
+    int64_t cases = 0, unclassified = 0, tags = 0, told = 0;
+    for (size_t i = 0; i < c->history->count; i++) {
+        const struct plain_case *one = &c->history->cases[i];
+        if (!in_range(c, one))
+            continue;
+        cases++;
+        unclassified += one->facts->n_classifications == 0;
+        for (size_t j = 0; j < one->facts->n_classifications; j++)
+            tags +=
+                request.group[0] == '\0' || strcmp(one->facts->classifications[j]->group, request.group) == 0;
+    }
+    cr_assert_eq(found->total_cases, cases);
+    cr_assert_eq(found->unclassified_cases, unclassified);
+    for (size_t i = 0; i < found->n_rows; i++) {
+        if (i > 0)
+            cr_assert(comes_before(found->rows[i - 1], found->rows[i]));
+        compare_class(c, found->rows[i]);
+        told += found->rows[i]->cases;
+    }
+    cr_assert_eq(told, tags);
+    c->compared += 2;
+}
+
+/* --- volume ----------------------------------------------------------------------------------------------
+ */
+
+static bool is_live(int status)
+{
+    return status != STATUS(CLOSED) && status != STATUS(DELETED);
+}
+
+/* Was it open at some moment of [from, to)? What lasted no time at all has been open at its instant. */
+static bool was_open(const struct plain_case *one, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < one->status_count; i++) {
+        int64_t start = one->times[i], end = i + 1 < one->status_count ? one->times[i + 1] : INT64_MAX;
+        if (!is_live(one->statuses[i]) || end < one->opened)
+            continue;
+        if (i == 0 || start < one->opened) /* what came late may have been sent before the case was made */
+            start = one->opened;
+        if (start < to && (end > from || start >= from))
+            return true;
+    }
+    return false;
+}
+
+static void compare_volume(struct comparing *c)
+{
+    static const char *const zones[] = {"",
+                                        "UTC",
+                                        "Europe/Amsterdam",
+                                        "America/New_York",
+                                        "Asia/Kolkata",
+                                        "Asia/Kathmandu",
+                                        "Australia/Lord_Howe",
+                                        "Africa/Monrovia"};
+    Casework__Report__V1__GetCaseVolumeRequest request = CASEWORK__REPORT__V1__GET_CASE_VOLUME_REQUEST__INIT;
+    if (c->start == INT64_MIN)
+        c->start = c->history->cases[0].times[0] - CLOCK_DAY;
+    if (c->end == INT64_MAX || c->end <= c->start)
+        c->end = c->start + 40 * CLOCK_DAY;
+    set_time(&c->start_time, c->start);
+    set_time(&c->end_time, c->end);
+    FILL_RANGE(c, request);
+    request.unit = (Casework__Report__V1__TimeUnit)(next_random(c) % 3);
+    request.time_zone = (char *)zones[next_random(c) % (sizeof zones / sizeof zones[0])];
+    bool all = next_random(c) % 2 == 0;
+    if (all)
+        request.by = BY(UNSPECIFIED);
+    const Casework__Report__V1__GetCaseVolumeResponse *found =
+        suite_call(c->history->suite, reports, "GetCaseVolume", &request, c->memory);
+    cr_assert_gt(found->n_rows, 0);
+    cr_assert_leq(activity_time(found->rows[0]->start_time), c->start);
+    cr_assert_gt(activity_time(found->rows[0]->end_time), c->start);
+    cr_assert_geq(activity_time(found->rows[found->n_rows - 1]->end_time), c->end);
+    cr_assert_lt(activity_time(found->rows[found->n_rows - 1]->start_time), c->end);
+    for (size_t r = 0; r < found->n_rows; r++) {
+        int64_t from = activity_time(found->rows[r]->start_time),
+                to = activity_time(found->rows[r]->end_time);
+        int64_t expected = 0;
+        if (r > 0)
+            cr_assert_eq(from, activity_time(found->rows[r - 1]->end_time));
+        for (size_t i = 0; i < c->history->count; i++) {
+            const struct plain_case *one = &c->history->cases[i];
+            expected += is_one(one) && (all || in_range(c, one)) && was_open(one, from, to);
+        }
+        cr_assert_eq(found->rows[r]->open_cases, expected, "%s row %zu: %lld for %lld", found->time_zone, r,
+                     (long long)found->rows[r]->open_cases, (long long)expected);
+        c->compared++;
+    }
+}
+
+/* --- all of them -----------------------------------------------------------------------------------------
+ */
+
+size_t plain_compare(const struct plain_history *history, uint64_t seed)
+{
+    static void (*const kinds[])(struct comparing *) = {compare_table, compare_summary, compare_classes,
+                                                        compare_volume};
+    enum { KINDS = sizeof kinds / sizeof kinds[0], ROUNDS = 8 };
+    struct comparing c = {.history = history, .seed = seed};
+    for (int i = 0; i < KINDS * ROUNDS; i++) {
+        c.memory = arena_new((size_t)512 << 20);
+        choose_range(&c);
+        kinds[i % KINDS](&c);
+        arena_free(c.memory);
+    }
+    return c.compared;
+}

@@ -528,6 +528,12 @@ bool pg_conn_set(pg_conn *conn, const char *setting, const char *value, error *e
     return good;
 }
 
+bool pg_conn_fix_plans(pg_conn *conn, error *err)
+{
+    return pg_conn_set(conn, "plan_cache_mode", "force_generic_plan", err) &&
+           pg_conn_set(conn, "enable_seqscan", "off", err);
+}
+
 /* --- opening and closing --- */
 
 static unsigned host_count(const char *url)

@@ -117,22 +117,12 @@ static void disconnect(struct lane *lane)
     lane->conn = NULL;
 }
 
-/*
- * A lane looks rows up by key only, and always with the same few statements: plans made once. A plan made
- * while the tables were empty must not read them from end to end later.
- */
-static bool set_up_session(pg_conn *conn, error *err)
-{
-    return pg_conn_set(conn, "plan_cache_mode", "force_generic_plan", err) &&
-           pg_conn_set(conn, "enable_seqscan", "off", err);
-}
-
 static bool connect_once(struct lane *lane, error *err)
 {
     disconnect(lane);
     if (!pg_conn_open(&lane->lanes->options.connection, &lane->conn, err))
         return false;
-    if (set_up_session(lane->conn, err))
+    if (pg_conn_fix_plans(lane->conn, err))
         return true;
     disconnect(lane);
     return false;

@@ -539,6 +539,19 @@ static void give_up_all(pg_reader *reader, const error *err, struct failures *fa
         give_up(failures, pop(&reader->slow), FATE_LOST);
 }
 
+static bool open_conn(const struct pg_options *options, pg_conn **ret_conn, error *err)
+{
+    pg_conn *conn;
+    if (!pg_conn_open(options, &conn, err))
+        return false;
+    if (!pg_conn_fix_plans(conn, err)) {
+        pg_conn_close(conn);
+        return false;
+    }
+    *ret_conn = conn;
+    return true;
+}
+
 /* With the lock, which it gives up in between. */
 static void open_link(pg_reader *reader, struct link *link)
 {
@@ -548,7 +561,7 @@ static void open_link(pg_reader *reader, struct link *link)
     queue_init(&failures.list);
     link->state = LINK_OPENING;
     pthread_mutex_unlock(&reader->lock);
-    bool good = pg_conn_open(&reader->options, &conn, &err);
+    bool good = open_conn(&reader->options, &conn, &err);
     pthread_mutex_lock(&reader->lock);
     if (good) {
         *link = (struct link){.conn = conn, .state = LINK_IDLE};

@@ -38,26 +38,15 @@
 #define BEHIND_subject_desc "(c.subject_key, c.id) < ($5::text, $6::int8)"
 #define BEHIND_status_asc "(c.status, c.id) > ($5::int2, $6::int8)"
 #define BEHIND_status_desc "(c.status, c.id) < ($5::int2, $6::int8)"
-
 #define BEHIND_id "c.id <= $5::int8 AND c.id > $6::int8"
 
-/* The same where the status is given, so that an index by (status, id) is read from the right id on. */
-#define MERGED_BEHIND_update_asc BEHIND_update_asc
-#define MERGED_BEHIND_update_desc BEHIND_update_desc
-#define MERGED_BEHIND_subject_asc BEHIND_subject_asc
-#define MERGED_BEHIND_subject_desc BEHIND_subject_desc
-#define MERGED_BEHIND_id BEHIND_id
-#define MERGED_BEHIND_status_asc \
-    "s.status >= $5::int2 AND c.id > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END"
-#define MERGED_BEHIND_status_desc \
-    "s.status <= $5::int2 AND c.id < CASE WHEN s.status = $5 THEN $6::int8 ELSE 9223372036854775807 END"
-
-/* Status by status in order, then merged. */
-#define MERGED(condition, key)                                                                              \
-    "SELECT " CASE_COLUMNS " FROM unnest($3::int2[]) AS s(status) CROSS JOIN LATERAL (SELECT " CASE_COLUMNS \
-    " FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text AND c.status = s.status" condition \
-    " AND " MERGED_BEHIND_##key FILTERS " ORDER BY " ORDER_##key " LIMIT $4::int4) c ORDER BY " ORDER_##key \
-        " LIMIT $4"
+/* In the order of the rows that lead from an agent to cases. */
+#define INVOLVED_BEHIND_update_asc "(i.update_time, i.case_id) > ($5::timestamptz, $6::int8)"
+#define INVOLVED_BEHIND_update_desc "(i.update_time, i.case_id) < ($5::timestamptz, $6::int8)"
+#define INVOLVED_ORDER_update_asc "i.update_time, i.case_id"
+#define INVOLVED_ORDER_update_desc "i.update_time DESC, i.case_id DESC"
+#define MOVED_ORDER_update_asc "c.moved, c.number"
+#define MOVED_ORDER_update_desc "c.moved DESC, c.number DESC"
 
 /* What an index finds, in order or sorted. */
 #define FOUND(join, condition, key)                                                                      \
@@ -65,52 +54,139 @@
     " AND c.status = ANY($3::int2[])" condition " AND " BEHIND_##key FILTERS " ORDER BY " ORDER_##key    \
         " LIMIT $4::int4"
 
-#define SOURCE_status(key) MERGED("", key)
+/*
+ * A page of each status in order from an index, merged while it is read: hardly more is looked at than one
+ * page. No folder has more than five statuses.
+ */
+#define OF_EACH_STATUS(select, rest)                                                                  \
+    "(" select " = ($3::int2[])[1]" rest ") UNION ALL (" select " = ($3::int2[])[2]" rest             \
+    ") UNION ALL (" select " = ($3::int2[])[3]" rest ") UNION ALL (" select " = ($3::int2[])[4]" rest \
+    ") UNION ALL (" select " = ($3::int2[])[5]" rest ")"
+#define MERGED(condition, key)                                                                    \
+    "SELECT " CASE_COLUMNS " FROM (" OF_EACH_STATUS(                                              \
+        "SELECT c.* FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text" condition \
+        " AND " BEHIND_##key FILTERS " AND c.status",                                             \
+        " ORDER BY " ORDER_##key " LIMIT $4::int4") ") c ORDER BY " ORDER_##key " LIMIT $4"
+#define CASES_OF_INVOLVED                                                                                  \
+    " FROM involved_cases i CROSS JOIN LATERAL (SELECT c.* FROM cases c WHERE c.partition = $1::int2 AND " \
+    "c.account = $2::text AND c.id = i.case_id" FILTERS                                                    \
+    " LIMIT 1) c WHERE i.partition = $1 AND i.account = $2 AND i.agent = $17::text"
+#define INVOLVED_MERGED(key)                                                        \
+    "SELECT " CASE_COLUMNS " FROM (" OF_EACH_STATUS(                                \
+        "SELECT c.*, i.update_time AS moved, i.case_id AS number" CASES_OF_INVOLVED \
+        " AND " INVOLVED_BEHIND_##key " AND i.status",                              \
+        " ORDER BY " INVOLVED_ORDER_##key " LIMIT $4::int4") ") c ORDER BY " MOVED_ORDER_##key " LIMIT $4"
+
+/*
+ * One status after the other, from the right number on, until the page is full. `rows`: cases `c` of the
+ * status s.status by number.
+ */
+#define STATUS_NUMBERS_asc "s.status >= $5::int2 ORDER BY s.status"
+#define STATUS_NUMBERS_desc "s.status <= $5::int2 ORDER BY s.status DESC"
+#define STATUS_BEHIND_asc(id) id " > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END"
+#define STATUS_BEHIND_desc(id) id " < CASE WHEN s.status = $5 THEN $6::int8 ELSE 9223372036854775807 END"
+#define STATUS_ORDER_asc "s.status, c.id"
+#define STATUS_ORDER_desc "s.status DESC, c.id DESC"
+#define NUMBER_ORDER_asc(id) id
+#define NUMBER_ORDER_desc(id) id " DESC"
+#define CHAINED(rows, direction)                                                                    \
+    "SELECT " CASE_COLUMNS                                                                          \
+    " FROM (SELECT s.status FROM unnest($3::int2[]) AS s(status) WHERE " STATUS_NUMBERS_##direction \
+        ") s CROSS JOIN LATERAL (" rows " LIMIT $4::int4) c ORDER BY " STATUS_ORDER_##direction " LIMIT $4"
+#define STATUS_CHAINED(condition, direction)                                                       \
+    CHAINED("SELECT c.* FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text"        \
+            " AND c.status = s.status" condition " AND " STATUS_BEHIND_##direction("c.id") FILTERS \
+            " ORDER BY " NUMBER_ORDER_##direction("c.id"),                                         \
+            direction)
+
+/* A folder that is one or several statuses. */
+#define BY_update_asc(condition) MERGED(condition, update_asc)
+#define BY_update_desc(condition) MERGED(condition, update_desc)
+#define BY_subject_asc(condition) MERGED(condition, subject_asc)
+#define BY_subject_desc(condition) MERGED(condition, subject_desc)
+#define BY_status_asc(condition) STATUS_CHAINED(condition, asc)
+#define BY_status_desc(condition) STATUS_CHAINED(condition, desc)
+#define BY_id(condition) MERGED(condition, id)
+
+#define SOURCE_status(key) BY_##key("")
 /* Partial indexes hold what is on somebody's desk, or on nobody's. */
-#define SOURCE_desk(key) MERGED(" AND c.owner = $7::text AND c.status <= 3", key)
-#define SOURCE_owner(key) MERGED(" AND c.owner = $7::text", key)
-/* By update: nothing is updated before it is opened, so the second condition ends the walk. Else sorted. */
+#define SOURCE_desk(key) BY_##key(" AND c.owner = $7::text AND c.status <= 3")
+#define SOURCE_owner(key) BY_##key(" AND c.owner = $7::text")
+
+/* By update: nothing is updated before it is opened, so the second condition ends the walk. */
 #define RECENT_MERGED(key) MERGED(" AND c.open_time >= $16::timestamptz AND c.update_time >= $16", key)
 /* The upper bound makes the planner expect few rows, whatever the lower one is. */
 #define RECENT_FOUND(key) \
     FOUND("", " AND c.open_time >= $16::timestamptz AND c.open_time <= 'infinity' AND c.status <> 6", key)
+/*
+ * By status: the hours in which cases were opened, each by number, are merged as statuses are above. 26 of
+ * them reach past the end of the 24; the last branch has what is later, in a walk that goes on for long.
+ * What is refused by filters is no reason to end a branch, so the branches have a limit that is none: it
+ * only makes the planner read in order.
+ */
+#define HOUR_OPENED(time) "date_bin('1 hour', " time ", '2000-01-01Z'::timestamptz)"
+#define NO_LIMIT " LIMIT CASE WHEN $4::int4 < 0 THEN 0 END"
+#define OPENED(direction)                                                                                    \
+    "SELECT c.* FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text AND c.status = s.status " \
+    "AND c.status <= 5 AND c.open_time IS NOT NULL AND " STATUS_BEHIND_##direction(                          \
+        "c.id") " AND " HOUR_OPENED("c.open_time")
+#define OPENED_AT(hours) HOUR_OPENED("$16::timestamptz") " + interval '" #hours " hours'"
+#define HOUR(direction, hours) \
+    "(" OPENED(direction) " = " OPENED_AT(hours) " ORDER BY " NUMBER_ORDER_##direction("c.id") NO_LIMIT ")"
+#define LATER(direction, hours)                                   \
+    "(SELECT c.* FROM (" OPENED(direction) " BETWEEN " OPENED_AT( \
+        hours) " AND 'infinity' OFFSET 0) c ORDER BY " NUMBER_ORDER_##direction("c.id") NO_LIMIT ")"
+#define HOURS_5(direction, tens, a, b, c, d, e)                                                       \
+    HOUR(direction, tens##a)                                                                          \
+    " UNION ALL " HOUR(direction, tens##b) " UNION ALL " HOUR(direction, tens##c) " UNION ALL " HOUR( \
+        direction, tens##d) " UNION ALL " HOUR(direction, tens##e) " UNION ALL "
+#define HOURS(direction)                 \
+    HOURS_5(direction, 0, 0, 1, 2, 3, 4) \
+    HOURS_5(direction, 0, 5, 6, 7, 8, 9) \
+    HOURS_5(direction, 1, 0, 1, 2, 3, 4) \
+    HOURS_5(direction, 1, 5, 6, 7, 8, 9) \
+    HOURS_5(direction, 2, 0, 1, 2, 3, 4) HOUR(direction, 25) " UNION ALL " LATER(direction, 26)
+#define RECENT_CHAINED(direction)                                                                           \
+    CHAINED("SELECT c.* FROM (SELECT c.* FROM (" HOURS(direction) ") c ORDER BY " NUMBER_ORDER_##direction( \
+                "c.id") NO_LIMIT ") c WHERE c.open_time >= $16" FILTERS                                     \
+                                 " ORDER BY " NUMBER_ORDER_##direction("c.id"),                             \
+            direction)
+#define SOURCE_recent(key) RECENT_##key
 #define RECENT_update_asc RECENT_MERGED(update_asc)
 #define RECENT_update_desc RECENT_MERGED(update_desc)
 #define RECENT_subject_asc RECENT_FOUND(subject_asc)
 #define RECENT_subject_desc RECENT_FOUND(subject_desc)
-#define RECENT_status_asc RECENT_FOUND(status_asc)
-#define RECENT_status_desc RECENT_FOUND(status_desc)
+#define RECENT_status_asc RECENT_CHAINED(asc)
+#define RECENT_status_desc RECENT_CHAINED(desc)
 #define RECENT_id RECENT_FOUND(id)
-#define SOURCE_recent(key) RECENT_##key
-#define SOURCE_need_reply(key) FOUND("", " AND c.need_reply AND c.status <= 4", key)
-/* As MERGED, in the order of the rows that lead from an agent to cases; `i.case_id` is the case's number. */
-#define INVOLVED_MERGED(behind, order, key)                                                                 \
-    "SELECT " CASE_COLUMNS " FROM unnest($3::int2[]) AS s(status) CROSS JOIN LATERAL (SELECT " CASE_COLUMNS \
-    " FROM involved_cases i CROSS JOIN LATERAL (SELECT c.* FROM cases c WHERE c.partition = i.partition"    \
-    " AND c.account = i.account AND c.id = i.case_id" FILTERS " LIMIT 1) c WHERE i.partition = $1::int2"    \
-    " AND i.account = $2::text AND i.agent = $17::text AND i.status = s.status AND " behind                 \
-    " ORDER BY " order " LIMIT $4::int4) c ORDER BY " ORDER_##key " LIMIT $4"
+
+#define NEED_REPLY " AND c.need_reply AND c.status <= 4"
+#define SOURCE_need_reply(key) NEED_REPLY_##key
+#define NEED_REPLY_update_asc FOUND("", NEED_REPLY, update_asc)
+#define NEED_REPLY_update_desc FOUND("", NEED_REPLY, update_desc)
+#define NEED_REPLY_subject_asc FOUND("", NEED_REPLY, subject_asc)
+#define NEED_REPLY_subject_desc FOUND("", NEED_REPLY, subject_desc)
+#define NEED_REPLY_status_asc STATUS_CHAINED(NEED_REPLY, asc)
+#define NEED_REPLY_status_desc STATUS_CHAINED(NEED_REPLY, desc)
+#define NEED_REPLY_id MERGED(NEED_REPLY, id)
+
 #define INVOLVED_FOUND(key)                                                                                \
     FOUND(" JOIN involved_cases i ON i.partition = c.partition AND i.account = c.account AND i.case_id = " \
           "c.id",                                                                                          \
           " AND i.agent = $17::text", key)
-#define INVOLVED_update_asc                                                                                 \
-    INVOLVED_MERGED("(i.update_time, i.case_id) > ($5::timestamptz, $6::int8)", "i.update_time, i.case_id", \
-                    update_asc)
-#define INVOLVED_update_desc                                                    \
-    INVOLVED_MERGED("(i.update_time, i.case_id) < ($5::timestamptz, $6::int8)", \
-                    "i.update_time DESC, i.case_id DESC", update_desc)
+#define INVOLVED_CHAINED(direction)                                                                   \
+    CHAINED("SELECT c.*" CASES_OF_INVOLVED " AND i.status = s.status AND " STATUS_BEHIND_##direction( \
+                "i.case_id") " ORDER BY " NUMBER_ORDER_##direction("i.case_id"),                      \
+            direction)
+#define SOURCE_involved(key) INVOLVED_##key
+#define INVOLVED_update_asc INVOLVED_MERGED(update_asc)
+#define INVOLVED_update_desc INVOLVED_MERGED(update_desc)
 #define INVOLVED_subject_asc INVOLVED_FOUND(subject_asc)
 #define INVOLVED_subject_desc INVOLVED_FOUND(subject_desc)
-#define INVOLVED_status_asc                                                                                  \
-    INVOLVED_MERGED("s.status >= $5::int2 AND i.case_id > CASE WHEN s.status = $5 THEN $6::int8 ELSE 0 END", \
-                    "i.case_id", status_asc)
-#define INVOLVED_status_desc                                                                      \
-    INVOLVED_MERGED("s.status <= $5::int2 AND i.case_id < CASE WHEN s.status = $5 THEN $6::int8 " \
-                    "ELSE 9223372036854775807 END",                                               \
-                    "i.case_id DESC", status_desc)
+#define INVOLVED_status_asc INVOLVED_CHAINED(asc)
+#define INVOLVED_status_desc INVOLVED_CHAINED(desc)
 #define INVOLVED_id INVOLVED_FOUND(id)
-#define SOURCE_involved(key) INVOLVED_##key
+
 #define SOURCE_contact(key)                                                                                  \
     FOUND(                                                                                                   \
         " JOIN contact_cases k ON k.partition = c.partition AND k.account = c.account AND k.case_id = c.id", \

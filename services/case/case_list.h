@@ -3,9 +3,8 @@
 
 /*
  * Lists of cases: which statement reads a folder, filtered and sorted, from a key on. A page is read in order
- * from an index per status and merged, so that it costs the same whatever the size of the account. Recent and
- * Need a reply in other orders than by update, Involved by subject, and the cases of a contact are sorted,
- * and cost what they hold.
+ * from an index per status and merged, so that it costs the same whatever the size of the account. Recent,
+ * Need a reply and Involved by subject, and the cases of a contact are sorted, and cost what they hold.
  */
 
 #include "case/case_read.h"

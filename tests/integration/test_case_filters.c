@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT = 30, QUERIES = 150 };
+enum { COUNT = 30, QUERIES = 250 };
 
 typedef Casework__Cases__V1__Case case_wire;
 typedef Casework__Cases__V1__ListCasesRequest query;
@@ -19,11 +19,17 @@ typedef Casework__Cases__V1__ListCasesRequest query;
 static struct case_server server;
 static const case_wire *all[COUNT];
 static uint64_t state;
+static int64_t now; /* once all are there */
 
 static int dice(int sides)
 {
     state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (int)((state >> 33) % (uint64_t)sides);
+}
+
+static int64_t time_of(const Google__Protobuf__Timestamp *time)
+{
+    return time == NULL ? 0 : time->seconds * CLOCK_SECOND + time->nanos / 1000;
 }
 
 static const char *const owners[] = {"", "accounts/acme/agents/anna", "accounts/acme/agents/bob"};
@@ -63,9 +69,14 @@ static void create(int number, char *const contacts[3])
     wire.n_classifications = (size_t)dice(2);
     Casework__Cases__V1__CreateCaseResponse *created =
         desk_call(&server, "", DESK_CASES, "CreateCase", &request);
-    case_server_advance(&server, (int64_t)dice(3) * CLOCK_MINUTE);
+    int64_t later = (int64_t)dice(5) * 30 * CLOCK_MINUTE;
+    case_server_advance(&server, later);
+    now = time_of(created->case_->create_time) + later;
     if (dice(2) == 0)
         desk_step(&server, "bob", "OpenCase", created->case_->name);
+    if (dice(4) == 0)
+        desk_add(&server, "anna", created->case_->name, CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_AGENT,
+                 "let me see");
     if (dice(4) == 0)
         desk_step(&server, "bob", "ResolveCase", created->case_->name);
     if (dice(8) == 0)
@@ -101,11 +112,6 @@ TestSuite(case_filters, .init = setup, .fini = teardown, .timeout = 120);
 /* --- the plain reader -------------------------------------------------------------------------------------
  */
 
-static int64_t time_of(const Google__Protobuf__Timestamp *time)
-{
-    return time == NULL ? 0 : time->seconds * CLOCK_SECOND + time->nanos / 1000;
-}
-
 static bool has_label(const case_wire *one, const char *label)
 {
     for (size_t i = 0; i < one->n_labels; i++) {
@@ -125,13 +131,25 @@ static bool is_classified(const case_wire *one, const Casework__Cases__V1__Class
     return false;
 }
 
+static bool is_involved(const case_wire *one, const char *agent)
+{
+    for (size_t i = 0; i < one->n_involved_agents; i++) {
+        if (strcmp(one->involved_agents[i], agent) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_found(const query *wanted, const case_wire *one)
 {
     int status = (int)one->status, folder = (int)wanted->folder;
-    bool in = folder == 1   ? status != 6
-              : folder == 8 ? status <= 3 && strcmp(one->owner, owners[1]) == 0
-              : folder == 9 ? status <= 3 && !*one->owner
-                            : status == folder - 1;
+    bool in = folder == 1    ? status != 6
+              : folder == 8  ? status <= 3 && strcmp(one->owner, owners[1]) == 0
+              : folder == 9  ? status <= 3 && !*one->owner
+              : folder == 10 ? status <= 5 && time_of(one->open_time) >= now - CLOCK_DAY
+              : folder == 11 ? status <= 4 && one->need_reply
+              : folder == 12 ? status <= 4 && is_involved(one, owners[1])
+                             : status == folder - 1;
     for (size_t i = 0; i < wanted->n_labels; i++)
         in = in && has_label(one, wanted->labels[i]);
     return in && (!*wanted->owner || strcmp(one->owner, wanted->owner) == 0) &&
@@ -181,12 +199,12 @@ static void make_query(query *wanted, char **labels, Casework__Cases__V1__Classi
 {
     static const char *const orders[] = {"update_time",  "update_time desc", "subject",
                                          "subject desc", "status",           "status desc"};
-    static const int folders[] = {1, 1, 1, 2, 3, 5, 7, 8, 9};
+    static const int folders[] = {1, 1, 2, 3, 5, 7, 8, 9, 10, 10, 11, 12};
     casework__cases__v1__list_cases_request__init(wanted);
     casework__cases__v1__classification__init(tag);
     wanted->parent = desk_text("accounts/acme");
     wanted->agent = desk_text(owners[1]);
-    wanted->folder = (Casework__Cases__V1__Folder)folders[dice(9)];
+    wanted->folder = (Casework__Cases__V1__Folder)folders[dice(12)];
     wanted->order_by = desk_text(orders[dice(6)]);
     wanted->page_size = 1 + dice(6);
     wanted->labels = labels;
@@ -208,6 +226,21 @@ static void make_query(query *wanted, char **labels, Casework__Cases__V1__Classi
         wanted->end_time = all[dice(COUNT)]->update_time;
 }
 
+/* A page of what is found from `seen` on; the query goes on behind it. */
+static size_t see_page(query *wanted, const case_wire *const *found, size_t count, size_t seen)
+{
+    const Casework__Cases__V1__ListCasesResponse *page =
+        desk_call(&server, "anna", DESK_CASES, "ListCases", wanted);
+    cr_assert_leq(page->n_cases, (size_t)wanted->page_size);
+    for (size_t k = 0; k < page->n_cases; k++, seen++) {
+        cr_assert_lt(seen, count);
+        cr_assert_str_eq(page->cases[k]->name, found[seen]->name, "place %zu of folder %d by %s", seen,
+                         (int)wanted->folder, wanted->order_by);
+    }
+    wanted->page_token = page->next_page_token;
+    return seen;
+}
+
 Test(case_filters, every_filter_in_every_order_agrees_with_a_plain_reader)
 {
     size_t total = 0;
@@ -219,18 +252,29 @@ Test(case_filters, every_filter_in_every_order_agrees_with_a_plain_reader)
         make_query(&wanted, labels, &tag);
         size_t count = find(&wanted, found), seen = 0;
         do {
-            const Casework__Cases__V1__ListCasesResponse *page =
-                desk_call(&server, "anna", DESK_CASES, "ListCases", &wanted);
-            cr_assert_leq(page->n_cases, (size_t)wanted.page_size);
-            for (size_t k = 0; k < page->n_cases; k++, seen++) {
-                cr_assert_lt(seen, count, "query %d", i);
-                cr_assert_str_eq(page->cases[k]->name, found[seen]->name, "query %d, place %zu by %s", i,
-                                 seen, wanted.order_by);
-            }
-            wanted.page_token = page->next_page_token;
+            seen = see_page(&wanted, found, count, seen);
         } while (*wanted.page_token);
         cr_assert_eq(seen, count, "query %d", i);
         total += count;
     }
     cr_assert_gt(total, QUERIES / 4, "the queries found something");
+}
+
+/* Recent means the 24 hours before the walk began, however long it takes. */
+Test(case_filters, a_walk_through_recent_may_take_days)
+{
+    query wanted;
+    const case_wire *found[COUNT];
+    casework__cases__v1__list_cases_request__init(&wanted);
+    wanted.parent = desk_text("accounts/acme");
+    wanted.folder = CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT;
+    wanted.order_by = desk_text("status");
+    wanted.page_size = 1;
+    size_t count = find(&wanted, found), seen = see_page(&wanted, found, count, 0);
+    cr_assert_gt(count, 1);
+    while (*wanted.page_token) {
+        case_server_advance(&server, 20 * CLOCK_HOUR);
+        seen = see_page(&wanted, found, count, seen);
+    }
+    cr_assert_eq(seen, count);
 }

@@ -38,6 +38,8 @@ bool mail_read(const char *path, arena *memory, struct mail *ret_mail, error *er
 
 struct mail_out {
     const char *from, *to, *subject, *body;
+    char *const *cc; /* who gets a copy */
+    size_t cc_count;
     const char *id, *reference; /* without brackets */
     int64_t time_us;
     bool automatic;

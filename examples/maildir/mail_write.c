@@ -24,6 +24,8 @@ static GMimeMessage *compose(const struct mail_out *mail)
     char *subject = one_line(mail->subject), *reference = g_strdup_printf("<%s>", mail->reference);
     g_mime_message_add_mailbox(message, GMIME_ADDRESS_TYPE_FROM, NULL, mail->from);
     g_mime_message_add_mailbox(message, GMIME_ADDRESS_TYPE_TO, NULL, mail->to);
+    for (size_t i = 0; i < mail->cc_count; i++)
+        g_mime_message_add_mailbox(message, GMIME_ADDRESS_TYPE_CC, NULL, mail->cc[i]);
     g_mime_message_set_subject(message, subject, "utf-8");
     g_mime_message_set_date(message, date);
     g_mime_message_set_message_id(message, mail->id);

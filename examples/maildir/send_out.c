@@ -145,6 +145,8 @@ static bool write_mail(struct outbox *out, const Casework__Cases__V1__StreamOutg
     struct mail_out mail = {
         .from = out->connector->address,
         .to = outgoing->to_address,
+        .cc = outgoing->cc_addresses,
+        .cc_count = outgoing->n_cc_addresses,
         .subject = subject_of(out, outgoing),
         .body = body_of(out, outgoing->message),
         .id = mail_id,

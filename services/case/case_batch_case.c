@@ -212,11 +212,25 @@ void batch_ask_of_helpers(struct overlay *overlay, const char *account, int64_t 
         overlay_helper(overlay, account, entry->record.involved.items[i], case_id);
 }
 
-static bool know_helper(struct overlay *overlay, struct case_record *record, const char *agent, error *err)
+/* In what a merge of this batch has brought. */
+static bool has_replied_in_copies(const struct case_entry *entry, const char *agent)
 {
+    for (const struct message_entry *message = entry->messages; message != NULL; message = message->next) {
+        const char *by = strstr(message->record.author, "/agents/");
+        if (message->is_copy && message->record.kind == MESSAGE_KIND_AGENT && !message->record.automatic &&
+            by != NULL && strcmp(by + strlen("/agents/"), agent) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool know_helper(struct overlay *overlay, struct case_entry *entry, const char *agent, error *err)
+{
+    struct case_record *record = &entry->record;
     const struct entry *helper =
         overlay_find(overlay, &(struct entry_key){ENTRY_HELPER, record->account, agent, "", record->id, 0});
-    return helper == NULL || !helper->exists || text_list_has(&record->helped, agent) ||
+    bool helped = (helper != NULL && helper->exists) || has_replied_in_copies(entry, agent);
+    return !helped || text_list_has(&record->helped, agent) ||
            text_list_add(overlay->memory, &record->helped, agent, &record->helped) ||
            batch_out_of_memory(err);
 }
@@ -225,10 +239,10 @@ bool batch_know_helpers(struct overlay *overlay, struct case_entry *entry, error
 {
     struct case_record *record = &entry->record;
     for (size_t i = 0; i < record->involved.count; i++) {
-        if (!know_helper(overlay, record, record->involved.items[i], err))
+        if (!know_helper(overlay, entry, record->involved.items[i], err))
             return false;
     }
-    return know_helper(overlay, record, record->owner, err);
+    return know_helper(overlay, entry, record->owner, err);
 }
 
 static bool change_run(struct overlay *overlay, struct case_command *command, error *err)

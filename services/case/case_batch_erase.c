@@ -53,7 +53,8 @@ static bool is_same_place(struct message_place a, struct message_place b)
     return a.case_id == b.case_id && a.number == b.number;
 }
 
-/* That message, a copy of it, or a message to a third party that has its text: `at` is where it was written. */
+/* That message, a copy of it, or a message to a third party that has its text: `at` is where it was written.
+ */
 static bool has_text_of(const struct overlay *overlay, const struct family_entry *family, const char *account,
                         struct message_place of, struct message_place at)
 {
@@ -83,9 +84,9 @@ static bool redact_family(struct overlay *overlay, const struct case_command *co
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         const struct message_record *record = &message->record;
-        bool concerned =
-            message->entry.exists && !record->redacted && strcmp(record->account, command->account) == 0 &&
-            has_text_of(overlay, family, command->account, of, message_written_at(record));
+        bool concerned = message->entry.exists && !record->redacted &&
+                         strcmp(record->account, command->account) == 0 &&
+                         has_text_of(overlay, family, command->account, of, message_written_at(record));
         if (concerned && !redact(overlay, command, message, err))
             return false;
     }

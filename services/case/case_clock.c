@@ -17,7 +17,7 @@
 #define CALL_WAIT_US (10 * CLOCK_MINUTE)
 #define SETTLE_WAIT_US (CLOCK_MINUTE)
 
-enum { PEERS_MAX = 16, TARGET_MAX = 256, MEMORY_MAX = 1 << 20, PAUSE_MS = 5 };
+enum { PEERS_MAX = 16, TARGET_MAX = 256, MEMORY_MAX = 1 << 20, PAUSE_MS = 5, ROUNDS_MAX = 1000 };
 
 /* One replica of a service. */
 struct peer {
@@ -171,7 +171,8 @@ static bool settle_peer(struct move *move, const struct peer *peer, const struct
 
 /*
  * Until everything due now is done and everybody knows of it: what one peer does (closing cases) is news to
- * the others, so all settle again as long as the feed moves.
+ * the others, so all settle again as long as the feed moves. That ends within a few rounds, unless somebody
+ * goes on writing.
  */
 static bool settle(struct move *move, int64_t *ret_next_due_us, error *err)
 {
@@ -181,7 +182,11 @@ static bool settle(struct move *move, int64_t *ret_next_due_us, error *err)
     if (!read_heads(move, &after, err))
         return false;
     int64_t next_due_us;
+    int rounds = 0;
     do {
+        if (rounds++ == ROUNDS_MAX)
+            return error_set(err, STATUS_ABORTED, "NOT_SETTLED",
+                             "something is written all the time: the clock stands where it has come to");
         before = after;
         next_due_us = INT64_MAX;
         for (size_t i = 0; i < move->clock->peer_count; i++) {

@@ -38,6 +38,7 @@ struct outgoing_stream {
     unsigned generation;
     char epoch[FEED_EPOCH_SIZE];
     char account[64], channel[64]; /* ids; ALL_CHANNELS */
+    int64_t account_begin;         /* the position of its first event */
     /* Of the run only. */
     int64_t after; /* the cursor */
     int64_t seen;  /* nothing is queued between cursor and here */
@@ -108,11 +109,12 @@ static const struct pg_statement outgoing_cases = {
            " WHERE t.partition = $1::int2 AND t.account = $2::text AND t.id = k.id LIMIT 1) c",
 };
 
-/* With the head of the partition, in one statement and so of one moment. */
+/* Where the account begins, and the head of the partition, in one statement and so of one moment. */
 static const struct pg_statement outgoing_parent = {
     .name = "outgoing_parent",
     .sql =
-        "SELECT (SELECT head FROM partitions p WHERE p.partition = $1::int2) FROM accounts a WHERE "
+        "SELECT (SELECT head FROM partitions p WHERE p.partition = $1::int2), " ACCOUNT_BEGIN
+        " FROM accounts a WHERE "
         "a.partition = $1::int2 AND a.account = $2::text"
         " AND ($3::text = '" ALL_CHANNELS "' OR EXISTS (SELECT FROM channels h WHERE h.partition = $1::int2"
         " AND h.account = $2::text AND h.channel = $3::text))",
@@ -147,7 +149,7 @@ static void stream_unref(struct case_feed_reader *reader)
     free(stream);
 }
 
-/* --- tokens: the epoch, then the position --- */
+/* --- tokens: the history that the position is of, then the position --- */
 
 static bool bad_token(error *err)
 {
@@ -161,32 +163,39 @@ static char *token_binding(const struct outgoing_stream *stream, arena *memory)
     return arena_printf(memory, "StreamOutgoing %s %s", stream->account, stream->channel);
 }
 
+/* The database's, and in it the account's: its name may have been another one's before. */
+static char *history_of(const struct outgoing_stream *stream, arena *memory)
+{
+    return arena_printf(memory, "%s %lld", stream->epoch, (long long)stream->account_begin);
+}
+
 static char *seal_token(const struct outgoing_stream *stream, int64_t position, arena *memory)
 {
     const char *binding = token_binding(stream, memory);
-    char *payload = arena_printf(memory, "%s %lld", stream->epoch, (long long)position);
+    const char *history = history_of(stream, memory);
+    char *payload = history ? arena_printf(memory, "%s %lld", history, (long long)position) : NULL;
     return binding && payload ? wire_token_seal(memory, payload, strlen(payload), binding) : NULL;
 }
 
 static bool epoch_changed(error *err)
 {
     return error_set(err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
-                     "the database was restored: start without a token");
+                     "the account's history has begun anew: start without a token");
 }
 
 static bool open_token(struct outgoing_stream *stream, arena *memory, const char *token, error *err)
 {
     void *payload;
     size_t length;
-    const char *binding = token_binding(stream, memory);
-    if (!binding || !wire_token_open(memory, token, binding, &payload, &length))
+    const char *binding = token_binding(stream, memory), *history = history_of(stream, memory);
+    if (!binding || !history || !wire_token_open(memory, token, binding, &payload, &length))
         return bad_token(err);
     char *text = arena_strndup(memory, payload, length), *space = text ? strrchr(text, ' ') : NULL;
     if (!space)
         return bad_token(err);
     *space = '\0';
     stream->after = strtoll(space + 1, NULL, 10);
-    return strcmp(text, stream->epoch) == 0 || epoch_changed(err);
+    return strcmp(text, history) == 0 || epoch_changed(err);
 }
 
 /* --- reading --- */
@@ -409,8 +418,10 @@ static bool check_parent(struct outgoing_stream *stream, arena *memory, const ch
                        clock_monotonic_us() + READ_TIMEOUT_US, &result, err))
         return false;
     bool found = pg_rows(result) > 0;
-    if (found)
+    if (found) {
         stream->there = pg_get_int(result, 0, 0);
+        stream->account_begin = pg_get_int(result, 0, 1);
+    }
     pg_result_free(result);
     return found || rpc_error_not_found(err, parent);
 }

@@ -30,6 +30,12 @@
 #define ACCOUNT_IS_BEING_DELETED(t)                                                               \
     "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " t \
     ".partition AND er.account = " t ".account AND er.contact = ''))"
+/* Where the history of account $2 of partition $1 begins: what a former account of that name leaves behind is
+ * the event of its deletion (19). Asked for as a range and in this order, so that no other index will do. */
+#define ACCOUNT_BEGIN                                                                \
+    "(SELECT position FROM events WHERE partition = $1::int2 AND account = $2::text" \
+    " AND case_id >= 0 AND case_id < 1 AND kind <> 19 ORDER BY case_id, position LIMIT 1)"
+
 /* A message belongs to the contact of its case, to that of the case in which it was written, and to the
  * contact who wrote it; a message to a third party to those, too, whose texts it has. */
 #define ERASED_AUTHOR "'accounts/' || er.account || '/contacts/' || er.contact"
@@ -43,11 +49,11 @@
     " AND ft.case_id = CASE WHEN " m ".origin_case = 0 THEN " m ".case_id ELSE " m                  \
     ".origin_case END AND ft.number = CASE WHEN " m ".origin_case = 0 THEN " m ".number ELSE " m    \
     ".origin_number END OFFSET 0))"
-#define MESSAGE_IS_BEING_ERASED(m)                                                                           \
-    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m            \
-    ".partition AND er.account = " m ".account AND (er.contact = '' OR " m ".author = " ERASED_AUTHOR        \
-    " OR EXISTS (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m            \
-    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0)"         \
+#define MESSAGE_IS_BEING_ERASED(m)                                                                    \
+    "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m     \
+    ".partition AND er.account = " m ".account AND (er.contact = '' OR " m ".author = " ERASED_AUTHOR \
+    " OR EXISTS (SELECT 1 FROM cases ec WHERE ec.partition = " m ".partition AND ec.account = " m     \
+    ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0)"  \
     " OR " HAS_ERASED_TEXT(m) ")))"
 
 /* What is kept of an external id once its text has to go: enough to know it again. */

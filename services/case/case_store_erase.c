@@ -76,7 +76,8 @@ bool store_load_deletion(struct overlay *overlay, void *entry, const pg_result *
     return true;
 }
 
-/* --- what a forward leaves for all that ---------------------------------------------------------------------
+/* --- what a forward leaves for all that
+ * ---------------------------------------------------------------------
  */
 
 /* A message that has texts of others itself gives them on. */

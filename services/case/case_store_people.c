@@ -35,8 +35,8 @@ bool store_load_helper(struct overlay *overlay, void *entry, const pg_result *re
  */
 
 /* Messages that were forwarded, of case t and by the author. */
-#define FORWARDED(t, author)                                                                             \
-    "forwarded_texts f CROSS JOIN LATERAL (SELECT 1 FROM messages o WHERE o.partition = f.partition"     \
+#define FORWARDED(t, author)                                                                              \
+    "forwarded_texts f CROSS JOIN LATERAL (SELECT 1 FROM messages o WHERE o.partition = f.partition"      \
     " AND o.account = f.account AND o.case_id = f.origin_case AND o.number = f.origin_number AND " author \
     " OFFSET 0) o WHERE f.partition = k.partition AND f.account = k.account AND f.origin_case = " t       \
     ".case_id"
@@ -55,15 +55,21 @@ const struct pg_statement store_read_traces = {
            " WHERE t.partition = k.partition AND t.account = k.account AND t.contact = k.contact"
            " UNION SELECT f.case_id FROM contact_cases t, LATERAL (SELECT f.case_id FROM " FORWARDED(
                "t", "true") ") f WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.contact = k.contact"
-           " UNION SELECT f.case_id FROM case_guests t, LATERAL (SELECT f.case_id FROM " FORWARDED(
-               "t", "o.author = 'accounts/' || k.account || '/contacts/' || k.contact") ") f"
-           " WHERE t.partition = k.partition AND t.account = k.account AND t.contact = k.contact)"
-           " UNION SELECT t.target FROM v JOIN case_merges t"
-           " ON t.partition = k.partition AND t.account = k.account AND t.source = v.id)"
-           " SELECT v.id FROM v, LATERAL (SELECT 1 FROM cases t WHERE t.partition = k.partition"
-           " AND t.account = k.account AND t.id = v.id AND t.contact <> k.contact AND NOT t.erased"
-           " OFFSET 0) c ORDER BY v.id LIMIT 1000) r",
+                            " AND t.contact = k.contact"
+                            " UNION SELECT f.case_id FROM case_guests t, LATERAL (SELECT f.case_id "
+                            "FROM " FORWARDED("t",
+                                              "o.author = 'accounts/' || k.account || '/contacts/' || "
+                                              "k.contact") ") f"
+                                                           " WHERE t.partition = k.partition AND t.account = "
+                                                           "k.account AND t.contact = k.contact)"
+                                                           " UNION SELECT t.target FROM v JOIN case_merges t"
+                                                           " ON t.partition = k.partition AND t.account = "
+                                                           "k.account AND t.source = v.id)"
+                                                           " SELECT v.id FROM v, LATERAL (SELECT 1 FROM "
+                                                           "cases t WHERE t.partition = k.partition"
+                                                           " AND t.account = k.account AND t.id = v.id AND "
+                                                           "t.contact <> k.contact AND NOT t.erased"
+                                                           " OFFSET 0) c ORDER BY v.id LIMIT 1000) r",
 };
 
 /* Of a case: where something that was written in it has been forwarded from. */

@@ -280,8 +280,8 @@ bool case_store_write(struct overlay *overlay, pg_batch *batch, error *err)
                    store_write_merges(overlay, batch, err) && store_write_outgoing(overlay, batch, err) &&
                    write_external_rows(overlay, batch, err) && write_request_rows(overlay, batch, err) &&
                    write_event_rows(overlay, batch, err) && store_write_sessions(overlay, batch, err) &&
-                   store_write_forwarded(overlay, batch, err) && store_write_erasures(overlay, batch, err) && store_write_guests(overlay, batch, err) &&
-                   write_head_rows(overlay, batch, err);
+                   store_write_forwarded(overlay, batch, err) && store_write_erasures(overlay, batch, err) &&
+                   store_write_guests(overlay, batch, err) && write_head_rows(overlay, batch, err);
     if (written && overlay->failed)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                          "the batch needs too much memory");

@@ -28,15 +28,9 @@ enum {
 
 #define READ_TIMEOUT_US (10 * CLOCK_SECOND)
 
-/*
- * The account and where its history begins: what a former account of that name leaves behind is the event of
- * its deletion (19). Asked for as a range and in this order, so that no other index will do.
- */
 static const struct pg_statement watch_account = {
     .name = "watch_account",
-    .sql = "SELECT (SELECT position FROM events WHERE partition = $1::int2 AND account = $2::text"
-           " AND case_id >= 0 AND case_id < 1 AND kind <> 19 ORDER BY case_id, position LIMIT 1)"
-           " FROM accounts WHERE partition = $1 AND account = $2",
+    .sql = "SELECT " ACCOUNT_BEGIN " FROM accounts WHERE partition = $1 AND account = $2",
 };
 
 /* One case with the head of its partition, in one statement and so of one moment. */

@@ -7,7 +7,6 @@
 #include "rpc/name.h"
 #include "rpc/page.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { NAMES_MAX = 1000 };
@@ -105,27 +104,6 @@ static bool read_change(arena *memory, const char *account, const case_change_wi
 /* --- the cases --------------------------------------------------------------------------------------------
  */
 
-static int compare_ids(const void *a, const void *b)
-{
-    const int64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static bool check_unique(arena *memory, const struct case_target *targets, size_t count, error *err)
-{
-    int64_t *ids = arena_calloc(memory, count + 1, sizeof *ids);
-    if (ids == NULL)
-        return out_of_memory(err);
-    for (size_t i = 0; i < count; i++)
-        ids[i] = targets[i].case_id;
-    qsort(ids, count, sizeof *ids, compare_ids);
-    for (size_t i = 1; i < count; i++) {
-        if (ids[i] != 0 && ids[i] == ids[i - 1])
-            return error_bad_field(err, "names", "has a case twice");
-    }
-    return true;
-}
-
 /* A name that is none is the result of that case alone. */
 static bool read_targets(struct case_write *write, char **names, size_t count, error *err)
 {
@@ -146,7 +124,7 @@ static bool read_targets(struct case_write *write, char **names, size_t count, e
     }
     write->command.many.targets = targets;
     write->command.many.count = count;
-    return check_unique(write->memory, targets, count, err);
+    return true;
 }
 
 /* --- the answer -------------------------------------------------------------------------------------------

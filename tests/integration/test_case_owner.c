@@ -1,6 +1,6 @@
 /* Who owns a case, who helps with it, and when it was opened, as the books have it. */
 
-#include "tests/support/case_desk.h"
+#include "tests/support/together.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -106,6 +106,52 @@ Test(case_owner, in_a_batch_of_changes_too)
     cr_expect_str_eq(involved(done->results[0]->case_), "anna");
     cr_expect_str_eq(involved(done->results[1]->case_), "");
     cr_expect_str_eq(involved(desk_case(&server, names[0])), "anna");
+}
+
+/* What the merge brings is not stored yet when somebody else is assigned. */
+Test(case_owner, in_the_batch_of_a_merge)
+{
+    const char *target = new_case("e1"), *source = new_case("e2"), *ahead = new_case("e3");
+    desk_step(&server, "anna", "OpenCase", target);
+    desk_add(&server, "bob", source, 2, "bob's answer");
+    desk_add(&server, "anna", source, 2, "anna's answer, before the two became one");
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__AssignCaseRequest first = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT,
+                                           second = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
+    merge.source = desk_text(source);
+    merge.target = first.name = second.name = desk_text(target);
+    first.owner = desk_text("accounts/acme/agents/bob");
+    second.owner = desk_text("");
+    struct together calls;
+    together_begin(&calls, &server, ahead);
+    together_add(&calls, NULL, DESK_CASES, "MergeCases", &merge, NULL, NULL);
+    together_add(&calls, NULL, DESK_CASES, "AssignCase", &first, NULL, NULL);
+    together_add(&calls, NULL, DESK_CASES, "AssignCase", &second, NULL, NULL);
+    together_run(&calls);
+    const Casework__Cases__V1__Case *merged = desk_case(&server, target);
+    cr_expect_str_eq(merged->owner, "");
+    cr_expect_str_eq(involved(merged), "anna bob", "both have answered");
+    cr_expect_eq(merged->message_count, 4);
+}
+
+/* The other way round: whom the source gets goes along into the target. */
+Test(case_owner, in_the_batch_before_a_merge)
+{
+    const char *target = new_case("e1"), *source = new_case("e2"), *ahead = new_case("e3");
+    desk_add(&server, "anna", source, 2, "an answer");
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__AssignCaseRequest request = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
+    merge.target = desk_text(target);
+    merge.source = request.name = desk_text(source);
+    request.owner = desk_text("accounts/acme/agents/bob");
+    struct together calls;
+    together_begin(&calls, &server, ahead);
+    together_add(&calls, NULL, DESK_CASES, "AssignCase", &request, NULL, NULL);
+    together_add(&calls, NULL, DESK_CASES, "MergeCases", &merge, NULL, NULL);
+    together_run(&calls);
+    cr_expect_str_eq(involved(desk_case(&server, target)), "bob anna");
+    cr_expect_str_eq(involved(desk_case(&server, source)), "anna");
+    cr_expect_str_eq(desk_case(&server, source)->owner, request.owner);
 }
 
 /* What a service has moved on is no longer new, so it has been opened. */

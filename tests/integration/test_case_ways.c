@@ -3,15 +3,11 @@
  * when the batch begins is no longer true when the message's turn comes.
  */
 
-#include "base/clock.h"
-#include "pg/pg.h"
-#include "tests/support/case_desk.h"
+#include "tests/support/together.h"
 
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 3 };
 
@@ -33,56 +29,32 @@ TestSuite(case_ways, .init = setup, .fini = teardown, .timeout = 60);
  */
 
 static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int under_way;
     char routed[64]; /* the case that the message went to */
     int64_t routed_at, changed_at;
-} calls = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} landed;
 
-static pg_conn *hold_partitions(void)
+static void land_message(void *argument, const ProtobufCMessage *response, const error *err)
 {
-    static const struct pg_statement hold = {.name = "hold", .sql = "SELECT head FROM partitions FOR UPDATE"};
-    const struct pg_options options = {.url = embedded_pg_url(server.pg)};
-    pg_conn *conn = NULL;
-    error err = {0};
-    cr_assert(pg_conn_open(&options, &conn, &err) && pg_begin(conn, 0, &err) &&
-                  pg_query(conn, &hold, NULL, 0, NULL, &err),
-              "%s", err.detail);
-    return conn;
-}
-
-static void land(void *argument, const ProtobufCMessage *response, const error *err)
-{
-    pthread_mutex_lock(&calls.lock);
-    if (!response)
+    (void)argument;
+    const Casework__Cases__V1__ReceiveMessageResponse *answer = (const void *)response;
+    if (answer == NULL) {
         fprintf(stderr, "%s %s\n", err->reason, err->message);
-    else if (strcmp(argument, "ReceiveMessage") == 0) {
-        const Casework__Cases__V1__ReceiveMessageResponse *answer = (const void *)response;
-        snprintf(calls.routed, sizeof calls.routed, "%s", answer->case_->name);
-        calls.routed_at = answer->position;
-    } else if (strcmp(argument, "UnmergeCases") == 0) {
-        calls.changed_at =
-            ((const Casework__Cases__V1__UnmergeCasesResponse *)(const void *)response)->position;
-    } else if (strcmp(argument, "OpenCase") != 0) { /* DeleteCase and UndeleteCase are answered alike */
-        calls.changed_at =
-            ((const Casework__Cases__V1__DeleteCaseResponse *)(const void *)response)->position;
+        return;
     }
-    calls.under_way--;
-    pthread_cond_signal(&calls.changed);
-    pthread_mutex_unlock(&calls.lock);
+    snprintf(landed.routed, sizeof landed.routed, "%s", answer->case_->name);
+    landed.routed_at = answer->position;
 }
 
-static void start(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                  const void *request)
+static void land_change(void *method, const ProtobufCMessage *response, const error *err)
 {
-    const struct timespec pause = {.tv_nsec = 30 * 1000000}; /* so that they come in this order */
-    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND, .agent = agent};
-    pthread_mutex_lock(&calls.lock);
-    calls.under_way++;
-    pthread_mutex_unlock(&calls.lock);
-    rpc_client_call_async(server.channel, service, method, request, &options, land, desk_text(method));
-    nanosleep(&pause, NULL);
+    if (response == NULL)
+        fprintf(stderr, "%s %s\n", err->reason, err->message);
+    else if (strcmp(method, "UnmergeCases") == 0)
+        landed.changed_at =
+            ((const Casework__Cases__V1__UnmergeCasesResponse *)(const void *)response)->position;
+    else /* DeleteCase and UndeleteCase are answered alike */
+        landed.changed_at =
+            ((const Casework__Cases__V1__DeleteCaseResponse *)(const void *)response)->position;
 }
 
 /* The call, and right behind it the sender's message; where that went. NULL: they came the other way round.
@@ -91,26 +63,19 @@ static const char *route_behind(const char *method, const void *request, const c
                                 const char *other)
 {
     Casework__Cases__V1__ReceiveMessageRequest message = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
-    Casework__Cases__V1__OpenCaseRequest ahead = CASEWORK__CASES__V1__OPEN_CASE_REQUEST__INIT;
+    struct together calls;
     static int number;
     message.parent = desk_text("accounts/acme/channels/desk");
     message.sender_address = desk_text(sender);
     message.external_id = arena_printf(server.memory, "behind-%d", ++number);
     message.body = desk_text("behind");
-    ahead.name = desk_text(other); /* waits for the partition, so that the others wait for it, together */
-    calls.routed[0] = '\0';
-    calls.routed_at = calls.changed_at = 0;
-    pg_conn *holder = hold_partitions();
-    start("anna", DESK_CASES, "OpenCase", &ahead);
-    start("anna", DESK_CASES, method, request);
-    start(NULL, DESK_CONNECTORS, "ReceiveMessage", &message);
-    pg_rollback(holder);
-    pg_conn_close(holder);
-    pthread_mutex_lock(&calls.lock);
-    while (calls.under_way > 0)
-        pthread_cond_wait(&calls.changed, &calls.lock);
-    pthread_mutex_unlock(&calls.lock);
-    return calls.changed_at < calls.routed_at ? calls.routed : NULL;
+    landed.routed[0] = '\0';
+    landed.routed_at = landed.changed_at = 0;
+    together_begin(&calls, &server, other);
+    together_add(&calls, "anna", DESK_CASES, method, request, land_change, desk_text(method));
+    together_add(&calls, NULL, DESK_CONNECTORS, "ReceiveMessage", &message, land_message, NULL);
+    together_run(&calls);
+    return landed.changed_at < landed.routed_at ? landed.routed : NULL;
 }
 
 /* --- cases -------------------------------------------------------------------------------------------------

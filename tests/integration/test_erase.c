@@ -345,6 +345,46 @@ Test(erase, the_same_address_is_somebody_new)
     cr_assert_str_eq(get_message(next->case_->name, 1)->body, "It does not print", "others keep theirs");
 }
 
+/* One contact on two channels, whose chat was merged into its mail: ids stay those of the channel they came
+ * by. */
+Test(erase, an_external_id_that_came_by_another_channel)
+{
+    Casework__Cases__V1__CreateContactRequest create = CASEWORK__CASES__V1__CREATE_CONTACT_REQUEST__INIT;
+    Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
+    Casework__Cases__V1__ContactHandle handle = CASEWORK__CASES__V1__CONTACT_HANDLE__INIT,
+                                       *handles[] = {&handle};
+    char *emails[] = {desk_text("kay@example.com")};
+    create.parent = desk_text("accounts/acme");
+    create.contact_id = desk_text("kay");
+    create.contact = &contact;
+    contact.emails = emails;
+    contact.n_emails = 1;
+    contact.handles = handles;
+    contact.n_handles = 1;
+    handle.network = desk_text("chat");
+    handle.address = desk_text("kay");
+    desk_call(&server, "", DESK_CONTACTS, "CreateContact", &create);
+    Casework__Cases__V1__Case *mail = desk_receive(&server, "mail", "kay@example.com", "k1", "one")->case_;
+    Casework__Cases__V1__Case *chat = desk_receive(&server, "desk", "kay", "k2", "two")->case_;
+    cr_assert_str_eq(mail->contact, chat->contact);
+    desk_merge(&server, chat->name, mail->name);
+    const char *later = desk_receive(&server, "desk", "kay", "k3", "three")->message->name;
+    cr_assert(strncmp(later, mail->name, strlen(mail->name)) == 0, "%s", later);
+    const char *others = desk_receive(&server, "mail", "jo@example.com", "k3", "of the mail")->message->name;
+    desk_erase(&server, mail->contact);
+    desk_await_erased(&server);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM external_ids WHERE external_id ~ '^k[123]$'"), 1,
+                 "only the other contact's");
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM external_ids WHERE channel = 'desk'"), 2);
+    cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE external_id ~ '^k[123]$'"), 1);
+    Casework__Cases__V1__ReceiveMessageResponse *again = desk_receive(&server, "desk", "kay", "k3", "three");
+    cr_expect_str_eq(again->message->name, later, "it is known all the same");
+    cr_expect_str_eq(again->message->body, "");
+    again = desk_receive(&server, "mail", "jo@example.com", "k3", "of the mail");
+    cr_expect_str_eq(again->message->name, others);
+    cr_expect_str_eq(again->message->external_id, "k3");
+}
+
 Test(erase, imports_of_an_erased_conversation_bring_nothing_back)
 {
     Casework__Cases__V1__ImportConversationsRequest *item = case_server_conversation(

@@ -132,6 +132,62 @@ Test(erase_account, a_name_that_is_used_again_meets_nothing_of_the_former)
     cr_assert_str_eq(desk_history(&server, next->case_->name), " 1 3");
 }
 
+static rpc_stream *open_outgoing(const char *token)
+{
+    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE};
+    Casework__Cases__V1__StreamOutgoingRequest request = CASEWORK__CASES__V1__STREAM_OUTGOING_REQUEST__INIT;
+    rpc_stream *stream;
+    error err;
+    request.parent = desk_text("accounts/acme/channels/desk");
+    request.resume_token = desk_text(token);
+    cr_assert(rpc_stream_open(server.channel, DESK_CONNECTORS, "StreamOutgoing", &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    rpc_stream_close_send(stream);
+    return stream;
+}
+
+static enum rpc_read next_outgoing(rpc_stream *stream,
+                                   Casework__Cases__V1__StreamOutgoingResponse **ret_message, error *err)
+{
+    ProtobufCMessage *message = NULL;
+    enum rpc_read got = rpc_stream_read(stream, 10 * CLOCK_SECOND, server.memory, &message, err);
+    *ret_message = (Casework__Cases__V1__StreamOutgoingResponse *)message;
+    return got;
+}
+
+/* What a connector has kept would let it pass over messages of the new account. */
+Test(erase_account, a_resume_token_of_the_former_is_none_of_the_next)
+{
+    const char *name = desk_receive(&server, "desk", "jo", "e1", "hello")->case_->name;
+    desk_add(&server, "anna", name, 2, "an answer");
+    Casework__Cases__V1__StreamOutgoingResponse *message = NULL;
+    error err = {0};
+    rpc_stream *stream = open_outgoing("");
+    cr_assert_eq(next_outgoing(stream, &message, &err), RPC_READ_MESSAGE, "%s", err.message);
+    const char *token = message->resume_token;
+    rpc_stream_free(stream);
+    desk_delete_account(&server, "accounts/acme");
+    desk_await_erased(&server);
+    case_server_account(&server, "acme");
+    const char *next = desk_receive(&server, "desk", "jo", "e1", "hello")->case_->name;
+    desk_add(&server, "", next, 7, "another answer");
+    stream = open_outgoing(token);
+    cr_assert_eq(next_outgoing(stream, &message, &err), RPC_READ_FAILED);
+    cr_expect_eq(err.code, STATUS_FAILED_PRECONDITION);
+    cr_expect_str_eq(err.reason, "EPOCH_CHANGED");
+    rpc_stream_free(stream);
+    stream = open_outgoing("");
+    cr_assert_eq(next_outgoing(stream, &message, &err), RPC_READ_MESSAGE, "%s", err.message);
+    cr_expect_str_eq(message->message->body, "another answer");
+    token = message->resume_token;
+    rpc_stream_free(stream);
+    desk_add(&server, "", next, 7, "and another");
+    stream = open_outgoing(token);
+    cr_assert_eq(next_outgoing(stream, &message, &err), RPC_READ_MESSAGE, "%s", err.message);
+    cr_expect_str_eq(message->message->body, "and another");
+    rpc_stream_free(stream);
+}
+
 /* What a reader of the whole feed gets, up to date; answers the events of the account and the last position.
  */
 static size_t read_feed(const char *account, int64_t *ret_head)

@@ -292,6 +292,35 @@ Test(maildir, a_customer_without_an_address_is_told)
     cr_assert_eq(count_files("out/new"), 0);
 }
 
+/* Two customers whose cases have become one: both have written there. */
+Test(maildir, who_else_has_written_gets_a_copy)
+{
+    const char *jo = desk_receive(&server, "mail", "jo@example.com", "e1", "hello")->case_->name;
+    const char *kay = desk_receive(&server, "mail", "kay@example.com", "e2", "hello")->case_->name;
+    const char *lee = desk_receive(&server, "mail", "lee@example.com", "e3", "hello")->case_->name;
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    merge.target = desk_text(jo);
+    merge.source = desk_text(kay);
+    desk_call(&server, "anna", DESK_CASES, "MergeCases", &merge);
+    merge.source = desk_text(lee);
+    desk_call(&server, "anna", DESK_CASES, "MergeCases", &merge);
+    desk_receive(&server, "mail", "kay@example.com", "e4", "and me");
+    desk_receive(&server, "mail", "lee@example.com", "e5", "and me");
+    process *connector = start("");
+    desk_add(&server, "anna", jo, KIND_AGENT, "to all of you");
+    await_mails(1);
+    cr_expect_not_null(strstr(mails[0].text, "To: jo@example.com\n"), "%s", mails[0].text);
+    const char *copies = strstr(mails[0].text, "\nCc: ");
+    cr_assert_not_null(copies, "%s", mails[0].text);
+    cr_expect_not_null(strstr(copies, "kay@example.com"));
+    cr_expect_not_null(strstr(copies, "lee@example.com"));
+    desk_call(&server, "anna", DESK_CASES, "ForwardCase",
+              desk_forward_case(&server, jo, NULL, "lab@example.net", ""));
+    await_mails(2);
+    stop(connector);
+    cr_expect_null(strstr(mails[1].text, "\nCc: "), "what goes to a third party goes to nobody else");
+}
+
 /* --- crashes ----------------------------------------------------------------------------------------------
  */
 

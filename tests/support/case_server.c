@@ -61,19 +61,20 @@ static const char *log_file(char ret_path[64])
 
 void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
 {
-    char address[32], program[256], listen[64], url[512], log[64];
-    const char *bin = getenv("CASEWORK_BIN");
+    char address[32], program[256], listen[64], url[512], log[64], peer[128];
+    const char *bin = getenv("CASEWORK_BIN"), *search = getenv("CASE_SERVER_PEER");
     snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(server->pg));
+    snprintf(peer, sizeof peer, "SEARCH_TARGET=%s", search ? search : "");
     log_file(log);
     const struct process_options options = {
         .argv = (const char *const[]){program, NULL},
         .output_file = log,
         .settings =
             (const char *const[]){listen, url, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z",
-                                  "SEARCH_TARGET=", "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
+                                  peer, "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
     };
     const struct rpc_channel_options to = {.target = address};
     error err;

@@ -3,8 +3,8 @@
 
 /*
  * The case service alone, as a program of its own on a private PostgreSQL, with a manual clock that nobody
- * else follows, and without keys: every caller is a service for all accounts. What a test cannot go on
- * without ends it with a message.
+ * else follows (but what CASE_SERVER_PEER in the environment names), and without keys: every caller is a
+ * service for all accounts. What a test cannot go on without ends it with a message.
  */
 
 #include "base/arena.h"

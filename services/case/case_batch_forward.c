@@ -126,8 +126,8 @@ static bool add_forwarded(struct overlay *overlay, const char *account, struct m
     return true;
 }
 
-/* Whoever takes a text away has to find where it was forwarded. What has forwarded texts itself gives them on:
- * those from before this batch when they are written, those of this batch here. */
+/* Whoever takes a text away has to find where it was forwarded. What has forwarded texts itself gives them
+ * on: those from before this batch when they are written, those of this batch here. */
 static bool note_forwarded(struct overlay *overlay, const char *account, struct message_place in,
                            const struct transcript_line *lines, size_t count, error *err)
 {

@@ -94,8 +94,8 @@ static bool write_lines(bytes *out, char *const *headings, const struct transcri
     return true;
 }
 
-static char *compose(arena *memory, const char *start, char *const *headings,
-                     struct transcript_line *lines, size_t count, bool cut)
+static char *compose(arena *memory, const char *start, char *const *headings, struct transcript_line *lines,
+                     size_t count, bool cut)
 {
     size_t room = CASE_BODY_MAX - strlen(start) - strlen(LEFT_OUT);
     size_t fitting = count_fitting(headings, lines, count, room);
@@ -110,8 +110,8 @@ static char *compose(arena *memory, const char *start, char *const *headings,
     return text;
 }
 
-char *case_forward_text(arena *memory, const char *note, const char *subject,
-                        struct transcript_line *lines, size_t count, bool cut)
+char *case_forward_text(arena *memory, const char *note, const char *subject, struct transcript_line *lines,
+                        size_t count, bool cut)
 {
     const char *gap = note[0] == '\0' ? "" : "\n\n";
     char *start =

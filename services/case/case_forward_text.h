@@ -14,7 +14,7 @@
  * line says so; a latest message that alone is too long is cut at its end. `lines`: the latest first; `cut`:
  * earlier ones are missing already. Marks the lines that have found room. In `memory`; NULL: that is full.
  */
-char *case_forward_text(arena *memory, const char *note, const char *subject,
-                        struct transcript_line *lines, size_t count, bool cut);
+char *case_forward_text(arena *memory, const char *note, const char *subject, struct transcript_line *lines,
+                        size_t count, bool cut);
 
 #endif

@@ -233,8 +233,8 @@ struct traces_entry {
     size_t count;
 };
 
-/* Likewise, with key: account, n = case, a = author: the cases whose messages to third parties have texts that
- * were written in that case, by that author or, where that is "", by anybody. */
+/* Likewise, with key: account, n = case, a = author: the cases whose messages to third parties have texts
+ * that were written in that case, by that author or, where that is "", by anybody. */
 
 enum { TRACES_MAX = 1000 };
 

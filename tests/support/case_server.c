@@ -73,8 +73,8 @@ void case_server_start_replica(struct case_server *server, process **ret_process
         .argv = (const char *const[]){program, NULL},
         .output_file = log,
         .settings =
-            (const char *const[]){listen, url, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z",
-                                  peer, "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
+            (const char *const[]){listen, url, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z", peer,
+                                  "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
     };
     const struct rpc_channel_options to = {.target = address};
     error err;

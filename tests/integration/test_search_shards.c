@@ -1,5 +1,5 @@
 /*
- * Two replicas of the search service, each with half of the accounts: whoever is asked answers the same.
+ * Three replicas of the search service, each with a third of the accounts: whoever is asked answers the same.
  */
 
 #include "base/clock.h"
@@ -18,7 +18,7 @@
 #define SEARCH (&casework__search__v1__search_service__descriptor)
 #define WAIT_US (30 * CLOCK_SECOND)
 
-enum { SHARDS = 2, ACCOUNTS = 6 };
+enum { SHARDS = 3, ACCOUNTS = 9 };
 
 typedef Casework__Search__V1__SearchCasesResponse search_response;
 typedef Casework__Search__V1__GetIndexStatusResponse status_response;
@@ -28,25 +28,34 @@ static process *programs[SHARDS];
 static rpc_channel *channels[SHARDS];
 static char account_ids[ACCOUNTS][16];
 static int on_shard[SHARDS]; /* how many accounts are there */
+static char addresses[SHARDS][32], targets[SHARDS * 32];
 
-static void start_shard(int index, const char *targets, const char *address)
+/* `shard`: SEARCH_SHARD, and who is named as all of them. */
+static process *run_program(const char *shard, const char *all, const char *address, const char *output)
 {
-    char program[256], listen[64], cases[64], shard[32], all[160];
+    char program[256], listen[64], cases[64], setting[64], names[160];
     const char *bin = getenv("CASEWORK_BIN");
+    process *started;
     error err;
     snprintf(program, sizeof program, "%s/casework-search", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
     snprintf(cases, sizeof cases, "CASE_TARGET=%s", server.address);
-    snprintf(shard, sizeof shard, "SEARCH_SHARD=%d/%d", index, SHARDS);
-    snprintf(all, sizeof all, "SEARCH_SHARD_TARGETS=%s", targets);
+    snprintf(setting, sizeof setting, "SEARCH_SHARD=%s", shard);
+    snprintf(names, sizeof names, "SEARCH_SHARD_TARGETS=%s", all);
     const struct process_options options = {
         .argv = (const char *const[]){program, NULL},
-        .output_file = "/dev/null",
-        .settings = (const char *const[]){listen, cases, shard, all, "METRICS_ADDRESS=", NULL},
+        .output_file = output,
+        .settings = (const char *const[]){listen, cases, setting, names, "METRICS_ADDRESS=", NULL},
     };
-    const struct rpc_channel_options to = {.target = address};
-    cr_assert(process_start(&options, &programs[index], &err), "%s", err.message);
-    cr_assert(rpc_channel_new(&to, &channels[index], &err), "%s", err.message);
+    cr_assert(process_start(&options, &started, &err), "%s", err.message);
+    return started;
+}
+
+static void start_shard(int index)
+{
+    char shard[32];
+    snprintf(shard, sizeof shard, "%d/%d", index, SHARDS);
+    programs[index] = run_program(shard, targets, addresses[index], "/dev/null");
 }
 
 static bool try_at(int shard, const char *method, const void *request, void *ret_response, error *ret_err)
@@ -89,7 +98,6 @@ static void await_complete(int64_t cases)
 
 static void setup(void)
 {
-    char addresses[SHARDS][32], targets[SHARDS * 32];
     case_server_start(&server);
     for (int i = 0; i < ACCOUNTS; i++) {
         Casework__Cases__V1__ImportConversationsRequest *items[2];
@@ -104,9 +112,13 @@ static void setup(void)
     }
     for (int i = 0; i < SHARDS; i++)
         snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", process_free_port());
-    snprintf(targets, sizeof targets, "%s %s", addresses[0], addresses[1]);
-    for (int i = 0; i < SHARDS; i++)
-        start_shard(i, targets, addresses[i]);
+    snprintf(targets, sizeof targets, "%s %s %s", addresses[0], addresses[1], addresses[2]);
+    for (int i = 0; i < SHARDS; i++) {
+        const struct rpc_channel_options to = {.target = addresses[i]};
+        error err;
+        start_shard(i);
+        cr_assert(rpc_channel_new(&to, &channels[i], &err), "%s", err.message);
+    }
     await_complete((int64_t)ACCOUNTS * 2);
 }
 
@@ -124,6 +136,11 @@ static void teardown(void)
 
 TestSuite(search_shards, .init = setup, .fini = teardown, .timeout = 120);
 
+static const char *account_name(int index)
+{
+    return arena_printf(server.memory, "accounts/%s", account_ids[index]);
+}
+
 static search_response *search_at(int shard, const char *account, const char *query)
 {
     Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
@@ -136,8 +153,7 @@ static void find_in_each_account(void)
 {
     for (int shard = 0; shard < SHARDS; shard++)
         for (int i = 0; i < ACCOUNTS; i++) {
-            char account[128];
-            snprintf(account, sizeof account, "accounts/%s", account_ids[i]);
+            const char *account = account_name(i);
             cr_assert_eq(search_at(shard, account, "parcel")->total_size, 2);
             const search_response *one = search_at(shard, account, "lost");
             cr_assert_eq(one->total_size, 1);
@@ -147,7 +163,8 @@ static void find_in_each_account(void)
 
 Test(search_shards, each_finds_in_every_account)
 {
-    cr_assert(on_shard[0] > 0 && on_shard[1] > 0, "the accounts' names put all of them on one shard");
+    for (int i = 0; i < SHARDS; i++)
+        cr_assert_gt(on_shard[i], 0, "the accounts' names leave a shard without any");
     find_in_each_account();
 }
 
@@ -228,19 +245,77 @@ Test(search_shards, rebuild_and_check_reach_all_shards)
     find_in_each_account();
 }
 
-Test(search_shards, a_shard_that_is_away_is_said_so)
+static bool ask_for_first(int shard, error *ret_err)
 {
-    int away = feed_partition(account_ids[0]) % SHARDS;
     Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
     const struct rpc_client_options options = {.timeout_us = 2 * CLOCK_SECOND, .no_retry = true};
     ProtobufCMessage *response;
-    error err;
     request.parent = (char *)"accounts/shop-0";
     request.query = (char *)"parcel";
-    process_signal(programs[away], SIGSTOP);
-    bool done = rpc_client_call(channels[1 - away], SEARCH, "SearchCases", &request.base, &options,
-                                server.memory, &response, &err);
-    process_signal(programs[away], SIGCONT);
-    cr_assert_not(done);
-    cr_assert(err.code == STATUS_UNAVAILABLE || err.code == STATUS_DEADLINE_EXCEEDED);
+    return rpc_client_call(channels[shard], SEARCH, "SearchCases", &request.base, &options, server.memory,
+                           &response, ret_err);
+}
+
+/* Whoever is asked for what another shard has, which stands still. */
+Test(search_shards, a_shard_that_stands_still_is_said_so)
+{
+    int away = feed_partition(account_ids[0]) % SHARDS;
+    for (int shard = 0; shard < SHARDS; shard++) {
+        error err;
+        if (shard == away)
+            continue;
+        process_signal(programs[away], SIGSTOP);
+        bool done = ask_for_first(shard, &err);
+        process_signal(programs[away], SIGCONT);
+        cr_assert_not(done);
+        cr_assert(err.code == STATUS_UNAVAILABLE || err.code == STATUS_DEADLINE_EXCEEDED);
+        cr_assert(ask_for_first(shard, &err), "%s", err.message);
+    }
+}
+
+/* Its accounts are UNAVAILABLE until it is back, and only those. */
+Test(search_shards, a_shard_that_is_down_is_said_so)
+{
+    int away = feed_partition(account_ids[0]) % SHARDS, there = (away + 1) % SHARDS;
+    error err;
+    process_signal(programs[away], SIGKILL);
+    cr_assert(process_wait(programs[away], clock_monotonic_us() + WAIT_US, NULL));
+    process_free(programs[away]);
+    cr_assert_not(ask_for_first(there, &err));
+    cr_assert_eq(err.code, STATUS_UNAVAILABLE, "%s: %s", status_code_name(err.code), err.message);
+    cr_assert_neq(*err.message, '\0');
+    Casework__Search__V1__GetIndexStatusRequest status = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
+    status_response *response;
+    status.parent = (char *)"accounts/-";
+    cr_assert_not(try_at(there, "GetIndexStatus", &status, &response, &err), "a sum without a shard");
+    for (int i = 0; i < ACCOUNTS; i++) {
+        const char *account = account_name(i);
+        if (feed_partition(account_ids[i]) % SHARDS != away)
+            cr_assert_eq(search_at(there, account, "parcel")->total_size, 2);
+    }
+    start_shard(away);
+    await_complete((int64_t)ACCOUNTS * 2);
+    find_in_each_account();
+}
+
+/* A setting that would make it hold the wrong accounts, or ask the wrong ones for theirs. */
+Test(search_shards, wrong_settings_are_refused_at_the_start)
+{
+    static const char *const wrong[][2] = {{"3/3", "a:1 b:1 c:1"}, {"-1/3", "a:1 b:1 c:1"}, {"1/3", "a:1 b:1"},
+                                           {"0/2", ""},            {"1", ""},               {"0/65", ""}};
+    char directory[] = "/tmp/casework-shards-XXXXXX", log[64], address[32], said[4000];
+    cr_assert_not_null(mkdtemp(directory));
+    snprintf(log, sizeof log, "%s/log", directory);
+    snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = 0;
+        process *refused = run_program(wrong[i][0], wrong[i][1], address, log);
+        cr_assert(process_wait(refused, clock_monotonic_us() + WAIT_US, &status), "%s runs", wrong[i][0]);
+        cr_assert_neq(status, 0);
+        process_free(refused);
+        process_log_tail(log, said, sizeof said);
+        cr_assert_not_null(strstr(said, "SEARCH_SHARD"), "%s", said);
+        remove(log);
+    }
+    process_remove_tree(directory);
 }

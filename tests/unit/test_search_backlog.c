@@ -3,10 +3,8 @@
 
 #include "base/clock.h"
 #include "casework/search/v1/search_service.pb-c.h"
-#include "descriptor_set.h"
 #include "rpc/wire.h"
-#include "search/search_handlers.h"
-#include "tests/support/fake_events.h"
+#include "tests/support/search_server.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -29,11 +27,7 @@ struct world {
         *contact_name;  /* of all cases of acme; no subject: the case is not there */
     char neighbour[32]; /* an account in the same partition */
     int partition;
-    fake_events *events;
-    struct search_service service;
-    rpc_channel *channel;
-    arena *memory;
-    error err;
+    struct search_server server;
 };
 
 static void read_case(void *context, arena *memory, const char *account, int64_t number,
@@ -71,7 +65,7 @@ static void find_neighbour(struct world *world)
 
 static int64_t tell(struct world *world, const char *account, int64_t number)
 {
-    return fake_events_add(world->events, account, number,
+    return fake_events_add(world->server.events, account, number,
                            CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_UPDATED, NULL);
 }
 
@@ -88,7 +82,7 @@ static int64_t rename_contact(struct world *world, const char *name)
     pthread_mutex_lock(&world->lock);
     world->contact_name = name;
     pthread_mutex_unlock(&world->lock);
-    return fake_events_add(world->events, "acme", 0,
+    return fake_events_add(world->server.events, "acme", 0,
                            CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
                            "accounts/acme/contacts/k1");
 }
@@ -98,7 +92,7 @@ static int64_t delete_account(struct world *world)
     pthread_mutex_lock(&world->lock);
     memset(world->subject, 0, sizeof world->subject);
     pthread_mutex_unlock(&world->lock);
-    return fake_events_add(world->events, "acme", 0,
+    return fake_events_add(world->server.events, "acme", 0,
                            CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED, NULL);
 }
 
@@ -108,12 +102,12 @@ static wire_response *search_in(struct world *world, const char *account, const 
     wire_request request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
     const struct rpc_client_options options = {.timeout_us = timeout_us};
     ProtobufCMessage *response;
-    request.parent = arena_printf(world->memory, "accounts/%s", account);
+    request.parent = arena_printf(world->server.memory, "accounts/%s", account);
     request.query = (char *)query;
     request.min_position = position;
-    world->err = (error){0};
-    return rpc_client_call(world->channel, SEARCH, "SearchCases", &request.base, &options, world->memory,
-                           &response, &world->err)
+    world->server.err = (error){0};
+    return rpc_client_call(world->server.channel, SEARCH, "SearchCases", &request.base, &options, world->server.memory,
+                           &response, &world->server.err)
                ? (wire_response *)response
                : NULL;
 }
@@ -121,7 +115,7 @@ static wire_response *search_in(struct world *world, const char *account, const 
 static int total_in(struct world *world, const char *account, const char *query, int64_t position)
 {
     const wire_response *response = search_in(world, account, query, position, 20 * CLOCK_SECOND);
-    cr_assert(response, "%s: %s", status_code_name(world->err.code), world->err.message);
+    cr_assert(response, "%s: %s", status_code_name(world->server.err.code), world->server.err.message);
     cr_assert_geq(response->indexed_position, position);
     return response->total_size;
 }
@@ -137,9 +131,9 @@ static const wire_status *status(struct world *world, const char *account)
         CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
     const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND};
     ProtobufCMessage *message;
-    request.parent = arena_printf(world->memory, "accounts/%s", account);
-    cr_assert(rpc_client_call(world->channel, SEARCH, "GetIndexStatus", &request.base, &options,
-                              world->memory, &message, &world->err));
+    request.parent = arena_printf(world->server.memory, "accounts/%s", account);
+    cr_assert(rpc_client_call(world->server.channel, SEARCH, "GetIndexStatus", &request.base, &options,
+                              world->server.memory, &message, &world->server.err));
     return (const wire_status *)message;
 }
 
@@ -150,62 +144,35 @@ static int64_t begin(struct world *world)
     memset(world, 0, sizeof *world);
     find_neighbour(world);
     pthread_mutex_init(&world->lock, NULL);
-    world->events = fake_events_new(read_case, world);
-    world->memory = arena_new(64 << 20);
+    search_server_begin(&world->server, read_case, world);
     world->contact_name = "first";
     for (int64_t i = 1; i <= MANY; i++)
         position = set(world, i, "plain");
-    struct search_service *service = &world->service;
-    service->shards = (struct search_shards){.count = 1, .partitions = UINT64_MAX};
-    const struct rpc_channel_options to_cases = {.target = fake_events_target(world->events)};
-    const struct rpc_server_options options = {.address = "127.0.0.1:0",
-                                               .descriptor_set = casework_descriptor_set,
-                                               .descriptor_set_size = casework_descriptor_set_size};
-    cr_assert(rpc_channel_new(&to_cases, &service->cases, &world->err) &&
-                  search_index_new(&service->index, &world->err) &&
-                  suite_clock_new(service->cases, false, &service->clock, &world->err) &&
-                  rpc_server_new(&options, &service->server, &world->err) &&
-                  search_handlers_add(service, &world->err) &&
-                  search_follower_new(service->cases, service->index, UINT64_MAX, caught_up, world,
-                                      &service->follower, &world->err) &&
-                  rpc_server_start(service->server, &world->err),
-              "%s", world->err.message);
-    char target[32];
-    snprintf(target, sizeof target, "127.0.0.1:%d", rpc_server_port(service->server));
-    const struct rpc_channel_options to_search = {.target = target};
-    cr_assert(rpc_channel_new(&to_search, &world->channel, &world->err));
+    search_server_start(&world->server, caught_up, world);
     cr_assert_eq(total(world, "first", position), MANY);
-    fake_events_refuse_above(world->events, FEW);
+    fake_events_refuse_above(world->server.events, FEW);
     return position;
 }
 
 static void end(struct world *world)
 {
-    cr_assert_gt(fake_events_reads_refused(world->events), 0, "the backlog was never held up");
-    search_follower_stop(world->service.follower);
-    rpc_channel_free(world->channel);
-    rpc_server_free(world->service.server);
-    search_follower_free(world->service.follower);
-    search_index_free(world->service.index);
-    suite_clock_free(world->service.clock);
-    rpc_channel_free(world->service.cases);
-    fake_events_free(world->events);
-    arena_free(world->memory);
+    cr_assert_gt(fake_events_reads_refused(world->server.events), 0, "the backlog was never held up");
+    search_server_end(&world->server);
     pthread_mutex_destroy(&world->lock);
 }
 
 static void await_refusal(struct world *world)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
-    for (int i = 0; i < 10000 && fake_events_reads_refused(world->events) == 0; i++)
+    for (int i = 0; i < 10000 && fake_events_reads_refused(world->server.events) == 0; i++)
         nanosleep(&pause, NULL);
-    cr_assert_gt(fake_events_reads_refused(world->events), 0);
+    cr_assert_gt(fake_events_reads_refused(world->server.events), 0);
 }
 
 static int64_t resumed_from(struct world *world)
 {
     struct feed_positions positions;
-    search_index_positions(world->service.index, &positions);
+    search_index_positions(world->server.service.index, &positions);
     return positions.at[world->partition];
 }
 
@@ -238,9 +205,9 @@ Test(search_backlog, only_the_account_waits, .timeout = 60)
     cr_assert_eq(response->indexed_position, renamed - 1);
     cr_assert_eq(total(&world, "first", renamed - 1), MANY - 1);
     cr_assert_null(search_in(&world, "acme", "second", renamed, 100000));
-    cr_assert_eq(world.err.code, STATUS_DEADLINE_EXCEEDED);
+    cr_assert_eq(world.server.err.code, STATUS_DEADLINE_EXCEEDED);
     cr_assert_null(search_in(&world, "acme", "second", changed, 100000));
-    cr_assert_eq(world.err.code, STATUS_DEADLINE_EXCEEDED);
+    cr_assert_eq(world.server.err.code, STATUS_DEADLINE_EXCEEDED);
 
     const wire_status *acme = status(&world, "acme"), *other = status(&world, world.neighbour);
     cr_assert_eq(acme->accounts[0]->indexed_position, renamed - 1);
@@ -250,13 +217,13 @@ Test(search_backlog, only_the_account_waits, .timeout = 60)
     cr_assert_eq(status(&world, "-")->lag_events, changed - renamed + 1);
     cr_assert_eq(resumed_from(&world), renamed - 1);
 
-    struct reader reader = {.world = &(struct world){.channel = world.channel, .memory = arena_new(1 << 20)},
+    struct reader reader = {.world = &(struct world){.server = {.channel = world.server.channel, .memory = arena_new(1 << 20)}},
                             .position = changed};
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, &reader), 0);
-    fake_events_refuse_above(world.events, 0);
+    fake_events_refuse_above(world.server.events, 0);
     pthread_join(thread, NULL);
-    arena_free(reader.world->memory);
+    arena_free(reader.world->server.memory);
     cr_assert_eq(reader.total, MANY, "who waits is told");
     cr_assert_eq(total(&world, "first", changed), 0);
     cr_assert_eq(total(&world, "changed", changed), 1);
@@ -277,7 +244,7 @@ Test(search_backlog, what_changes_meanwhile_comes_out_right, .timeout = 60)
     int64_t last = set(&world, 9, "ninth");
     cr_assert_eq(total_in(&world, world.neighbour, "neighbour", last), 0);
     cr_assert_eq(resumed_from(&world), first - 1);
-    fake_events_refuse_above(world.events, 0);
+    fake_events_refuse_above(world.server.events, 0);
     cr_assert_eq(total(&world, "third", second), MANY - 1);
     cr_assert_eq(total(&world, "first", last), 0);
     cr_assert_eq(total(&world, "second", last), 0);
@@ -285,7 +252,7 @@ Test(search_backlog, what_changes_meanwhile_comes_out_right, .timeout = 60)
     cr_assert_eq(total(&world, "ninth third", last), 1);
     cr_assert_eq(total(&world, "plain", last), MANY - 3);
     cr_assert_eq(resumed_from(&world), last);
-    cr_assert_leq(fake_events_documents_read(world.events), 2 * MANY + 300, "cases are read once for both");
+    cr_assert_leq(fake_events_documents_read(world.server.events), 2 * MANY + 300, "cases are read once for both");
     end(&world);
 }
 
@@ -300,7 +267,7 @@ Test(search_backlog, ends_with_its_account, .timeout = 60)
     cr_assert_eq(total(&world, "plain", gone), 0, "nothing is left to wait for");
     int64_t again = set(&world, 3, "again");
     cr_assert_eq(total(&world, "again", again), 1);
-    fake_events_refuse_above(world.events, 0);
+    fake_events_refuse_above(world.server.events, 0);
     int64_t last = rename_contact(&world, "last");
     cr_assert_eq(total(&world, "last", last), 1);
     cr_assert_eq(total(&world, "plain", last), 0);
@@ -317,7 +284,7 @@ Test(search_backlog, ends_with_its_database, .timeout = 60)
     pthread_mutex_lock(&world.lock);
     memset(world.subject, 0, sizeof world.subject);
     pthread_mutex_unlock(&world.lock);
-    fake_events_restore(world.events, "restored");
+    fake_events_restore(world.server.events, "restored");
     set(&world, 1, "restored");
     int64_t last = set(&world, 2, "restored");
     for (int i = 0; i < 100; i++) {
@@ -342,12 +309,12 @@ Test(search_backlog, is_found_again_after_a_restart, .timeout = 60)
     cr_assert_eq(total_in(&world, world.neighbour, "neighbour", last), 0);
     await_refusal(&world);
     struct feed_positions stored;
-    search_index_positions(world.service.index, &stored);
+    search_index_positions(world.server.service.index, &stored);
     cr_assert_eq(stored.at[world.partition], renamed - 1);
 
     search_index *index;
     search_follower *follower;
-    cr_assert(search_index_new(&index, &world.err));
+    cr_assert(search_index_new(&index, &world.server.err));
     for (int64_t i = 1; i <= MANY; i++) {
         const struct search_text name = {SEARCH_FIELD_CONTACT_NAME, "first"};
         const struct search_document document = {.number = i,
@@ -360,20 +327,20 @@ Test(search_backlog, is_found_again_after_a_restart, .timeout = 60)
                                                  .texts = &name,
                                                  .text_count = i != 5};
         cr_assert(search_index_apply(
-            index, "acme", &(struct search_change){.number = i, .document = &document}, 1, &world.err));
+            index, "acme", &(struct search_change){.number = i, .document = &document}, 1, &world.server.err));
     }
     search_index_set_positions(index, &stored);
-    fake_events_refuse_above(world.events, 0);
+    fake_events_refuse_above(world.server.events, 0);
     cr_assert(
-        search_follower_new(world.service.cases, index, UINT64_MAX, caught_up, NULL, &follower, &world.err));
+        search_follower_new(world.server.service.cases, index, UINT64_MAX, caught_up, NULL, &follower, &world.server.err));
     cr_assert(feed_consumer_wait_account(search_follower_consumer(follower), "acme", last,
-                                         clock_monotonic_us() + 20 * CLOCK_SECOND, &world.err));
+                                         clock_monotonic_us() + 20 * CLOCK_SECOND, &world.server.err));
     struct search_query query = {.fields = SEARCH_FIELDS_ALL, .statuses = ~0U, .limit = 1};
     struct search_answer answer;
     query.start_time_us = INT64_MIN;
     query.end_time_us = INT64_MAX;
-    cr_assert(search_query_words("second", world.memory, &query.words, &query.word_count, &world.err));
-    cr_assert(search_index_query(index, "acme", &query, world.memory, &answer, &world.err));
+    cr_assert(search_query_words("second", world.server.memory, &query.words, &query.word_count, &world.server.err));
+    cr_assert(search_index_query(index, "acme", &query, world.server.memory, &answer, &world.server.err));
     search_answer_release(&answer);
     cr_assert_eq(answer.total, MANY - 1, "the fifth was read later, without the name");
     search_follower_free(follower);

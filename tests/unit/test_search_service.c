@@ -2,10 +2,8 @@
 
 #include "base/clock.h"
 #include "casework/search/v1/search_service.pb-c.h"
-#include "descriptor_set.h"
 #include "rpc/wire.h"
-#include "search/search_handlers.h"
-#include "tests/support/fake_events.h"
+#include "tests/support/search_server.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -33,11 +31,7 @@ struct world {
     struct fake_case cases[CASES_MAX];
     const char *contact_name; /* of all cases; NULL: no contact */
     bool drop;                /* the account goes while one of its cases is read */
-    fake_events *events;
-    struct search_service service;
-    rpc_channel *channel; /* to the search service */
-    arena *memory;
-    error err;
+    struct search_server server;
     atomic_int caught_up;
 };
 
@@ -55,7 +49,7 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
     bool drop = world->drop;
     pthread_mutex_unlock(&world->lock);
     if (drop)
-        search_index_drop(world->service.index, "acme");
+        search_index_drop(world->server.service.index, "acme");
     if (!c.there)
         return;
     document->state = CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_LIVE;
@@ -88,40 +82,13 @@ static void begin(struct world *world)
 {
     memset(world, 0, sizeof *world);
     pthread_mutex_init(&world->lock, NULL);
-    world->events = fake_events_new(read_case, world);
-    world->memory = arena_new(64 << 20);
-    struct search_service *service = &world->service;
-    service->shards = (struct search_shards){.count = 1, .partitions = UINT64_MAX};
-    const struct rpc_channel_options to_cases = {.target = fake_events_target(world->events)};
-    const struct rpc_server_options options = {.address = "127.0.0.1:0",
-                                               .descriptor_set = casework_descriptor_set,
-                                               .descriptor_set_size = casework_descriptor_set_size};
-    bool done = rpc_channel_new(&to_cases, &service->cases, &world->err) &&
-                search_index_new(&service->index, &world->err) &&
-                suite_clock_new(service->cases, false, &service->clock, &world->err) &&
-                rpc_server_new(&options, &service->server, &world->err) &&
-                search_handlers_add(service, &world->err) &&
-                search_follower_new(service->cases, service->index, UINT64_MAX, caught_up, world,
-                                    &service->follower, &world->err) &&
-                rpc_server_start(service->server, &world->err);
-    cr_assert(done, "%s", world->err.message);
-    char target[32];
-    snprintf(target, sizeof target, "127.0.0.1:%d", rpc_server_port(service->server));
-    const struct rpc_channel_options to_search = {.target = target};
-    cr_assert(rpc_channel_new(&to_search, &world->channel, &world->err));
+    search_server_begin(&world->server, read_case, world);
+    search_server_start(&world->server, caught_up, world);
 }
 
 static void end(struct world *world)
 {
-    search_follower_stop(world->service.follower);
-    rpc_channel_free(world->channel);
-    rpc_server_free(world->service.server);
-    search_follower_free(world->service.follower);
-    search_index_free(world->service.index);
-    suite_clock_free(world->service.clock);
-    rpc_channel_free(world->service.cases);
-    fake_events_free(world->events);
-    arena_free(world->memory);
+    search_server_end(&world->server);
     pthread_mutex_destroy(&world->lock);
 }
 
@@ -131,7 +98,7 @@ static int64_t set(struct world *world, int64_t number, struct fake_case c)
     pthread_mutex_lock(&world->lock);
     world->cases[number] = c;
     pthread_mutex_unlock(&world->lock);
-    return fake_events_add(world->events, "acme", number,
+    return fake_events_add(world->server.events, "acme", number,
                            CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_UPDATED, NULL);
 }
 
@@ -154,14 +121,14 @@ static wire_request ask(const char *query, int64_t position)
     return request;
 }
 
-/* NULL: it failed, world->err says why. */
+/* NULL: it failed, world->server.err says why. */
 static wire_response *search_within(struct world *world, const wire_request *request, int64_t timeout_us)
 {
     const struct rpc_client_options options = {.timeout_us = timeout_us};
     ProtobufCMessage *response;
-    world->err = (error){0};
-    if (!rpc_client_call(world->channel, &casework__search__v1__search_service__descriptor, "SearchCases",
-                         &request->base, &options, world->memory, &response, &world->err))
+    world->server.err = (error){0};
+    if (!rpc_client_call(world->server.channel, &casework__search__v1__search_service__descriptor, "SearchCases",
+                         &request->base, &options, world->server.memory, &response, &world->server.err))
         return NULL;
     return (wire_response *)response;
 }
@@ -169,7 +136,7 @@ static wire_response *search_within(struct world *world, const wire_request *req
 static wire_response *search(struct world *world, const wire_request *request)
 {
     wire_response *response = search_within(world, request, 20 * CLOCK_SECOND);
-    cr_assert(response, "%s: %s", status_code_name(world->err.code), world->err.message);
+    cr_assert(response, "%s: %s", status_code_name(world->server.err.code), world->server.err.message);
     return response;
 }
 
@@ -182,9 +149,9 @@ static int total(struct world *world, const char *query, int64_t position)
 static void expect_refusal(struct world *world, const wire_request *request, const char *field)
 {
     cr_assert_null(search_within(world, request, 20 * CLOCK_SECOND));
-    cr_assert_eq(world->err.code, STATUS_INVALID_ARGUMENT, "%s", field);
-    cr_assert_eq(world->err.violation_count, 1);
-    cr_assert_str_eq(world->err.violations[0].key, field);
+    cr_assert_eq(world->server.err.code, STATUS_INVALID_ARGUMENT, "%s", field);
+    cr_assert_eq(world->server.err.violation_count, 1);
+    cr_assert_str_eq(world->server.err.violations[0].key, field);
 }
 
 Test(search_service, answers_what_a_write_has_just_told, .timeout = 60)
@@ -192,7 +159,7 @@ Test(search_service, answers_what_a_write_has_just_told, .timeout = 60)
     struct world world;
     begin(&world);
     for (int64_t i = 1; i <= 20; i++) {
-        const char *text = arena_printf(world.memory, "word%lld", (long long)i);
+        const char *text = arena_printf(world.server.memory, "word%lld", (long long)i);
         int64_t position = set_text(&world, i, "subject", text);
         cr_assert_eq(total(&world, text, position), 1);
         cr_assert_eq(total(&world, "subject", 0), i);
@@ -309,7 +276,7 @@ Test(search_service, refuses_what_makes_no_sense, .timeout = 60)
     request = ask("a", 0);
     request.owner = (char *)"accounts/beta/agents/ann";
     cr_assert_null(search_within(&world, &request, 20 * CLOCK_SECOND));
-    cr_assert_eq(world.err.code, STATUS_NOT_FOUND, "another account's");
+    cr_assert_eq(world.server.err.code, STATUS_NOT_FOUND, "another account's");
     request = ask("a", 0);
     request.parent = (char *)"accounts/-";
     expect_refusal(&world, &request, "parent");
@@ -331,7 +298,7 @@ Test(search_service, refuses_what_makes_no_sense, .timeout = 60)
     cr_assert_eq(search(&world, &request)->n_results, 1);
     request.query = (char *)"b";
     expect_refusal(&world, &request, "page_token");
-    cr_assert_str_eq(world.err.reason, "INVALID_PAGE_TOKEN");
+    cr_assert_str_eq(world.server.err.reason, "INVALID_PAGE_TOKEN");
     request.query = (char *)"a";
     token[3] = token[3] == 'A' ? 'B' : 'A';
     expect_refusal(&world, &request, "page_token");
@@ -346,7 +313,7 @@ Test(search_service, waits_for_a_position_within_the_deadline, .timeout = 60)
     cr_assert_eq(total(&world, "a", position), 1);
     wire_request request = ask("a", position + 1);
     cr_assert_null(search_within(&world, &request, 200000));
-    cr_assert_eq(world.err.code, STATUS_DEADLINE_EXCEEDED);
+    cr_assert_eq(world.server.err.code, STATUS_DEADLINE_EXCEEDED);
     end(&world);
 }
 
@@ -355,7 +322,7 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     struct world world;
     begin(&world);
     cr_assert_eq(total(&world, "a", set_text(&world, 1, "a", "b")), 1);
-    search_follower_stop(world.service.follower);
+    search_follower_stop(world.server.service.follower);
     int64_t position = set_text(&world, 2, "a", "b"), told_us = clock_monotonic_us();
     wire_request request = ask("a", position);
     cr_assert_null(search_within(&world, &request, CLOCK_SECOND));
@@ -365,8 +332,8 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     status.parent = (char *)"accounts/acme";
     const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND};
     ProtobufCMessage *message;
-    cr_assert(rpc_client_call(world.channel, &casework__search__v1__search_service__descriptor,
-                              "GetIndexStatus", &status.base, &options, world.memory, &message, &world.err));
+    cr_assert(rpc_client_call(world.server.channel, &casework__search__v1__search_service__descriptor,
+                              "GetIndexStatus", &status.base, &options, world.server.memory, &message, &world.server.err));
     const Casework__Search__V1__GetIndexStatusResponse *answer =
         (const Casework__Search__V1__GetIndexStatusResponse *)message;
     cr_assert_eq(answer->lag_events, 1);
@@ -396,7 +363,7 @@ Test(search_service, a_renamed_contact_is_found_in_all_its_cases, .timeout = 60)
     world.contact_name = "New";
     pthread_mutex_unlock(&world.lock);
     position =
-        fake_events_add(world.events, "acme", 0, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
+        fake_events_add(world.server.events, "acme", 0, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
                         "accounts/acme/contacts/k1");
     cr_assert_eq(total(&world, "new", position), CASES_MAX - 1);
     cr_assert_eq(total(&world, "old", position), 0);
@@ -416,17 +383,17 @@ Test(search_service, follows_deletions_breaks_and_restored_databases, .timeout =
     request.n_statuses = 1;
     cr_assert_eq(search(&world, &request)->total_size, 1);
 
-    fake_events_break(world.events);
+    fake_events_break(world.server.events);
     set_text(&world, 2, "a", "");
     position = set(&world, 1, (struct fake_case){.there = false});
     cr_assert_eq(total(&world, "a", position), 1);
 
-    position = fake_events_add(world.events, "acme", 0,
+    position = fake_events_add(world.server.events, "acme", 0,
                                CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED, NULL);
     cr_assert_eq(total(&world, "a", position), 0);
 
     set_text(&world, 3, "restored", "");
-    fake_events_restore(world.events, "second");
+    fake_events_restore(world.server.events, "second");
     position = set_text(&world, 4, "restored", "");
     request = ask("restored", position);
     const wire_response *response = search(&world, &request);
@@ -446,15 +413,15 @@ Test(search_service, a_case_with_many_events_is_read_once, .timeout = 60)
     for (int i = 0; i < 500; i++)
         heads.at[feed_partition("acme")] = set_text(&world, 1 + i % 5, "a", "b");
     cr_assert_eq(total(&world, "a", heads.at[feed_partition("acme")]), 5);
-    size_t before = fake_events_documents_read(world.events);
+    size_t before = fake_events_documents_read(world.server.events);
     search_index *index;
     search_follower *follower;
-    cr_assert(search_index_new(&index, &world.err));
-    cr_assert(search_follower_new(world.service.cases, index, UINT64_MAX, caught_up, &world, &follower,
-                                  &world.err));
+    cr_assert(search_index_new(&index, &world.server.err));
+    cr_assert(search_follower_new(world.server.service.cases, index, UINT64_MAX, caught_up, &world, &follower,
+                                  &world.server.err));
     cr_assert(feed_consumer_wait(search_follower_consumer(follower), &heads,
-                                 clock_monotonic_us() + 20 * CLOCK_SECOND, &world.err));
-    cr_assert_leq(fake_events_documents_read(world.events) - before, 10);
+                                 clock_monotonic_us() + 20 * CLOCK_SECOND, &world.server.err));
+    cr_assert_leq(fake_events_documents_read(world.server.events) - before, 10);
     search_follower_free(follower);
     search_index_free(index);
     end(&world);
@@ -473,8 +440,8 @@ static rpc_stream *open_job(struct world *world, const char *method, const Proto
 {
     const struct rpc_client_options options = {.timeout_us = 30 * CLOCK_SECOND};
     rpc_stream *stream;
-    cr_assert(rpc_stream_open(world->channel, &casework__search__v1__search_service__descriptor, method,
-                              &options, &stream, &world->err));
+    cr_assert(rpc_stream_open(world->server.channel, &casework__search__v1__search_service__descriptor, method,
+                              &options, &stream, &world->server.err));
     cr_assert(rpc_stream_write(stream, request));
     rpc_stream_close_send(stream);
     return stream;
@@ -488,7 +455,7 @@ static struct told check(struct world *world, const char *parent)
     struct told told = {0};
     ProtobufCMessage *message;
     enum rpc_read read;
-    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->memory, &message, &world->err)) ==
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message, &world->server.err)) ==
            RPC_READ_MESSAGE) {
         const Casework__Search__V1__CheckIndexResponse *item =
             (Casework__Search__V1__CheckIndexResponse *)message;
@@ -502,7 +469,7 @@ static struct told check(struct world *world, const char *parent)
         told.first = told.first ? told.first : item->difference;
         told.items++;
     }
-    cr_assert_eq(read, RPC_READ_END, "%s", world->err.message);
+    cr_assert_eq(read, RPC_READ_END, "%s", world->server.err.message);
     cr_assert(told.finished);
     rpc_stream_free(stream);
     return told;
@@ -516,7 +483,7 @@ static struct told rebuild(struct world *world, const char *parent)
     struct told told = {0};
     ProtobufCMessage *message;
     enum rpc_read read;
-    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->memory, &message, &world->err)) ==
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message, &world->server.err)) ==
            RPC_READ_MESSAGE) {
         const Casework__Search__V1__RebuildIndexResponse *progress =
             (Casework__Search__V1__RebuildIndexResponse *)message;
@@ -525,7 +492,7 @@ static struct told rebuild(struct world *world, const char *parent)
         told.done = progress->cases_done;
         told.finished = progress->done;
     }
-    cr_assert_eq(read, RPC_READ_END, "%s", world->err.message);
+    cr_assert_eq(read, RPC_READ_END, "%s", world->server.err.message);
     cr_assert(told.finished);
     rpc_stream_free(stream);
     return told;
@@ -594,7 +561,7 @@ Test(search_service, what_goes_while_it_is_checked_is_no_difference, .timeout = 
     begin(&world);
     cr_assert_eq(total(&world, "subject", set_text(&world, 1, "subject", "body")), 1);
     const struct search_change gone = {.number = 1};
-    cr_assert(search_index_apply(world.service.index, "acme", &gone, 1, &world.err));
+    cr_assert(search_index_apply(world.server.service.index, "acme", &gone, 1, &world.server.err));
     struct told told = check(&world, "accounts/acme");
     cr_assert_eq(told.items, 1);
     cr_assert_eq((int)told.first->kind, 1);

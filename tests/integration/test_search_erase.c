@@ -35,8 +35,8 @@ static void erase_all(bool kill)
     cr_assert_not_null(mkdtemp(folder));
     snprintf(directory, sizeof directory, "%s/index", folder);
     snprintf(setting, sizeof setting, "SEARCH_DATA_DIRECTORY=%s", directory);
-    const char *const settings[] = {setting, "SEARCH_CHECKPOINT_INTERVAL=50ms", "SEARCH_ERASURE_INTERVAL=500ms",
-                                    NULL};
+    const char *const settings[] = {setting, "SEARCH_CHECKPOINT_INTERVAL=50ms",
+                                    "SEARCH_ERASURE_INTERVAL=500ms", NULL};
     const struct suite_options options = {.settings = settings};
     struct erase_scene scene = {.s = suite_start(&options), .memory = arena_new(ERASE_SCENE_MEMORY)};
     scene.account = suite_create_account(scene.s, "acme", "UTC", scene.memory);

@@ -441,6 +441,37 @@ static const char *ask_some(struct world *world, const struct search_judge *judg
     return difference;
 }
 
+/* The index compared with the case service by the service itself: what differs, in words; NULL: nothing. */
+static const char *check_itself(struct world *world, const char *account)
+{
+    Casework__Search__V1__CheckIndexRequest request = CASEWORK__SEARCH__V1__CHECK_INDEX_REQUEST__INIT;
+    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE};
+    const char *told = NULL;
+    ProtobufCMessage *message;
+    rpc_stream *stream;
+    enum rpc_read read;
+    error err = {0};
+    request.parent = (char *)account;
+    cr_assert(rpc_stream_open(suite_channel(world->suite, SUITE_SEARCH, 0), SEARCH, "CheckIndex", &options,
+                              &stream, &err));
+    if (rpc_stream_write(stream, &request.base))
+        rpc_stream_close_send(stream);
+    while ((read = rpc_stream_read(stream, CLOCK_MINUTE, world->memory, &message, &err)) ==
+           RPC_READ_MESSAGE) {
+        const Casework__Search__V1__CheckIndexResponse *item =
+            (const Casework__Search__V1__CheckIndexResponse *)message;
+        if (item->item_case == CASEWORK__SEARCH__V1__CHECK_INDEX_RESPONSE__ITEM_DIFFERENCE)
+            told = arena_printf(world->memory, "%s: kind %d, field %d, missing «%s», surplus «%s»",
+                                item->difference->case_, (int)item->difference->kind,
+                                (int)item->difference->field,
+                                item->difference->n_missing_words ? item->difference->missing_words[0] : "",
+                                item->difference->n_surplus_words ? item->difference->surplus_words[0] : "");
+    }
+    cr_assert_eq(read, RPC_READ_END, "%s", err.message);
+    rpc_stream_free(stream);
+    return told;
+}
+
 /* Erasures go on in the background: a difference counts when nothing has changed meanwhile. */
 static void expect_same(struct world *world, const struct account *account)
 {
@@ -453,7 +484,9 @@ static void expect_same(struct world *world, const struct account *account)
         search_judge_release(&judge);
         if (!difference)
             return;
-        cr_assert_neq(read, suite_position(world->suite, account->name), "%s", difference);
+        const char *told = check_itself(world, account->name);
+        cr_assert_neq(read, suite_position(world->suite, account->name), "%s; the check says: %s", difference,
+                      told ? told : "no difference");
     }
     cr_assert_fail("%s never rests", account->name);
 }
@@ -578,6 +611,8 @@ static void go_through(const char *const *settings, long rounds)
         for (int i = 0; i < ACCOUNTS; i++) {
             expect_same(&world, &world.accounts[i]);
             expect_laws(&world, &world.accounts[i]);
+            const char *told = check_itself(&world, world.accounts[i].name);
+            cr_assert_null(told, "%s", told);
         }
     }
     for (int i = 0; i < KINDS; i++)

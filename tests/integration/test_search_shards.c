@@ -301,8 +301,12 @@ Test(search_shards, a_shard_that_is_down_is_said_so)
 /* A setting that would make it hold the wrong accounts, or ask the wrong ones for theirs. */
 Test(search_shards, wrong_settings_are_refused_at_the_start)
 {
-    static const char *const wrong[][2] = {{"3/3", "a:1 b:1 c:1"}, {"-1/3", "a:1 b:1 c:1"}, {"1/3", "a:1 b:1"},
-                                           {"0/2", ""},            {"1", ""},               {"0/65", ""}};
+    static const char *const wrong[][2] = {{"3/3", "a:1 b:1 c:1"},
+                                           {"-1/3", "a:1 b:1 c:1"},
+                                           {"1/3", "a:1 b:1"},
+                                           {"0/2", ""},
+                                           {"1", ""},
+                                           {"0/65", ""}};
     char directory[] = "/tmp/casework-shards-XXXXXX", log[64], address[32], said[4000];
     cr_assert_not_null(mkdtemp(directory));
     snprintf(log, sizeof log, "%s/log", directory);

@@ -7,8 +7,8 @@
 
 void search_server_begin(struct search_server *server, fake_document *document, void *context)
 {
-    *server = (struct search_server){.events = fake_events_new(document, context),
-                                     .memory = arena_new(64 << 20)};
+    *server =
+        (struct search_server){.events = fake_events_new(document, context), .memory = arena_new(64 << 20)};
 }
 
 void search_server_start(struct search_server *server, void (*caught_up)(void *context), void *context)

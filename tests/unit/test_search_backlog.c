@@ -106,8 +106,8 @@ static wire_response *search_in(struct world *world, const char *account, const 
     request.query = (char *)query;
     request.min_position = position;
     world->server.err = (error){0};
-    return rpc_client_call(world->server.channel, SEARCH, "SearchCases", &request.base, &options, world->server.memory,
-                           &response, &world->server.err)
+    return rpc_client_call(world->server.channel, SEARCH, "SearchCases", &request.base, &options,
+                           world->server.memory, &response, &world->server.err)
                ? (wire_response *)response
                : NULL;
 }
@@ -217,8 +217,9 @@ Test(search_backlog, only_the_account_waits, .timeout = 60)
     cr_assert_eq(status(&world, "-")->lag_events, changed - renamed + 1);
     cr_assert_eq(resumed_from(&world), renamed - 1);
 
-    struct reader reader = {.world = &(struct world){.server = {.channel = world.server.channel, .memory = arena_new(1 << 20)}},
-                            .position = changed};
+    struct reader reader = {
+        .world = &(struct world){.server = {.channel = world.server.channel, .memory = arena_new(1 << 20)}},
+        .position = changed};
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, &reader), 0);
     fake_events_refuse_above(world.server.events, 0);
@@ -252,7 +253,8 @@ Test(search_backlog, what_changes_meanwhile_comes_out_right, .timeout = 60)
     cr_assert_eq(total(&world, "ninth third", last), 1);
     cr_assert_eq(total(&world, "plain", last), MANY - 3);
     cr_assert_eq(resumed_from(&world), last);
-    cr_assert_leq(fake_events_documents_read(world.server.events), 2 * MANY + 300, "cases are read once for both");
+    cr_assert_leq(fake_events_documents_read(world.server.events), 2 * MANY + 300,
+                  "cases are read once for both");
     end(&world);
 }
 
@@ -326,20 +328,22 @@ Test(search_backlog, is_found_again_after_a_restart, .timeout = 60)
                                                  .contact = "k1",
                                                  .texts = &name,
                                                  .text_count = i != 5};
-        cr_assert(search_index_apply(
-            index, "acme", &(struct search_change){.number = i, .document = &document}, 1, &world.server.err));
+        cr_assert(search_index_apply(index, "acme",
+                                     &(struct search_change){.number = i, .document = &document}, 1,
+                                     &world.server.err));
     }
     search_index_set_positions(index, &stored);
     fake_events_refuse_above(world.server.events, 0);
-    cr_assert(
-        search_follower_new(world.server.service.cases, index, UINT64_MAX, caught_up, NULL, &follower, &world.server.err));
+    cr_assert(search_follower_new(world.server.service.cases, index, UINT64_MAX, caught_up, NULL, &follower,
+                                  &world.server.err));
     cr_assert(feed_consumer_wait_account(search_follower_consumer(follower), "acme", last,
                                          clock_monotonic_us() + 20 * CLOCK_SECOND, &world.server.err));
     struct search_query query = {.fields = SEARCH_FIELDS_ALL, .statuses = ~0U, .limit = 1};
     struct search_answer answer;
     query.start_time_us = INT64_MIN;
     query.end_time_us = INT64_MAX;
-    cr_assert(search_query_words("second", world.server.memory, &query.words, &query.word_count, &world.server.err));
+    cr_assert(search_query_words("second", world.server.memory, &query.words, &query.word_count,
+                                 &world.server.err));
     cr_assert(search_index_query(index, "acme", &query, world.server.memory, &answer, &world.server.err));
     search_answer_release(&answer);
     cr_assert_eq(answer.total, MANY - 1, "the fifth was read later, without the name");

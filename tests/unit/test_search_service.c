@@ -127,8 +127,9 @@ static wire_response *search_within(struct world *world, const wire_request *req
     const struct rpc_client_options options = {.timeout_us = timeout_us};
     ProtobufCMessage *response;
     world->server.err = (error){0};
-    if (!rpc_client_call(world->server.channel, &casework__search__v1__search_service__descriptor, "SearchCases",
-                         &request->base, &options, world->server.memory, &response, &world->server.err))
+    if (!rpc_client_call(world->server.channel, &casework__search__v1__search_service__descriptor,
+                         "SearchCases", &request->base, &options, world->server.memory, &response,
+                         &world->server.err))
         return NULL;
     return (wire_response *)response;
 }
@@ -333,7 +334,8 @@ Test(search_service, a_stopped_feed_is_lag_and_never_a_wrong_answer, .timeout = 
     const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND};
     ProtobufCMessage *message;
     cr_assert(rpc_client_call(world.server.channel, &casework__search__v1__search_service__descriptor,
-                              "GetIndexStatus", &status.base, &options, world.server.memory, &message, &world.server.err));
+                              "GetIndexStatus", &status.base, &options, world.server.memory, &message,
+                              &world.server.err));
     const Casework__Search__V1__GetIndexStatusResponse *answer =
         (const Casework__Search__V1__GetIndexStatusResponse *)message;
     cr_assert_eq(answer->lag_events, 1);
@@ -362,9 +364,9 @@ Test(search_service, a_renamed_contact_is_found_in_all_its_cases, .timeout = 60)
     pthread_mutex_lock(&world.lock);
     world.contact_name = "New";
     pthread_mutex_unlock(&world.lock);
-    position =
-        fake_events_add(world.server.events, "acme", 0, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
-                        "accounts/acme/contacts/k1");
+    position = fake_events_add(world.server.events, "acme", 0,
+                               CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
+                               "accounts/acme/contacts/k1");
     cr_assert_eq(total(&world, "new", position), CASES_MAX - 1);
     cr_assert_eq(total(&world, "old", position), 0);
     end(&world);
@@ -440,8 +442,8 @@ static rpc_stream *open_job(struct world *world, const char *method, const Proto
 {
     const struct rpc_client_options options = {.timeout_us = 30 * CLOCK_SECOND};
     rpc_stream *stream;
-    cr_assert(rpc_stream_open(world->server.channel, &casework__search__v1__search_service__descriptor, method,
-                              &options, &stream, &world->server.err));
+    cr_assert(rpc_stream_open(world->server.channel, &casework__search__v1__search_service__descriptor,
+                              method, &options, &stream, &world->server.err));
     cr_assert(rpc_stream_write(stream, request));
     rpc_stream_close_send(stream);
     return stream;
@@ -455,8 +457,8 @@ static struct told check(struct world *world, const char *parent)
     struct told told = {0};
     ProtobufCMessage *message;
     enum rpc_read read;
-    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message, &world->server.err)) ==
-           RPC_READ_MESSAGE) {
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message,
+                                   &world->server.err)) == RPC_READ_MESSAGE) {
         const Casework__Search__V1__CheckIndexResponse *item =
             (Casework__Search__V1__CheckIndexResponse *)message;
         cr_assert_not(told.finished);
@@ -483,8 +485,8 @@ static struct told rebuild(struct world *world, const char *parent)
     struct told told = {0};
     ProtobufCMessage *message;
     enum rpc_read read;
-    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message, &world->server.err)) ==
-           RPC_READ_MESSAGE) {
+    while ((read = rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message,
+                                   &world->server.err)) == RPC_READ_MESSAGE) {
         const Casework__Search__V1__RebuildIndexResponse *progress =
             (Casework__Search__V1__RebuildIndexResponse *)message;
         cr_assert_not(told.finished);

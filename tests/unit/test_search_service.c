@@ -30,7 +30,9 @@ struct world {
     pthread_mutex_t lock;
     struct fake_case cases[CASES_MAX];
     const char *contact_name; /* of all cases; NULL: no contact */
-    bool drop;                /* the account goes while one of its cases is read */
+    bool closed;              /* nothing is read until it is not */
+    pthread_cond_t opened;
+    bool drop; /* the account goes while one of its cases is read */
     struct search_server server;
     atomic_int caught_up;
 };
@@ -41,6 +43,8 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
     struct world *world = context;
     (void)account;
     pthread_mutex_lock(&world->lock);
+    while (world->closed)
+        pthread_cond_wait(&world->opened, &world->lock);
     struct fake_case *now = &world->cases[number % CASES_MAX];
     const struct fake_case c = *now;
     if (now->reads > 0 && --now->reads == 0)
@@ -82,6 +86,7 @@ static void begin(struct world *world)
 {
     memset(world, 0, sizeof *world);
     pthread_mutex_init(&world->lock, NULL);
+    pthread_cond_init(&world->opened, NULL);
     search_server_begin(&world->server, read_case, world);
     search_server_start(&world->server, caught_up, world);
 }
@@ -89,6 +94,7 @@ static void begin(struct world *world)
 static void end(struct world *world)
 {
     search_server_end(&world->server);
+    pthread_cond_destroy(&world->opened);
     pthread_mutex_destroy(&world->lock);
 }
 
@@ -582,6 +588,67 @@ Test(search_service, an_account_that_goes_does_not_end_the_rebuild_of_all, .time
     world.drop = true;
     pthread_mutex_unlock(&world.lock);
     rebuild(&world, "accounts/-");
+    end(&world);
+}
+
+/* Reading a case takes until the gate is open: whoever rebuilds is held up in the middle. */
+static void set_gate(struct world *world, bool closed)
+{
+    pthread_mutex_lock(&world->lock);
+    world->closed = closed;
+    pthread_cond_broadcast(&world->opened);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static bool is_rebuilding(struct world *world)
+{
+    struct search_account_status *accounts;
+    size_t count;
+    cr_assert(search_index_status(world->server.service.index, "acme", world->server.memory, &accounts,
+                                  &count, &world->server.err));
+    return count > 0 && accounts[0].rebuilding;
+}
+
+static void await_rebuilding(struct world *world, bool rebuilding)
+{
+    int64_t until = clock_monotonic_us() + 20 * CLOCK_SECOND;
+    while (is_rebuilding(world) != rebuilding)
+        cr_assert_lt(clock_monotonic_us(), until);
+}
+
+/* How a rebuild ends that cannot begin. */
+static void expect_no_rebuild(struct world *world, const char *reason)
+{
+    Casework__Search__V1__RebuildIndexRequest request = CASEWORK__SEARCH__V1__REBUILD_INDEX_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    rpc_stream *stream = open_job(world, "RebuildIndex", &request.base);
+    ProtobufCMessage *message;
+    cr_assert_eq(
+        rpc_stream_read(stream, 20 * CLOCK_SECOND, world->server.memory, &message, &world->server.err),
+        RPC_READ_FAILED);
+    cr_assert_str_eq(world->server.err.reason, reason);
+    rpc_stream_free(stream);
+}
+
+Test(search_service, a_rebuild_is_alone_and_may_be_given_up, .timeout = 60)
+{
+    struct world world;
+    begin(&world);
+    Casework__Search__V1__RebuildIndexRequest request = CASEWORK__SEARCH__V1__REBUILD_INDEX_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    cr_assert_eq(total(&world, "subject", set_text(&world, 1, "subject", "body")), 1);
+    set_gate(&world, true);
+    rpc_stream *first = open_job(&world, "RebuildIndex", &request.base);
+    await_rebuilding(&world, true);
+    expect_no_rebuild(&world, "REBUILD_RUNNING");
+    cr_assert_eq(total(&world, "subject", 0), 1, "it serves meanwhile");
+    rpc_stream_cancel(first);
+    rpc_stream_free(first);
+    set_gate(&world, false);
+    await_rebuilding(&world, false);
+    cr_assert_eq(total(&world, "subject", 0), 1);
+    cr_assert_eq(rebuild(&world, "accounts/acme").done, 1);
+    cr_assert_eq(check(&world, "accounts/acme").items, 0);
     end(&world);
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread_priority.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -107,6 +108,7 @@ static void *run(void *argument)
     search_merger *merger = argument;
     bool tidy;
     int64_t until;
+    thread_lower_priority();
     pthread_mutex_lock(&merger->lock);
     while (!merger->stopping) {
         if (!next(merger, &tidy, &until)) {

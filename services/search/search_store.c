@@ -4,6 +4,7 @@
 #include "base/injection.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread_priority.h"
 #include "search/search_manifest.h"
 #include "search/search_store_load.h"
 
@@ -349,6 +350,7 @@ static struct outlook look_at(search_store *store, int64_t now)
 static void *run(void *argument)
 {
     search_store *store = argument;
+    thread_lower_priority();
     int64_t look = store->options.interval_us < LOOK_US ? store->options.interval_us : LOOK_US;
     while (!pause_for(store, look)) {
         int64_t now = clock_monotonic_us();

@@ -47,7 +47,7 @@ static void fill(search_index *index, uint64_t cases)
     for (uint64_t i = 0; corpus && i < cases; i++) {
         struct search_corpus_case *c = &pile[count];
         search_corpus_make(corpus, i, c);
-        const struct search_change change = {c->document.number, &c->document};
+        const struct search_change change = {.number = c->document.number, .document = &c->document};
         if (strcmp(c->account, SEARCH_CORPUS_BIG_ACCOUNT) != 0) {
             must(search_index_apply(index, c->account, &change, 1, &err), &err);
             continue;

@@ -289,13 +289,11 @@ bool search_query_run(struct search_view *view, const struct search_query *query
                       struct search_answer *ret_answer, error *err)
 {
     struct search search = {.query = query, .memory = memory};
-    struct search_answer answer = {.query = query, .view = view};
-    if (!find(&search, view, &answer)) {
-        search_answer_release(&answer);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the answer does not fit");
-    }
-    *ret_answer = answer;
-    return true;
+    *ret_answer = (struct search_answer){.query = query, .view = view};
+    if (find(&search, view, ret_answer))
+        return true;
+    search_answer_release(ret_answer);
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the answer does not fit");
 }
 
 static void read_result(const struct search_query *query, const struct search_hit *hit, uint8_t *fields,

@@ -65,7 +65,7 @@ bool search_query_words(const char *text, arena *memory, const char *const **ret
 
 /*
  * Finds, and takes over a reference to the view, on failure too. What the answer needs is in `memory`.
- * RESOURCE_EXHAUSTED when that is full.
+ * RESOURCE_EXHAUSTED when that is full; then there is nothing to release.
  */
 bool search_query_run(struct search_view *view, const struct search_query *query, arena *memory,
                       struct search_answer *ret_answer, error *err) __attribute__((warn_unused_result));

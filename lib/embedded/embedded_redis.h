@@ -13,10 +13,9 @@
 #include <sys/types.h>
 
 struct embedded_redis_options {
-    const char
-        *data_directory; /* for the append-only file; NULL: in TMPDIR, gone with embedded_redis_free */
-    bool append_only;    /* keeps the data over a restart; false: nothing is ever written to disk */
-    uint16_t port;       /* on 127.0.0.1 as well as on the socket; 0: socket only */
+    const char *data_directory; /* for the append-only file; NULL: in TMPDIR, gone with embedded_redis_free */
+    bool append_only;           /* keeps the data over a restart; false: nothing is ever written to disk */
+    uint16_t port;              /* on 127.0.0.1 as well as on the socket; 0: socket only */
     const char *const
         *settings; /* further arguments, such as "--maxmemory", "1mb"; ended by NULL; NULL: none */
 };

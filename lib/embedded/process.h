@@ -58,8 +58,8 @@ uint16_t process_free_port(void);
 bool process_make_directory(const char *path, error *err) __attribute__((warn_unused_result));
 
 /*
- * Makes a new directory PREFIX-XXXXXX (mode 0700) in TMPDIR, or in /tmp where that is not set or too long for a
- * socket in it. `size`: of ret_path; 64 suffice.
+ * Makes a new directory PREFIX-XXXXXX (mode 0700) in TMPDIR, or in /tmp where that is not set or too long for
+ * a socket in it. `size`: of ret_path; 64 suffice.
  */
 bool process_make_scratch(const char *prefix, char *ret_path, size_t size, error *err)
     __attribute__((warn_unused_result));

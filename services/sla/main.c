@@ -63,6 +63,7 @@ static bool start_parts(struct program *program, error *err)
     const struct sla_firing_options firing = {
         .store = parts->timers,
         .cases = parts->cases,
+        .policies = parts->policies,
         .clock = parts->clock,
         .lease_us = program->settings.lease_us,
         .in_flight_max = (unsigned)program->settings.in_flight_max,
@@ -88,6 +89,7 @@ static bool run(struct program *program, error *err)
     service->parts.cases = program->feed_host.cases;
     service->parts.clock = program->feed_host.clock;
     return rpc_server_add(service->server, sla_policy_methods, service, err) &&
+           rpc_server_add(service->server, sla_deadline_methods, service, err) &&
            rpc_server_add(service->server, sla_timer_methods, service, err) &&
            rpc_server_add(service->server, sla_audit_methods, service, err) && start_parts(program, err) &&
            feed_host_follow_clock(&program->feed_host, &program->host, settle, service, err) &&

@@ -155,6 +155,26 @@ bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t d
     return exists(cases, ACCOUNT_SERVICE, "GetAccount", &request.base, deadline_us, ret_exists, err);
 }
 
+bool sla_cases_time_zone(rpc_channel *cases, const char *account, int64_t deadline_us, arena *memory,
+                         const char **ret_time_zone, error *err)
+{
+    Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;
+    char name[NAME_SIZE];
+    arena *own;
+    ProtobufCMessage *found;
+    snprintf(name, sizeof name, "accounts/%s", account);
+    request.name = name;
+    if (!find(cases, ACCOUNT_SERVICE, "GetAccount", &request.base, deadline_us, &own, &found, err))
+        return false;
+    if (!own)
+        return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "accounts/%s does not exist", account);
+    const Casework__Cases__V1__Account *record =
+        ((const Casework__Cases__V1__GetAccountResponse *)(const void *)found)->account;
+    *ret_time_zone = arena_strdup(memory, record ? record->time_zone : "UTC");
+    arena_free(own);
+    return *ret_time_zone || error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
 bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
                            bool *ret_exists, error *err)
 {

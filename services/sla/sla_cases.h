@@ -3,6 +3,7 @@
 
 /* What the SLA service asks of the case service, in its own words. */
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "feed/partition.h"
 #include "rpc/client.h"
@@ -25,6 +26,9 @@ bool sla_cases_positions(rpc_channel *cases, struct feed_positions *ret_heads, e
 /* Is there such an account, such a case? Deadlines are on the monotonic clock. */
 bool sla_cases_account_exists(rpc_channel *cases, const char *account, int64_t deadline_us, bool *ret_exists,
                               error *err) __attribute__((warn_unused_result));
+/* The account's time zone, in `memory`; NOT_FOUND. */
+bool sla_cases_time_zone(rpc_channel *cases, const char *account, int64_t deadline_us, arena *memory,
+                         const char **ret_time_zone, error *err) __attribute__((warn_unused_result));
 bool sla_cases_case_exists(rpc_channel *cases, const char *account, int64_t case_id, int64_t deadline_us,
                            bool *ret_exists, error *err) __attribute__((warn_unused_result));
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "rpc/wire.h"
 #include "sla/sla_cases.h"
+#include "sla/sla_feed_targets.h"
 #include "sla/sla_wire.h"
 
 #include <stdio.h>
@@ -54,6 +55,18 @@ static bool out_of_memory(error *err)
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
+/* The change of the case's targets that goes with the one of its closing. */
+static bool add_targets(struct changes *changes, int64_t policy_version, error *err)
+{
+    struct timer_change *change = add_change(changes);
+    if (!change)
+        return out_of_memory(err);
+    *change = changes->items[changes->count - 2];
+    change->armed = false;
+    sla_feed_mark_targets(change, policy_version);
+    return true;
+}
+
 /* The timer that the case has after the event, or none. */
 static bool add_case(const struct sla_parts *parts, const feed_event *event, struct changes *changes,
                      error *err)
@@ -75,7 +88,17 @@ static bool add_case(const struct sla_parts *parts, const feed_event *event, str
         change->timer.version = deadline.version;
         change->timer.due_us = deadline.due_us;
     }
-    return true;
+    return !policy.has_targets || add_targets(changes, policy.version, err);
+}
+
+/* Where the account's calendar names no zone it lies in the account's. */
+static bool note_zone(const struct sla_parts *parts, const feed_event *event, error *err)
+{
+    char account[TIMER_ACCOUNT_SIZE];
+    if (!sla_cases_parse_account(event->account, account))
+        return error_set(err, STATUS_INTERNAL, "BAD_EVENT", "an event of the feed cannot be read");
+    return sla_policies_get(parts->policies, account).version == 0 ||
+           sla_policies_set_zone(parts->policies, account, event->account_facts->time_zone, err);
 }
 
 /* --- a deleted account ---------------------------------------------------------------------------- */
@@ -141,6 +164,9 @@ static bool collect(const struct sla_parts *parts, feed_event *const *events, si
         bool ok = true;
         if (one->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_DELETED)
             ok = add_deleted_account(parts, one, changes, err);
+        else if (one->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_UPDATED &&
+                 one->account_facts)
+            ok = note_zone(parts, one, err);
         else if (one->case_facts)
             ok = add_case(parts, one, changes, err);
         if (!ok)
@@ -242,6 +268,7 @@ static bool apply_partition(struct sla_feed *feed, feed_event *const *events, si
         struct changes changes = {0};
         bool ok = (tries == 0 || sla_policies_reload(feed->parts->policies, err)) &&
                   collect(feed->parts, events, count, partition, &changes, err) &&
+                  sla_feed_derive_targets(feed->parts, changes.items, changes.count, err) &&
                   apply_changes(feed, partition, &changes, head, &outcome, err);
         *ret_due_us = earliest(&changes);
         free(changes.items);

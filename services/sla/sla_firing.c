@@ -6,6 +6,7 @@
 #include "feed/partition.h"
 #include "sla/sla_cases.h"
 #include "sla/sla_metrics.h"
+#include "sla/sla_steps.h"
 #include "sla/timer_names.h"
 
 #include <uthash.h>
@@ -128,7 +129,12 @@ static struct flight *add_flight(sla_firing *firing, const struct timer *timer, 
 static void launch(struct flight *flight)
 {
     (void)injection_point("sla.before_close");
-    sla_cases_close(flight->firing->options.cases, &flight->timer, CLOSE_TIMEOUT_US, landed, flight);
+    const struct sla_firing_options *options = &flight->firing->options;
+    if (flight->timer.rule == SLA_RULE_TARGETS)
+        sla_steps_fire(options->cases, options->policies, options->clock, &flight->timer, CLOSE_TIMEOUT_US,
+                       landed, flight);
+    else
+        sla_cases_close(options->cases, &flight->timer, CLOSE_TIMEOUT_US, landed, flight);
 }
 
 /* --- claiming ------------------------------------------------------------------------------------- */

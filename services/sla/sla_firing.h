@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "feed/suite_clock.h"
 #include "rpc/client.h"
+#include "sla/sla_policy_store.h"
 #include "sla/timer_store.h"
 
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 struct sla_firing_options {
     timer_store *store;
     rpc_channel *cases;
+    sla_policies *policies;
     suite_clock *clock;
     int64_t lease_us; /* shorter than a closing takes: it is asked for twice, and done once */
     unsigned in_flight_max;

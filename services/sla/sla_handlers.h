@@ -29,8 +29,9 @@ enum { SLA_AUDITS_MAX = 2 };
 bool sla_check_acting_agent(const struct sla_service *service, const rpc_call *call, const char *account,
                             int64_t deadline_us, error *err) __attribute__((warn_unused_result));
 
-extern const struct rpc_method sla_policy_methods[]; /* GetPolicy, UpdatePolicy */
-extern const struct rpc_method sla_timer_methods[];  /* ListCaseTimers, ListTimers */
-extern const struct rpc_method sla_audit_methods[];  /* RebuildTimers, CheckTimers */
+extern const struct rpc_method sla_policy_methods[];   /* GetPolicy, UpdatePolicy, PreviewPolicy */
+extern const struct rpc_method sla_deadline_methods[]; /* PreviewDeadline */
+extern const struct rpc_method sla_timer_methods[];    /* ListCaseTimers, ListTimers */
+extern const struct rpc_method sla_audit_methods[];    /* RebuildTimers, CheckTimers */
 
 #endif

@@ -2,10 +2,13 @@
 #include "base/log.h"
 #include "casework/sla/v1/sla_service.pb-c.h"
 #include "feed/partition.h"
-#include "rpc/wire.h"
+#include "rpc/page.h"
 #include "sla/sla_cases.h"
 #include "sla/sla_handlers.h"
+#include "sla/sla_policy_input.h"
+#include "sla/sla_preview.h"
 #include "sla/sla_truth.h"
+#include "sla/sla_wire.h"
 
 #include <openssl/sha.h>
 
@@ -28,49 +31,12 @@ static int64_t deadline_of(const rpc_call *call)
     return deadline_us < most_us ? deadline_us : most_us;
 }
 
-static bool parse_name(arena *memory, const char *name, const char *field, const char **ret_account,
-                       error *err)
+/* The policy with what the copy has of it; the row has just been read into that. */
+static wire_policy *policy_of(arena *memory, const struct sla_service *service,
+                              const struct sla_policy_row *row)
 {
-    const char *parts[1];
-    if (!wire_name_parse(memory, "accounts/{}/slaPolicy", name, parts, 1) || strcmp(parts[0], "-") == 0)
-        return error_bad_field(err, field, "is no accounts/{account}/slaPolicy");
-    *ret_account = parts[0];
-    return true;
-}
-
-/* --- answering ------------------------------------------------------------------------------------ */
-
-static Casework__Sla__V1__ClosingRule *closing_of(arena *memory, const struct sla_policy *policy)
-{
-    Casework__Sla__V1__ClosingRule *closing = arena_alloc(memory, sizeof *closing);
-    Google__Protobuf__Duration *duration = wire_duration(memory, policy->duration_us);
-    if (!closing || !duration)
-        return NULL;
-    casework__sla__v1__closing_rule__init(closing);
-    if (policy->rule == SLA_RULE_INACTIVE) {
-        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_INACTIVITY_DURATION;
-        closing->after_inactivity_duration = duration;
-    } else {
-        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_RESOLVED_DURATION;
-        closing->after_resolved_duration = duration;
-    }
-    return closing;
-}
-
-/* NULL when the arena is full. */
-static wire_policy *policy_of(arena *memory, const struct sla_policy_row *row)
-{
-    wire_policy *policy = arena_alloc(memory, sizeof *policy);
-    if (!policy)
-        return NULL;
-    casework__sla__v1__sla_policy__init(policy);
-    policy->name = arena_printf(memory, "accounts/%s/slaPolicy", row->account);
-    policy->etag = arena_printf(memory, "%" PRId64, row->policy.version);
-    policy->closing = closing_of(memory, &row->policy);
-    policy->update_time = wire_timestamp(memory, row->update_time_us);
-    if (!policy->name || !policy->etag || !policy->closing || (row->update_time_us && !policy->update_time))
-        return NULL;
-    return policy;
+    const wire_policy *terms = sla_policies_wire(service->parts.policies, row->account, memory);
+    return terms ? sla_policy_output(memory, row, terms) : NULL;
 }
 
 /* The policy as PostgreSQL has it; NOT_FOUND for an account that does not exist. */
@@ -94,12 +60,12 @@ static void get_policy(rpc_call *call, const ProtobufCMessage *message, void *co
     struct sla_policy_row row;
     const char *account;
     error err;
-    if (!parse_name(memory, request->name, "name", &account, &err) ||
+    if (!sla_policy_input_name(memory, request->name, "name", &account, &err) ||
         !read_policy(context, account, deadline_of(call), &row, &err)) {
         rpc_call_fail(call, &err);
         return;
     }
-    response.policy = policy_of(memory, &row);
+    response.policy = policy_of(memory, context, &row);
     if (response.policy)
         rpc_call_reply(call, &response.base);
     else
@@ -107,81 +73,6 @@ static void get_policy(rpc_call *call, const ProtobufCMessage *message, void *co
 }
 
 /* --- changing ------------------------------------------------------------------------------------- */
-
-static bool not_served(const char *what, error *err)
-{
-    return error_set(err, STATUS_UNIMPLEMENTED, "NOT_SERVED", "%s cannot be set yet", what);
-}
-
-/* Which fields change: those of the mask, without one those that are set. */
-static bool read_mask(const update_request *request, bool *ret_closing, error *err)
-{
-    const wire_policy *policy = request->policy;
-    bool closing = policy->closing != NULL;
-    bool targets = policy->n_targets > 0;
-    bool calendar = policy->calendar != NULL;
-    if (request->update_mask && request->update_mask->n_paths > 0) {
-        bool set_targets = targets;
-        bool set_calendar = calendar;
-        closing = targets = calendar = false;
-        for (size_t i = 0; i < request->update_mask->n_paths; i++) {
-            const char *path = request->update_mask->paths[i];
-            bool all = strcmp(path, "*") == 0;
-            if (all && request->update_mask->n_paths > 1)
-                return error_bad_field(err, "update_mask", "* stands for everything and must be alone");
-            if (all || strcmp(path, "closing") == 0)
-                closing = true;
-            if (all || strcmp(path, "targets") == 0)
-                targets = set_targets;
-            if (all || strcmp(path, "calendar") == 0)
-                calendar = set_calendar;
-            if (!all && strcmp(path, "closing") != 0 && strcmp(path, "targets") != 0 &&
-                strcmp(path, "calendar") != 0)
-                return error_bad_field(err, "update_mask", "has a path that cannot be changed");
-        }
-    }
-    if (targets)
-        return not_served("targets", err);
-    if (calendar)
-        return not_served("a calendar", err);
-    *ret_closing = closing;
-    return true;
-}
-
-static bool read_closing(const Casework__Sla__V1__ClosingRule *closing, struct sla_policy_update *update,
-                         error *err)
-{
-    struct sla_policy usual = sla_rules_default();
-    const Google__Protobuf__Duration *duration;
-    const char *field;
-    update->rule = usual.rule;
-    update->duration_us = usual.duration_us;
-    if (!closing || closing->rule_case == CASEWORK__SLA__V1__CLOSING_RULE__RULE__NOT_SET)
-        return true;
-    if (closing->rule_case == CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_INACTIVITY_DURATION) {
-        update->rule = SLA_RULE_INACTIVE;
-        duration = closing->after_inactivity_duration;
-        field = "policy.closing.after_inactivity_duration";
-    } else {
-        update->rule = SLA_RULE_RESOLVED;
-        duration = closing->after_resolved_duration;
-        field = "policy.closing.after_resolved_duration";
-    }
-    if (!wire_duration_us(duration, &update->duration_us))
-        return error_bad_field(err, field, "is no duration");
-    return sla_rules_check_duration(update->duration_us, field, err);
-}
-
-static bool read_etag(const char *etag, int64_t *ret_version)
-{
-    char *end;
-    if (!*etag) {
-        *ret_version = -1;
-        return true;
-    }
-    *ret_version = strtoll(etag, &end, 10);
-    return *end == '\0' && *ret_version >= 0;
-}
 
 /* What tells a repeated request from another one of the same id. */
 static bool take_fingerprint(arena *memory, const update_request *request, struct sla_policy_update *update)
@@ -199,29 +90,173 @@ static bool take_fingerprint(arena *memory, const update_request *request, struc
 }
 
 static bool read_update(arena *memory, const update_request *request, struct sla_policy_update *update,
-                        bool *ret_change, error *err)
+                        error *err)
 {
-    if (!request->policy)
-        return error_bad_field(err, "policy", "is required");
+    if (!sla_policy_input_read(memory, request->policy, request->update_mask, update, err))
+        return false;
     if (strlen(request->request_id) > REQUEST_ID_MAX)
         return error_bad_field(err, "request_id", "is longer than 128 bytes");
     update->request_id = request->request_id;
-    if (!parse_name(memory, request->policy->name, "policy.name", &update->account, err) ||
-        !read_mask(request, ret_change, err) || !read_closing(request->policy->closing, update, err))
-        return false;
-    if (!read_etag(request->policy->etag, &update->expected_version))
-        return error_set(err, STATUS_ABORTED, "ETAG_MISMATCH", "the policy has been changed meanwhile");
     if (!take_fingerprint(memory, request, update))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request is too large");
     return true;
 }
 
+/* A calendar that names no zone lies in the account's. */
+static bool read_zone(const struct sla_service *service, arena *memory, struct sla_policy_update *update,
+                      int64_t deadline_us, error *err)
+{
+    return (!update->set_calendar && !update->set_targets) ||
+           sla_cases_time_zone(service->parts.cases, update->account, deadline_us, memory, &update->time_zone,
+                               err);
+}
+
+/* --- what it would do ----------------------------------------------------------------------------- */
+
+static bool is_change(const struct sla_policy_update *update)
+{
+    return update->set_closing || update->set_targets || update->set_calendar;
+}
+
+/* Compares the policy `row`, as it is, with what the update would make of it. */
+static bool preview(const struct sla_service *service, const struct sla_policy_update *update,
+                    const struct sla_policy_row *row, arena *memory, int64_t deadline_us,
+                    wire_policy **ret_wire, struct sla_policy_row *ret_row, struct sla_preview *ret_preview,
+                    error *err)
+{
+    struct sla_preview_policy before = {
+        .policy = row->policy,
+        .terms = sla_policies_terms(service->parts.policies, update->account),
+    };
+    struct sla_preview_policy after = {.policy = row->policy};
+    int64_t since_us[SLA_KINDS] = {0};
+    if (update->set_closing) {
+        after.policy.rule = update->rule;
+        after.policy.duration_us = update->duration_us;
+    }
+    bool ok =
+        sla_policies_merged(service->parts.policies, update, memory, ret_wire, since_us, err) &&
+        sla_terms_new(*ret_wire, update->time_zone ? update->time_zone : "UTC", since_us, &after.terms,
+                      err) &&
+        sla_preview_new(&service->parts, update->account, &before, &after, deadline_us, ret_preview, err);
+    sla_terms_release(before.terms);
+    sla_terms_release(after.terms);
+    *ret_row = *row;
+    ret_row->policy = after.policy;
+    return ok;
+}
+
+static Casework__Sla__V1__PolicyEffect *effect_of(arena *memory, const struct sla_preview *preview)
+{
+    Casework__Sla__V1__PolicyEffect *effect = arena_alloc(memory, sizeof *effect);
+    if (!effect)
+        return NULL;
+    casework__sla__v1__policy_effect__init(effect);
+    effect->timers_moved = preview->moved;
+    effect->timers_added = preview->added;
+    effect->timers_removed = preview->removed;
+    effect->cases_closing = preview->closing;
+    effect->targets_breached = preview->breached;
+    return effect;
+}
+
+/* The first change of the page. */
+static size_t page_start(const struct sla_preview *preview, const struct rpc_page *page)
+{
+    size_t at = 0;
+    while (page->after && at < preview->count) {
+        const struct sla_timer_change *one = &preview->changes[at];
+        int64_t due_us = sla_preview_due(one);
+        int64_t place = one->case_id * SLA_KINDS + (int)one->kind;
+        if (due_us > page->key.first || (due_us == page->key.first && place > page->key.second))
+            break;
+        at++;
+    }
+    return at;
+}
+
+static bool add_change(arena *memory, const char *account, const struct sla_timer_change *change,
+                       int64_t now_us, Casework__Sla__V1__TimerChange *wire)
+{
+    casework__sla__v1__timer_change__init(wire);
+    if (change->has_before)
+        wire->before = sla_wire_case_timer(memory, account, change->case_id, &change->before, now_us);
+    if (change->has_after)
+        wire->after = sla_wire_case_timer(memory, account, change->case_id, &change->after, now_us);
+    return (!change->has_before || wire->before) && (!change->has_after || wire->after);
+}
+
+/* A page of the changes, into the response. */
+static bool fill_page(arena *memory, const ProtobufCMessage *request, const struct sla_preview *preview,
+                      const struct rpc_page *page, const char *account, int64_t now_us,
+                      Casework__Sla__V1__PreviewPolicyResponse *response)
+{
+    size_t size = (size_t)page->size;
+    Casework__Sla__V1__TimerChange *changes = arena_calloc(memory, size + 1, sizeof *changes);
+    size_t at = page_start(preview, page);
+    response->changes = arena_calloc(memory, size + 1, sizeof *response->changes);
+    if (!changes || !response->changes)
+        return false;
+    for (; at < preview->count && response->n_changes < size; at++) {
+        Casework__Sla__V1__TimerChange *wire = &changes[response->n_changes];
+        if (!add_change(memory, account, &preview->changes[at], now_us, wire))
+            return false;
+        response->changes[response->n_changes++] = wire;
+    }
+    if (at == preview->count || at == 0)
+        return true;
+    const struct sla_timer_change *last = &preview->changes[at - 1];
+    struct rpc_page_key key = {
+        .first = sla_preview_due(last), .second = last->case_id * SLA_KINDS + (int)last->kind, .text = ""};
+    char *token = rpc_page_seal(memory, request, NULL, &key);
+    if (token)
+        response->next_page_token = token;
+    return token != NULL;
+}
+
+static void preview_policy(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    const struct sla_service *service = context;
+    const Casework__Sla__V1__PreviewPolicyRequest *request = (const void *)message;
+    Casework__Sla__V1__PreviewPolicyResponse response = CASEWORK__SLA__V1__PREVIEW_POLICY_RESPONSE__INIT;
+    struct sla_policy_update update = {.now_us = suite_clock_now_us(service->parts.clock)};
+    arena *memory = rpc_call_arena(call);
+    int64_t deadline_us = deadline_of(call);
+    struct sla_policy_row row, after;
+    struct sla_preview found = {0};
+    struct rpc_page page;
+    wire_policy *wire;
+    error err;
+    if (!sla_policy_input_read(memory, request->policy, request->update_mask, &update, &err) ||
+        !rpc_page_open(memory, message, NULL, &rpc_page_sizes_usual, &page, &err) ||
+        !read_policy(service, update.account, deadline_us, &row, &err) ||
+        !read_zone(service, memory, &update, deadline_us, &err) ||
+        !preview(service, &update, &row, memory, deadline_us, &wire, &after, &found, &err)) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    response.position =
+        feed_consumer_position(sla_feed_consumer(service->feed), feed_partition(update.account));
+    response.policy = sla_policy_output(memory, &after, wire);
+    response.effect = effect_of(memory, &found);
+    bool ok = response.policy && response.effect &&
+              fill_page(memory, message, &found, &page, update.account, update.now_us, &response);
+    sla_preview_release(&found);
+    if (ok)
+        rpc_call_reply(call, &response.base);
+    else
+        rpc_call_fail_memory(call);
+}
+
+/* --- doing it ------------------------------------------------------------------------------------- */
+
 /*
  * Puts the stored policy to work. It is stored, so whatever fails here is made up for by the healer. With a
  * manual clock what is overdue now is closed before the answer: the clock's next move must not find it open.
+ * Answers the account's position that the timers stood at; 0 while it is not at work.
  */
-static struct sla_effect put_to_work(const struct sla_service *service, const struct sla_policy_row *row,
-                                     int64_t deadline_us)
+static int64_t put_to_work(const struct sla_service *service, const struct sla_policy_row *row,
+                           int64_t deadline_us)
 {
     struct sla_effect effect = {0};
     int64_t next_due_us;
@@ -230,27 +265,23 @@ static struct sla_effect put_to_work(const struct sla_service *service, const st
         log_warn("policy not applied yet", LOG_TEXT("casework.account", row->account),
                  LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
         sla_healer_kick(service->healer);
-        return (struct sla_effect){0};
+        return 0;
     }
     if (suite_clock_is_manual(service->parts.clock) &&
         !sla_firing_settle(service->parts.firing, suite_clock_now_us(service->parts.clock), deadline_us,
                            &next_due_us, &err))
         log_warn("overdue timers are still being fired", LOG_TEXT("casework.account", row->account));
-    return effect;
+    return effect.position;
 }
 
-static void answer_update(rpc_call *call, const struct sla_policy_row *row, const struct sla_effect *effect)
+static void answer_update(rpc_call *call, const struct sla_service *service, const struct sla_policy_row *row,
+                          const struct sla_preview *did, int64_t position)
 {
     Casework__Sla__V1__UpdatePolicyResponse response = CASEWORK__SLA__V1__UPDATE_POLICY_RESPONSE__INIT;
-    Casework__Sla__V1__PolicyEffect wire_effect = CASEWORK__SLA__V1__POLICY_EFFECT__INIT;
-    wire_effect.timers_moved = effect->moved;
-    wire_effect.timers_added = effect->added;
-    wire_effect.timers_removed = effect->removed;
-    wire_effect.cases_closing = effect->closing;
-    response.policy = policy_of(rpc_call_arena(call), row);
-    response.position = effect->position;
-    response.effect = &wire_effect;
-    if (response.policy)
+    response.policy = policy_of(rpc_call_arena(call), service, row);
+    response.position = position;
+    response.effect = effect_of(rpc_call_arena(call), did);
+    if (response.policy && response.effect)
         rpc_call_reply(call, &response.base);
     else
         rpc_call_fail_memory(call);
@@ -269,25 +300,42 @@ bool sla_check_acting_agent(const struct sla_service *service, const rpc_call *c
            error_set(err, STATUS_PERMISSION_DENIED, "NOT_AN_ADMIN", "agent %s is no admin", caller->agent);
 }
 
+static bool change_policy(const struct sla_service *service, arena *memory, struct sla_policy_update *update,
+                          int64_t deadline_us, struct sla_policy_row *row, struct sla_preview *ret_did,
+                          error *err)
+{
+    struct sla_policy_row after;
+    wire_policy *wire;
+    if (!is_change(update))
+        return true;
+    if (!read_zone(service, memory, update, deadline_us, err) ||
+        !preview(service, update, row, memory, deadline_us, &wire, &after, ret_did, err))
+        return false;
+    if (sla_policies_update(service->parts.policies, update, deadline_us, row, err))
+        return true;
+    sla_preview_release(ret_did);
+    return false;
+}
+
 static void update_policy(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     const struct sla_service *service = context;
     struct sla_policy_update update = {.now_us = suite_clock_now_us(service->parts.clock)};
     struct sla_policy_row row;
-    struct sla_effect effect = {0};
+    struct sla_preview did = {0};
     int64_t deadline_us = deadline_of(call);
-    bool change = false;
+    arena *memory = rpc_call_arena(call);
     error err;
-    if (!read_update(rpc_call_arena(call), (const update_request *)message, &update, &change, &err) ||
+    if (!read_update(memory, (const update_request *)message, &update, &err) ||
         !sla_check_acting_agent(service, call, update.account, deadline_us, &err) ||
         !read_policy(service, update.account, deadline_us, &row, &err) ||
-        (change && !sla_policies_update(service->parts.policies, &update, deadline_us, &row, &err))) {
+        !change_policy(service, memory, &update, deadline_us, &row, &did, &err)) {
         rpc_call_fail(call, &err);
         return;
     }
-    if (change)
-        effect = put_to_work(service, &row, deadline_us - ANSWER_TIME_US);
-    answer_update(call, &row, &effect);
+    int64_t position = is_change(&update) ? put_to_work(service, &row, deadline_us - ANSWER_TIME_US) : 0;
+    answer_update(call, service, &row, &did, position);
+    sla_preview_release(&did);
 }
 
 const struct rpc_method sla_policy_methods[] = {
@@ -303,5 +351,11 @@ const struct rpc_method sla_policy_methods[] = {
      .roles = RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
      .resource = "policy.name",
      .unary = update_policy},
+    {.service = &casework__sla__v1__sla_service__descriptor,
+     .name = "PreviewPolicy",
+     .run = RPC_RUN_WORKER,
+     .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE,
+     .resource = "policy.name",
+     .unary = preview_policy},
     {.service = NULL},
 };

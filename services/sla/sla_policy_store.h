@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "pg/pg.h"
 #include "sla/sla_rules.h"
+#include "sla/sla_terms.h"
 #include "sla/timer_store.h"
 
 #include <stdbool.h>
@@ -34,6 +35,17 @@ bool sla_policies_reload(sla_policies *policies, error *err) __attribute__((warn
 /* From the copy; the default for an account that is not in it. */
 struct sla_policy sla_policies_get(sla_policies *policies, const char *account);
 
+/*
+ * The account's targets, from the copy; NULL: it has none. The caller releases them.
+ */
+sla_terms *sla_policies_terms(sla_policies *policies, const char *account);
+
+/*
+ * Targets and calendar as they were given, from the copy, in a policy that is otherwise empty. NULL: the
+ * arena is full.
+ */
+Casework__Sla__V1__SlaPolicy *sla_policies_wire(sla_policies *policies, const char *account, arena *memory);
+
 struct sla_policy_row {
     char account[TIMER_ACCOUNT_SIZE];
     struct sla_policy policy;
@@ -50,8 +62,12 @@ bool sla_policies_read(sla_policies *policies, const char *account, int64_t dead
                        struct sla_policy_row *ret_row, bool *ret_found, error *err)
     __attribute__((warn_unused_result));
 
+/* What changes; what is not set stays as it is. */
 struct sla_policy_update {
     const char *account;
+    bool set_closing, set_targets, set_calendar;
+    const Casework__Sla__V1__SlaPolicy *wire; /* targets and calendar; checked */
+    const char *time_zone;                    /* the account's */
     enum sla_rule rule;
     int64_t duration_us;
     int64_t now_us;           /* business time */
@@ -67,6 +83,15 @@ struct sla_policy_update {
  */
 bool sla_policies_update(sla_policies *policies, const struct sla_policy_update *update, int64_t deadline_us,
                          struct sla_policy_row *ret_row, error *err) __attribute__((warn_unused_result));
+
+/* The policy that an update would lead to, with the since-times of its targets. */
+bool sla_policies_merged(sla_policies *policies, const struct sla_policy_update *update, arena *memory,
+                         Casework__Sla__V1__SlaPolicy **ret_wire, int64_t ret_since_us[SLA_KINDS], error *err)
+    __attribute__((warn_unused_result));
+
+/* The account lies in another zone now: policies whose calendar names none change with it. */
+bool sla_policies_set_zone(sla_policies *policies, const char *account, const char *time_zone, error *err)
+    __attribute__((warn_unused_result));
 
 /* All running timers of the account stand under that version. */
 bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)

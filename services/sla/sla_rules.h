@@ -11,10 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The wire's DueRule. */
+/* What a timer of the schedule is there for; the first two are the wire's DueRule. */
 enum sla_rule {
     SLA_RULE_RESOLVED = 1, /* so long after the last change of a resolved case */
     SLA_RULE_INACTIVE = 2, /* so long after the last activity, once all customer messages are closed */
+    SLA_RULE_TARGETS = 3,  /* the next step of the case's targets; its version is the case's */
 };
 
 /* The wire's CaseStatus. */
@@ -37,6 +38,7 @@ struct sla_policy {
     enum sla_rule rule;
     int64_t duration_us;
     int64_t version; /* grows with every change; 0: the account has never changed it */
+    bool has_targets;
 };
 
 /* A case's state as the feed tells it. */

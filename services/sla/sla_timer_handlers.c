@@ -6,6 +6,8 @@
 #include "rpc/wire.h"
 #include "sla/sla_cases.h"
 #include "sla/sla_handlers.h"
+#include "sla/sla_history.h"
+#include "sla/sla_target_list.h"
 #include "sla/sla_wire.h"
 
 #include <inttypes.h>
@@ -104,29 +106,57 @@ static bool check_case(struct lookup *lookup)
                      "accounts/%s/cases/%" PRId64 " does not exist", lookup->account, lookup->case_id);
 }
 
+/* The timers of its targets, behind the `count` there are; at most three. */
+static bool add_target_timers(struct lookup *lookup, wire_timer *timers[1 + SLA_TARGET_KINDS], size_t *count)
+{
+    const struct sla_parts *parts = &lookup->service->parts;
+    struct sla_case_timers derived = {.count = 0};
+    struct sla_case_page page;
+    int64_t now_us = suite_clock_now_us(parts->clock);
+    sla_terms *terms = sla_policies_terms(parts->policies, lookup->account);
+    if (!terms)
+        return true;
+    bool ok = sla_history_named(parts->cases, lookup->account, &lookup->case_id, 1,
+                                rpc_call_deadline_us(lookup->call), &page, &lookup->err);
+    if (ok) {
+        if (page.count == 1)
+            sla_targets_derive(sla_terms_targets(terms), &page.cases[0].history, now_us, &derived);
+        sla_case_page_release(&page);
+    }
+    sla_terms_release(terms);
+    for (size_t i = 0; ok && i < derived.count; i++) {
+        wire_timer *wire =
+            sla_wire_case_timer(lookup->memory, lookup->account, lookup->case_id, &derived.timers[i], now_us);
+        ok = wire || error_set(&lookup->err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+        timers[(*count)++] = wire;
+    }
+    return ok;
+}
+
 static void run_case_timers(struct lookup *lookup)
 {
     Casework__Sla__V1__ListCaseTimersResponse response = CASEWORK__SLA__V1__LIST_CASE_TIMERS_RESPONSE__INIT;
-    wire_timer *timers[1];
+    wire_timer *timers[1 + SLA_TARGET_KINDS];
     struct timer timer;
     bool found;
+    size_t count = 0;
     response.position = position_of(lookup);
     if (!timer_store_get(lookup->service->parts.timers, lookup->account, lookup->case_id, &timer, &found,
-                         &lookup->err) ||
-        (!found && !check_case(lookup))) {
+                         &lookup->err)) {
         rpc_call_fail(lookup->call, &lookup->err);
         return;
     }
-    if (found) {
-        timers[0] = sla_wire_timer(lookup->memory, &lookup->service->parts, &timer);
-        if (!timers[0]) {
-            rpc_call_fail_memory(lookup->call);
-            return;
-        }
+    if (found)
+        timers[count++] = sla_wire_timer(lookup->memory, &lookup->service->parts, &timer);
+    if (found && !timers[0]) {
+        rpc_call_fail_memory(lookup->call);
+    } else if (!add_target_timers(lookup, timers, &count) || (count == 0 && !check_case(lookup))) {
+        rpc_call_fail(lookup->call, &lookup->err);
+    } else {
         response.timers = timers;
-        response.n_timers = 1;
+        response.n_timers = count;
+        rpc_call_reply(lookup->call, &response.base);
     }
-    rpc_call_reply(lookup->call, &response.base);
 }
 
 static void list_case_timers(rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -146,7 +176,8 @@ static void list_case_timers(rpc_call *call, const ProtobufCMessage *message, vo
 
 /* A page over one bucket or all of them. */
 struct listing {
-    struct timer *timers;
+    struct timer *timers;      /* of SLA_RULE_TARGETS: with the kind as version */
+    struct sla_timer *targets; /* those of them, at the same places */
     int64_t *scores;
     size_t count;
     bool more;
@@ -156,27 +187,32 @@ static bool listing_new(arena *memory, size_t size, struct listing *listing, err
 {
     *listing = (struct listing){
         .timers = arena_calloc(memory, size + 1, sizeof *listing->timers),
+        .targets = arena_calloc(memory, size + 1, sizeof *listing->targets),
         .scores = arena_calloc(memory, size + 1, sizeof *listing->scores),
     };
-    return (listing->timers && listing->scores) ||
+    return (listing->timers && listing->targets && listing->scores) ||
            error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the page is too large");
 }
 
-static const char *member_of(arena *memory, const struct timer *timer)
+enum { MEMBER_SIZE = TIMER_ACCOUNT_SIZE + 48 };
+
+/* As the buckets name it, so that one page token serves them all. */
+static void member_of(const struct timer *timer, char member[MEMBER_SIZE])
 {
-    return arena_printf(memory, "%s/%" PRId64 "/%c%" PRId64, timer->account, timer->case_id,
-                        timer->rule == SLA_RULE_INACTIVE ? 'i' : 'r', timer->version);
+    static const char codes[] = {'?', 'r', 'i', 't'};
+    snprintf(member, MEMBER_SIZE, "%s/%" PRId64 "/%c%" PRId64, timer->account, timer->case_id,
+             codes[timer->rule], timer->version);
 }
 
-/* By deadline, ties as the buckets have them: by member, so that one page token serves all buckets. */
+/* By deadline, ties as the buckets have them: by member. */
 static bool comes_first(const struct listing *a, size_t i, const struct listing *b, size_t j)
 {
-    char first[TIMER_ACCOUNT_SIZE + 1];
-    char second[TIMER_ACCOUNT_SIZE + 1];
+    char first[MEMBER_SIZE];
+    char second[MEMBER_SIZE];
     if (a->scores[i] != b->scores[j])
         return a->scores[i] < b->scores[j];
-    snprintf(first, sizeof first, "%s/", a->timers[i].account);
-    snprintf(second, sizeof second, "%s/", b->timers[j].account);
+    member_of(&a->timers[i], first);
+    member_of(&b->timers[j], second);
     return strcmp(first, second) < 0;
 }
 
@@ -189,9 +225,12 @@ static bool merge(arena *memory, const struct listing *a, const struct listing *
     size_t j = 0;
     if (!listing_new(memory, size, &merged, err))
         return false;
-    while (merged.count < size && (i < a->count || j < b->count)) {
+    /* Behind the end of a part that has more there may be others in between. */
+    while (merged.count < size && (i < a->count || (j < b->count && !a->more)) &&
+           (j < b->count || !b->more)) {
         bool first = j == b->count || (i < a->count && comes_first(a, i, b, j));
         merged.timers[merged.count] = first ? a->timers[i] : b->timers[j];
+        merged.targets[merged.count] = first ? a->targets[i] : b->targets[j];
         merged.scores[merged.count++] = first ? a->scores[i++] : b->scores[j++];
     }
     merged.more = a->more || b->more || i < a->count || j < b->count;
@@ -204,23 +243,125 @@ struct listing_bounds {
     struct rpc_page page;
 };
 
+/* Takes out what only says when to look at a case's targets. */
+static void drop_looks(struct listing *listing)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < listing->count; i++) {
+        if (listing->timers[i].rule == SLA_RULE_TARGETS)
+            continue;
+        listing->timers[count] = listing->timers[i];
+        listing->scores[count++] = listing->scores[i];
+    }
+    listing->count = count;
+}
+
 static bool read_bucket(const struct lookup *lookup, int bucket, const struct listing_bounds *bounds,
                         struct listing *ret_listing, error *err)
 {
     struct timer_cursor cursor = {.score_us = bounds->start_us};
     size_t size = (size_t)bounds->page.size;
-    bool end;
+    bool end = false;
     if (bounds->page.after) {
         cursor.score_us = bounds->page.key.first;
         strncpy(cursor.member, bounds->page.key.text, sizeof cursor.member - 1);
     }
-    if (!listing_new(lookup->memory, size, ret_listing, err) ||
-        !timer_store_page(lookup->service->parts.timers, bucket, *lookup->account ? lookup->account : NULL,
-                          bounds->until_us, &cursor, ret_listing->timers, ret_listing->scores, size,
-                          &ret_listing->count, &end, err))
+    if (!listing_new(lookup->memory, size, ret_listing, err))
         return false;
+    while (ret_listing->count == 0 && !end) {
+        if (!timer_store_page(lookup->service->parts.timers, bucket,
+                              *lookup->account ? lookup->account : NULL, bounds->until_us, &cursor,
+                              ret_listing->timers, ret_listing->scores, size, &ret_listing->count, &end, err))
+            return false;
+        drop_looks(ret_listing);
+    }
     ret_listing->more = !end;
     return true;
+}
+
+/* --- and those of targets ------------------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b)
+{
+    const struct target_timer *first = a;
+    const struct target_timer *second = b;
+    char one[MEMBER_SIZE];
+    char other[MEMBER_SIZE];
+    struct timer left = {
+        .case_id = first->case_id, .rule = SLA_RULE_TARGETS, .version = (int)first->timer.kind};
+    struct timer right = {
+        .case_id = second->case_id, .rule = SLA_RULE_TARGETS, .version = (int)second->timer.kind};
+    if (first->score_us != second->score_us)
+        return first->score_us < second->score_us ? -1 : 1;
+    memcpy(left.account, first->account, sizeof left.account);
+    memcpy(right.account, second->account, sizeof right.account);
+    member_of(&left, one);
+    member_of(&right, other);
+    return strcmp(one, other);
+}
+
+/* The page's part of a list in order. */
+static bool cut_page(const struct lookup *lookup, const struct target_list *list,
+                     const struct listing_bounds *bounds, struct listing *ret_listing, error *err)
+{
+    size_t size = (size_t)bounds->page.size;
+    if (!listing_new(lookup->memory, size, ret_listing, err))
+        return false;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct target_timer *one = &list->items[i];
+        struct timer *timer = &ret_listing->timers[ret_listing->count];
+        char member[MEMBER_SIZE];
+        *timer = (struct timer){
+            .case_id = one->case_id, .rule = SLA_RULE_TARGETS, .version = (int)one->timer.kind};
+        memcpy(timer->account, one->account, sizeof timer->account);
+        member_of(timer, member);
+        if (bounds->page.after &&
+            (one->score_us < bounds->page.key.first ||
+             (one->score_us == bounds->page.key.first && strcmp(member, bounds->page.key.text) <= 0)))
+            continue;
+        if (ret_listing->count == size) {
+            ret_listing->more = true;
+            break;
+        }
+        ret_listing->targets[ret_listing->count] = one->timer;
+        ret_listing->scores[ret_listing->count++] = one->score_us;
+    }
+    return true;
+}
+
+/* Those of the account, or of all that have any. */
+static bool list_targets(const struct lookup *lookup, const struct listing_bounds *bounds,
+                         struct target_list *list, error *err)
+{
+    const struct sla_parts *parts = &lookup->service->parts;
+    const Casework__Sla__V1__ListTimersRequest *request = (const void *)lookup->request;
+    int64_t deadline_us = rpc_call_deadline_us(lookup->call);
+    struct sla_policy_row *rows;
+    size_t count;
+    if (*lookup->account)
+        return target_list_add(list, parts, lookup->account, request, bounds->start_us, bounds->until_us,
+                               deadline_us, err);
+    if (!sla_policies_all(parts->policies, &rows, &count, err))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = !rows[i].policy.has_targets ||
+             target_list_add(list, parts, rows[i].account, request, bounds->start_us, bounds->until_us,
+                             deadline_us, err);
+    free(rows);
+    return ok;
+}
+
+static bool read_targets(const struct lookup *lookup, const struct listing_bounds *bounds,
+                         struct listing *ret_listing, error *err)
+{
+    struct target_list list = {0};
+    bool ok = list_targets(lookup, bounds, &list, err);
+    if (ok && list.count > 0)
+        qsort(list.items, list.count, sizeof *list.items, by_place);
+    ok = ok && cut_page(lookup, &list, bounds, ret_listing, err);
+    target_list_release(&list);
+    return ok;
 }
 
 static bool read_all(const struct lookup *lookup, const struct listing_bounds *bounds,
@@ -241,16 +382,16 @@ static bool read_all(const struct lookup *lookup, const struct listing_bounds *b
     return true;
 }
 
-/* False: no timer can be listed, for the filters ask for others than armed close timers. */
-static bool wants_any(const Casework__Sla__V1__ListTimersRequest *request)
+static bool read_wanted(const struct lookup *lookup, const struct listing_bounds *bounds,
+                        struct listing *ret_listing, error *err)
 {
-    bool kind = request->n_kinds == 0;
-    bool state = request->n_states == 0;
-    for (size_t i = 0; i < request->n_kinds; i++)
-        kind = kind || request->kinds[i] == CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE;
-    for (size_t i = 0; i < request->n_states; i++)
-        state = state || request->states[i] == CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED;
-    return kind && state;
+    struct listing closing;
+    struct listing targets;
+    if (!listing_new(lookup->memory, 0, &closing, err) || !read_targets(lookup, bounds, &targets, err) ||
+        (target_list_wants((const void *)lookup->request, SLA_KIND_CLOSE, SLA_STATE_ARMED) &&
+         !read_all(lookup, bounds, &closing, err)))
+        return false;
+    return merge(lookup->memory, &closing, &targets, (size_t)bounds->page.size, ret_listing, err);
 }
 
 static bool read_bounds(const struct lookup *lookup, struct listing_bounds *ret_bounds, error *err)
@@ -267,6 +408,15 @@ static bool read_bounds(const struct lookup *lookup, struct listing_bounds *ret_
                          err);
 }
 
+static wire_timer *wire_of(const struct lookup *lookup, const struct listing *listing, size_t index)
+{
+    const struct timer *timer = &listing->timers[index];
+    if (timer->rule != SLA_RULE_TARGETS)
+        return sla_wire_timer(lookup->memory, &lookup->service->parts, timer);
+    return sla_wire_case_timer(lookup->memory, timer->account, timer->case_id, &listing->targets[index],
+                               suite_clock_now_us(lookup->service->parts.clock));
+}
+
 static bool fill(struct lookup *lookup, const struct listing *listing,
                  Casework__Sla__V1__ListTimersResponse *response)
 {
@@ -274,18 +424,16 @@ static bool fill(struct lookup *lookup, const struct listing *listing,
     if (!response->timers)
         return false;
     for (size_t i = 0; i < listing->count; i++)
-        if (!(response->timers[i] =
-                  sla_wire_timer(lookup->memory, &lookup->service->parts, &listing->timers[i])))
+        if (!(response->timers[i] = wire_of(lookup, listing, i)))
             return false;
     response->n_timers = listing->count;
     if (!listing->more || listing->count == 0)
         return true;
     size_t last = listing->count - 1;
-    struct rpc_page_key key = {
-        .first = listing->scores[last],
-        .text = member_of(lookup->memory, &listing->timers[last]),
-    };
-    char *token = key.text ? rpc_page_seal(lookup->memory, lookup->request, NULL, &key) : NULL;
+    char member[MEMBER_SIZE];
+    member_of(&listing->timers[last], member);
+    struct rpc_page_key key = {.first = listing->scores[last], .text = member};
+    char *token = rpc_page_seal(lookup->memory, lookup->request, NULL, &key);
     if (token)
         response->next_page_token = token;
     return token != NULL;
@@ -297,8 +445,7 @@ static void run_timers(struct lookup *lookup)
     struct listing_bounds bounds;
     struct listing listing = {0};
     response.position = position_of(lookup);
-    if (!read_bounds(lookup, &bounds, &lookup->err) ||
-        (wants_any((const void *)lookup->request) && !read_all(lookup, &bounds, &listing, &lookup->err)))
+    if (!read_bounds(lookup, &bounds, &lookup->err) || !read_wanted(lookup, &bounds, &listing, &lookup->err))
         rpc_call_fail(lookup->call, &lookup->err);
     else if (!fill(lookup, &listing, &response))
         rpc_call_fail_memory(lookup->call);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "feed/partition.h"
 #include "sla/sla_cases.h"
+#include "sla/sla_history.h"
 #include "sla/sla_metrics.h"
 
 #include <stdio.h>
@@ -13,6 +14,8 @@
 enum { PAGE_CASES = 1000, REARM_CASES = 200, REARM_TRIES = 50 };
 
 #define SWEEP_ROOM_WAIT_US (10 * CLOCK_SECOND)
+#define PAGE_TIME_US (5 * CLOCK_SECOND)
+#define REARM_TIME_US (60 * CLOCK_SECOND)
 
 static struct timer timer_of(const struct due_case *due, const struct sla_policy *policy)
 {
@@ -76,6 +79,47 @@ static struct due_walk walk_of(const struct sla_policy_row *row, int64_t unchang
     };
 }
 
+/* --- targets -------------------------------------------------------------------------------------- */
+
+/* The timers of one page of a walk. */
+static bool target_page(const struct sla_parts *parts, sla_terms *terms, struct sla_case_walk *walk,
+                        int64_t deadline_us, struct timer **ret_timers, size_t *ret_count, error *err)
+{
+    struct sla_case_page page;
+    size_t count = 0;
+    if (!sla_case_walk_next(walk, parts->cases, deadline_us, &page, err))
+        return false;
+    struct timer *timers = calloc(page.count + 1, sizeof *timers);
+    int64_t now_us = suite_clock_now_us(parts->clock);
+    for (size_t i = 0; timers && i < page.count; i++)
+        count += sla_history_timer(terms, walk->account, &page.cases[i], now_us, &timers[count]);
+    sla_case_page_release(&page);
+    if (!timers)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    *ret_timers = timers;
+    *ret_count = count;
+    return true;
+}
+
+/* All timers of an account's targets, page by page. */
+static bool walk_targets(const struct sla_parts *parts, const char *account, timers_page *page, void *context,
+                         error *err)
+{
+    struct sla_case_walk walk = {.account = account};
+    sla_terms *terms = sla_policies_terms(parts->policies, account);
+    bool ok = true;
+    while (ok && terms && !walk.end) {
+        struct timer *timers = NULL;
+        size_t count = 0;
+        ok = target_page(parts, terms, &walk, clock_monotonic_us() + PAGE_TIME_US, &timers, &count, err) &&
+             (count == 0 || page(context, timers, count, err));
+        free(timers);
+    }
+    sla_case_walk_release(&walk);
+    sla_terms_release(terms);
+    return ok;
+}
+
 /* --- rebuilding ----------------------------------------------------------------------------------- */
 
 struct rebuild {
@@ -136,11 +180,13 @@ static bool fill(struct rebuild *rebuild, const struct sla_policy_row *rows, siz
     struct due_walk all = {.rule = SLA_RULE_RESOLVED, .page_size = PAGE_CASES};
     bool ok = walk(rebuild->parts, &all, rebuild_page, rebuild, err);
     for (size_t i = 0; ok && i < count; i++) {
-        if (rows[i].policy.rule == SLA_RULE_RESOLVED ||
-            !(rebuild->buckets >> feed_partition(rows[i].account) & 1))
+        if (!(rebuild->buckets >> feed_partition(rows[i].account) & 1))
             continue;
         struct due_walk one = walk_of(&rows[i], 0, PAGE_CASES);
-        ok = walk(rebuild->parts, &one, rebuild_page, rebuild, err);
+        ok = rows[i].policy.rule == SLA_RULE_RESOLVED ||
+             walk(rebuild->parts, &one, rebuild_page, rebuild, err);
+        ok = ok && (!rows[i].policy.has_targets ||
+                    walk_targets(rebuild->parts, rows[i].account, rebuild_page, rebuild, err));
     }
     return ok;
 }
@@ -289,6 +335,68 @@ static bool rearm_all(struct rearm *rearm, error *err)
     return ok;
 }
 
+/* As rearm_all, for the steps of targets. */
+static bool rearm_target_page(struct rearm *rearm, sla_terms *terms, struct sla_case_walk *walk,
+                              struct timer_rearmed *ret_rearmed, error *err)
+{
+    struct timer *timers = NULL;
+    size_t count = 0;
+    int64_t position;
+    bool ok =
+        bucket_position(rearm, &position, err) &&
+        target_page(rearm->parts, terms, walk, rearm->deadline_us, &timers, &count, err) &&
+        timer_store_rearm(rearm->parts->timers, &rearm->version, position, timers, count, ret_rearmed, err);
+    free(timers);
+    return ok;
+}
+
+static bool rearm_targets(struct rearm *rearm, error *err)
+{
+    struct sla_case_walk walk = {.account = rearm->row->account};
+    sla_terms *terms = sla_policies_terms(rearm->parts->policies, rearm->row->account);
+    bool ok = true;
+    int tries = 0;
+    while (ok && terms && !walk.end) {
+        struct sla_case_walk again = walk;
+        struct timer_rearmed rearmed = {.outcome = TIMER_LOST};
+        again.page_token = walk.page_token ? strdup(walk.page_token) : NULL;
+        ok = rearm_target_page(rearm, terms, &again, &rearmed, err) && !not_now(rearmed.outcome, err) &&
+             (++tries < REARM_TRIES || rearmed.refused == 0 ||
+              error_set(err, STATUS_ABORTED, "TOO_BUSY",
+                        "the account changes too fast to apply the policy now"));
+        bool whole = ok && rearmed.refused == 0;
+        sla_case_walk_release(whole ? &walk : &again);
+        if (whole) {
+            walk = again;
+            tries = 0;
+        }
+    }
+    sla_case_walk_release(&walk);
+    sla_terms_release(terms);
+    return ok;
+}
+
+bool sla_truth_rearm_targets(const struct sla_parts *parts, const char *account, error *err)
+{
+    struct sla_policy_row *rows;
+    size_t count;
+    if (!sla_policies_reload(parts->policies, err) || !sla_policies_all(parts->policies, &rows, &count, err))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        struct rearm rearm = {
+            .parts = parts,
+            .row = &rows[i],
+            .version = {.account = rows[i].account, .version = rows[i].policy.version},
+            .deadline_us = clock_monotonic_us() + REARM_TIME_US,
+        };
+        if (rows[i].policy.has_targets && (!*account || strcmp(account, rows[i].account) == 0))
+            ok = rearm_targets(&rearm, err);
+    }
+    free(rows);
+    return ok;
+}
+
 bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_policy_row *row,
                             int64_t deadline_us, struct sla_effect *ret_effect, error *err)
 {
@@ -302,10 +410,10 @@ bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_poli
     enum timer_outcome outcome;
     size_t removed = 0;
     if (!timer_store_fence(parts->timers, &rearm.version, &outcome, err) || not_now(outcome, err) ||
-        !rearm_all(&rearm, err))
+        !rearm_all(&rearm, err) || (row->policy.has_targets && !rearm_targets(&rearm, err)))
         return false;
-    if (!timer_store_drop_other_rules(parts->timers, &rearm.version, row->policy.rule, &outcome, &removed,
-                                      err) ||
+    if (!timer_store_drop_other_rules(parts->timers, &rearm.version, row->policy.rule,
+                                      row->policy.has_targets, &outcome, &removed, err) ||
         not_now(outcome, err))
         return false;
     rearm.effect.removed = (int64_t)removed;
@@ -356,7 +464,8 @@ bool sla_truth_sweep(const struct sla_parts *parts, int64_t grace_us, int64_t *r
     sweep.custom = true;
     for (size_t i = 0; ok && i < count; i++) {
         struct due_walk one = walk_of(&rows[i], sweep.due_before_us - rows[i].policy.duration_us, PAGE_CASES);
-        ok = walk(parts, &one, sweep_page, &sweep, err);
+        ok = walk(parts, &one, sweep_page, &sweep, err) &&
+             (!rows[i].policy.has_targets || walk_targets(parts, rows[i].account, sweep_page, &sweep, err));
     }
     free(rows);
     *ret_fired = sweep.fired;

@@ -35,6 +35,28 @@ Casework__Sla__V1__Timer *sla_wire_timer(arena *memory, const struct sla_parts *
     return whole ? wire : NULL;
 }
 
+Casework__Sla__V1__Timer *sla_wire_case_timer(arena *memory, const char *account, int64_t case_id,
+                                              const struct sla_timer *timer, int64_t now_us)
+{
+    static const char *const kinds[SLA_KINDS] = {"", "close", "first_reply", "next_reply", "resolution"};
+    Casework__Sla__V1__Timer *wire = arena_alloc(memory, sizeof *wire);
+    bool paused = timer->state == SLA_STATE_PAUSED;
+    if (!wire)
+        return NULL;
+    casework__sla__v1__timer__init(wire);
+    wire->case_ = arena_printf(memory, "accounts/%s/cases/%" PRId64, account, case_id);
+    wire->name =
+        arena_printf(memory, "accounts/%s/cases/%" PRId64 "/timers/%s", account, case_id, kinds[timer->kind]);
+    wire->kind = (Casework__Sla__V1__TimerKind)timer->kind;
+    wire->state = (Casework__Sla__V1__TimerState)timer->state;
+    wire->version = timer->basis;
+    wire->basis_time = wire_timestamp(memory, timer->basis_time_us);
+    wire->due_time = wire_timestamp(memory, paused ? 0 : timer->due_us);
+    wire->warn_time = wire_timestamp(memory, paused ? 0 : timer->warn_us);
+    wire->remaining_duration = wire_duration(memory, paused ? timer->left_us : timer->due_us - now_us);
+    return wire->name && wire->case_ && wire->remaining_duration ? wire : NULL;
+}
+
 bool sla_wire_facts(const Casework__Cases__V1__CaseFacts *facts, struct sla_facts *ret_facts)
 {
     *ret_facts = (struct sla_facts){

@@ -13,7 +13,7 @@ enum { CASES_A_SHARD = 32 };
 static const struct {
     enum sla_rule rule;
     char code;
-} codes[] = {{SLA_RULE_RESOLVED, 'r'}, {SLA_RULE_INACTIVE, 'i'}};
+} codes[] = {{SLA_RULE_RESOLVED, 'r'}, {SLA_RULE_INACTIVE, 'i'}, {SLA_RULE_TARGETS, 't'}};
 
 static char rule_code(enum sla_rule rule)
 {
@@ -48,7 +48,8 @@ void timer_names_of(const struct timer *timer, struct timer_names *ret_names)
     ret_names->bucket = feed_partition(timer->account);
     snprintf(ret_names->shard, sizeof ret_names->shard, "casework:{b%02d}:v:%s:%" PRId64, ret_names->bucket,
              timer->account, timer->case_id / CASES_A_SHARD);
-    snprintf(ret_names->field, sizeof ret_names->field, "%dc", (int)(timer->case_id % CASES_A_SHARD));
+    snprintf(ret_names->field, sizeof ret_names->field, "%d%c", (int)(timer->case_id % CASES_A_SHARD),
+             timer->rule == SLA_RULE_TARGETS ? 't' : 'c');
     snprintf(ret_names->base, sizeof ret_names->base, "%s/%" PRId64 "/", timer->account, timer->case_id);
     snprintf(ret_names->value, sizeof ret_names->value, "%c%" PRId64, rule_code(timer->rule), timer->version);
 }

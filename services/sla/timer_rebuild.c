@@ -157,6 +157,7 @@ struct drop_rules {
     timer_store *store;
     const struct timer_policy_version *policy;
     enum sla_rule keep;
+    bool keep_targets;
     enum timer_outcome outcome;
     size_t removed;
 };
@@ -168,9 +169,10 @@ static bool drop_rules_step(void *context, const struct timer *timers, size_t co
     if (!others)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     size_t other_count = 0;
+    size_t closing_count = 0;
     for (size_t i = 0; i < count; i++)
-        if (timers[i].rule != drop->keep)
-            others[other_count++] = timers[i];
+        if (timers[i].rule != drop->keep && !(drop->keep_targets && timers[i].rule == SLA_RULE_TARGETS))
+            closing_count += (others[other_count++] = timers[i]).rule != SLA_RULE_TARGETS;
     struct timer_rearmed rearmed = {.outcome = TIMER_APPLIED};
     bool ok = other_count == 0 || drop->outcome != TIMER_APPLIED ||
               rearm(drop->store, drop->policy, 0, others, other_count, true, &rearmed, err);
@@ -178,15 +180,19 @@ static bool drop_rules_step(void *context, const struct timer *timers, size_t co
     if (ok && rearmed.outcome != TIMER_APPLIED)
         drop->outcome = rearmed.outcome;
     else if (ok)
-        drop->removed += other_count;
+        drop->removed += closing_count;
     return ok;
 }
 
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
-                                  enum sla_rule keep, enum timer_outcome *ret_outcome, size_t *ret_removed,
-                                  error *err)
+                                  enum sla_rule keep, bool keep_targets, enum timer_outcome *ret_outcome,
+                                  size_t *ret_removed, error *err)
 {
-    struct drop_rules drop = {.store = store, .policy = policy, .keep = keep, .outcome = TIMER_APPLIED};
+    struct drop_rules drop = {.store = store,
+                              .policy = policy,
+                              .keep = keep,
+                              .keep_targets = keep_targets,
+                              .outcome = TIMER_APPLIED};
     if (!timer_store_scan(store, policy->account, drop_rules_step, &drop, err))
         return false;
     *ret_outcome = drop.outcome;

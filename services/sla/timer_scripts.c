@@ -105,7 +105,7 @@ static const char claim_source[] = WHOLE SPLIT
     "for i = 1, #due, 2 do\n"
     "  local account, case, value = string.match(due[i], '^([^/!]+)/(%d+)/(%a%d+)$')\n"
     "  local shard = ARGV[4] .. account .. ':' .. whole(math.floor(tonumber(case) / 32))\n"
-    "  local field = tonumber(case) % 32 .. 'c'\n"
+    "  local field = tonumber(case) % 32 .. (string.sub(value, 1, 1) == 't' and 't' or 'c')\n"
     "  local held = redis.call('HGET', shard, field)\n"
     "  local current, since = split(held)\n"
     "  if current and current ~= value then\n"

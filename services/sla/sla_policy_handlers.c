@@ -194,7 +194,7 @@ static bool fill_page(arena *memory, const ProtobufCMessage *request, const stru
     size_t size = (size_t)page->size;
     Casework__Sla__V1__TimerChange *changes = arena_calloc(memory, size + 1, sizeof *changes);
     size_t at = page_start(preview, page);
-    response->changes = arena_calloc(memory, size + 1, sizeof *response->changes);
+    response->changes = arena_calloc(memory, size + 1, sizeof(void *));
     if (!changes || !response->changes)
         return false;
     for (; at < preview->count && response->n_changes < size; at++) {

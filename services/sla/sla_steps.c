@@ -79,10 +79,9 @@ static void record(struct firing_step *step, const struct sla_due_step *due, int
 /* What the case says by now. */
 static void decide(struct firing_step *step, const struct sla_case *one)
 {
-    struct sla_case_timers timers;
+    struct sla_case_timers timers = {.next = {.time_us = INT64_MAX}};
     sla_terms *terms = sla_policies_terms(step->policies, step->timer.account);
     step->now_us = suite_clock_now_us(step->clock);
-    timers.next.time_us = INT64_MAX;
     if (terms)
         sla_targets_derive(sla_terms_targets(terms), &one->history, step->now_us, &timers);
     sla_terms_release(terms);

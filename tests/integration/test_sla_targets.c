@@ -59,7 +59,7 @@ static update_request *policy_request(void)
     casework__sla__v1__update_policy_request__init(request);
     casework__sla__v1__sla_policy__init(policy);
     policy->name = arena_printf(memory, "%s/slaPolicy", account);
-    policy->targets = arena_calloc(memory, TARGETS_MAX, sizeof *policy->targets);
+    policy->targets = arena_calloc(memory, TARGETS_MAX, sizeof(void *));
     request->policy = policy;
     return request;
 }
@@ -260,7 +260,7 @@ static Casework__Sla__V1__Calendar *office_hours(void)
 {
     Casework__Sla__V1__Calendar *calendar = arena_alloc(memory, sizeof *calendar);
     casework__sla__v1__calendar__init(calendar);
-    calendar->hours = arena_calloc(memory, 5, sizeof *calendar->hours);
+    calendar->hours = arena_calloc(memory, 5, sizeof(void *));
     for (int day = 1; day <= 5; day++) {
         Casework__Sla__V1__BusinessHours *hours = arena_alloc(memory, sizeof *hours);
         casework__sla__v1__business_hours__init(hours);

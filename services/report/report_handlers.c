@@ -7,9 +7,9 @@
 
 #define METHOD(method, function)                                                                             \
     {                                                                                                        \
-        .service = &casework__report__v1__report_service__descriptor, .name = method, .run = RPC_RUN_WORKER, \
+        .service = &casework__report__v1__report_service__descriptor, .name = (method), .run = RPC_RUN_WORKER, \
         .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE, .resource = "parent",                   \
-        .unary = function,                                                                                   \
+        .unary = (function),                                                                                   \
     }
 
 const struct rpc_method report_methods[] = {

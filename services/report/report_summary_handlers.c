@@ -100,7 +100,7 @@ static bool fill_groups(struct report_call *call, enum report_grouping grouping,
 {
     wire_group *groups = arena_calloc(call->memory, summary->count + 1, sizeof *groups);
     struct filled_group *filled = arena_calloc(call->memory, summary->count + 1, sizeof *filled);
-    response->groups = arena_calloc(call->memory, summary->count + 1, sizeof *response->groups);
+    response->groups = arena_calloc(call->memory, summary->count + 1, sizeof(void *));
     if (groups == NULL || filled == NULL || response->groups == NULL)
         return report_call_out_of_memory(call);
     for (size_t i = 0; i < summary->count; i++) {
@@ -207,7 +207,7 @@ static bool fill_classes(struct report_call *call, const struct report_classes *
                          classes_response *response)
 {
     struct filled_class *filled = arena_calloc(call->memory, classes->count + 1, sizeof *filled);
-    response->rows = arena_calloc(call->memory, classes->count + 1, sizeof *response->rows);
+    response->rows = arena_calloc(call->memory, classes->count + 1, sizeof(void *));
     if (filled == NULL || response->rows == NULL)
         return report_call_out_of_memory(call);
     for (size_t i = 0; i < classes->count; i++) {

@@ -94,7 +94,7 @@ static bool fill_response(struct table *table, const struct report_table *found,
 {
     struct report_call *call = &table->base;
     size_t wanted = (size_t)table->page.size, count = found->count < wanted ? found->count : wanted;
-    response->engagements = arena_calloc(call->memory, count + 1, sizeof *response->engagements);
+    response->engagements = arena_calloc(call->memory, count + 1, sizeof(void *));
     if (response->engagements == NULL)
         return report_call_out_of_memory(call);
     struct rpc_room room = {0};

@@ -53,7 +53,7 @@ static bool fill_response(struct volume *volume, const struct report_rows *rows,
 {
     struct report_call *call = &volume->base;
     struct filled_row *filled = arena_calloc(call->memory, rows->count + 1, sizeof *filled);
-    response->rows = arena_calloc(call->memory, rows->count + 1, sizeof *response->rows);
+    response->rows = arena_calloc(call->memory, rows->count + 1, sizeof(void *));
     if (filled == NULL || response->rows == NULL)
         return report_call_out_of_memory(call);
     for (size_t i = 0; i < rows->count; i++) {

@@ -73,7 +73,7 @@ static bool fill_classifications(arena *memory, const struct report_facts *facts
 {
     size_t count = facts->class_groups.count;
     wire_classification *items = arena_calloc(memory, count + 1, sizeof *items);
-    to->classifications = arena_calloc(memory, count + 1, sizeof *to->classifications);
+    to->classifications = arena_calloc(memory, count + 1, sizeof(void *));
     if (items == NULL || to->classifications == NULL)
         return false;
     for (size_t i = 0; i < count; i++) {

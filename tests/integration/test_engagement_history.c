@@ -6,7 +6,7 @@
  */
 
 #include "base/clock.h"
-#include "casework/cases/v1/contact_service.pb-c.h"
+#include "casework/cases/v1/account_service.pb-c.h"
 #include "tests/support/activity.h"
 #include "tests/support/engagements.h"
 #include "tests/support/plain_engagements.h"
@@ -198,4 +198,43 @@ Test(engagement_history, every_report_equals_a_plain_reading_of_each_case)
     }
     fprintf(stderr, "%zu steps, %zu cases, %zu numbers compared\n", steps, s.count, compared);
     shop_end(&s.shop);
+}
+
+/* --- the real conversations --------------------------------------------------------------------------------
+ */
+
+static size_t cases_of(suite *s, const char *account, arena *memory)
+{
+    Casework__Cases__V1__CountCasesRequest request = CASEWORK__CASES__V1__COUNT_CASES_REQUEST__INIT;
+    request.parent = (char *)account;
+    const Casework__Cases__V1__CountCasesResponse *response =
+        suite_call(s, &casework__cases__v1__case_service__descriptor, "CountCases", &request, memory);
+    for (size_t i = 0; i < response->n_counts; i++) {
+        if (response->counts[i]->folder == CASEWORK__CASES__V1__FOLDER__FOLDER_ALL)
+            return (size_t)response->counts[i]->count;
+    }
+    return 0;
+}
+
+Test(engagement_history, the_real_conversations)
+{
+    const char *path = suite_conversations();
+    suite *s = suite_start(NULL);
+    arena *memory = arena_new((size_t)2 << 30);
+    cr_assert_eq(suite_run(s, (const char *const[]){"import", path, NULL}, NULL), 0);
+    Casework__Cases__V1__ListAccountsRequest list = CASEWORK__CASES__V1__LIST_ACCOUNTS_REQUEST__INIT;
+    list.page_size = 1000;
+    const Casework__Cases__V1__ListAccountsResponse *accounts =
+        suite_call(s, &casework__cases__v1__account_service__descriptor, "ListAccounts", &list, memory);
+    size_t cases = 0;
+    for (size_t i = 0; i < accounts->n_accounts; i++) {
+        const char *account = accounts->accounts[i]->name;
+        size_t count = cases_of(s, account, memory);
+        struct plain_history history = plain_read(s, account, count, memory);
+        cr_expect_gt(plain_compare(&history, i + 1), 0);
+        cases += count;
+    }
+    cr_expect_eq(cases, 503);
+    arena_free(memory);
+    suite_stop(s);
 }

@@ -245,14 +245,14 @@ static void compare_table(struct comparing *c)
     }
     request.page_size = (int)(next_random(c) % 60) + 20;
     bool whole = !c->by_opening && request.start_time == NULL && request.end_time == NULL;
-    const struct plain_case **expected = arena_calloc(c->memory, c->history->count + 1, sizeof *expected);
+    const struct plain_case **expected = arena_calloc(c->memory, c->history->count + 1, sizeof(void *));
     size_t count = 0;
     for (size_t i = 0; i < c->history->count; i++) {
         const struct plain_case *one = &c->history->cases[i];
         if (is_one(one) && (whole || in_range(c, one)) && passes(one, &request))
             expected[count++] = one;
     }
-    qsort(expected, count, sizeof *expected, compare_cases);
+    qsort(expected, count, sizeof(void *), compare_cases);
     walk_table(c, &request, expected, count);
 }
 

@@ -2,6 +2,7 @@
 
 #include "report/report_engagement_rules.h"
 #include "report/report_keys.h"
+#include "report/report_volume_sums.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,13 @@ static const struct pg_statement read_engagements = {
         " AND case_id = k.case_id LIMIT 1) e",
 };
 
-static const struct pg_statement delete_engagements = {
-    .name = "report_delete_engagements",
-    .sql = "DELETE FROM report_engagements WHERE partition = $1::int2 AND account = ANY($2::text[])",
+static const struct pg_statement deletes[] = {
+    {.name = "report_delete_engagements",
+     .sql = "DELETE FROM report_engagements WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+    {.name = "report_delete_volume",
+     .sql = "DELETE FROM report_volume WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+    {.name = "report_delete_pauses",
+     .sql = "DELETE FROM report_pauses WHERE partition = $1::int2 AND account = ANY($2::text[])"},
 };
 
 static const struct pg_statement write_engagements = {
@@ -59,6 +64,8 @@ struct known {
     const char *account;
     int64_t id;
     struct report_engagement state;
+    int64_t *spans; /* as the sums have them */
+    size_t span_count;
     bool changed;
 };
 
@@ -66,6 +73,7 @@ struct report_engagements {
     arena *memory;
     struct known *list; /* by account and id */
     size_t count;
+    report_volume_sums *volume;
     const char **deleted; /* accounts */
     size_t deleted_count;
     size_t read; /* index of the result */
@@ -91,9 +99,12 @@ report_engagements *report_engagements_new(arena *memory, size_t event_count)
     *engagements = (report_engagements){
         .memory = memory,
         .list = arena_calloc(memory, event_count + 1, sizeof *engagements->list),
+        .volume = report_volume_sums_new(memory),
         .deleted = arena_calloc(memory, event_count + 1, sizeof(void *)),
     };
-    return engagements->list == NULL || engagements->deleted == NULL ? NULL : engagements;
+    return engagements->list == NULL || engagements->volume == NULL || engagements->deleted == NULL
+               ? NULL
+               : engagements;
 }
 
 static struct known *find(const report_engagements *engagements, const char *account, int64_t id)
@@ -161,7 +172,9 @@ bool report_engagements_take(report_engagements *engagements, const pg_batch *ba
     const pg_result *rows = pg_batch_result(batch, engagements->read);
     for (int i = 0; i < pg_rows(rows); i++) {
         struct known *known = find(engagements, pg_get_text(rows, i, 0), pg_get_int(rows, i, 1));
-        if (known != NULL && !take_row(rows, i, engagements->memory, &known->state))
+        if (known != NULL &&
+            (!take_row(rows, i, engagements->memory, &known->state) ||
+             !report_engagement_spans(&known->state, engagements->memory, &known->spans, &known->span_count)))
             return out_of_memory(err);
     }
     return true;
@@ -236,13 +249,10 @@ static struct columns add_columns(pg_params *p)
     return c;
 }
 
-static bool put_row(const struct columns *c, const struct known *known, arena *memory)
+static void put_row(const struct columns *c, const struct known *known, const int64_t *spans,
+                    size_t span_count)
 {
     const struct report_engagement *state = &known->state;
-    int64_t *spans;
-    size_t span_count;
-    if (!report_engagement_spans(state, memory, &spans, &span_count))
-        return false;
     pg_put_text(c->account, known->account);
     pg_put_int(c->id, known->id);
     pg_put_int(c->status, state->facts.status);
@@ -266,18 +276,32 @@ static bool put_row(const struct columns *c, const struct known *known, arena *m
     pg_put_int8_list(c->spans, spans, span_count);
     pg_put_bool(c->engaged, report_engagement_is_one(state));
     pg_put_bool(c->counted, report_engagement_counts(state));
-    return true;
+}
+
+/* The row, and what the sums have to take away and add for it. */
+static bool put_changed(report_engagements *engagements, const struct columns *columns,
+                        const struct known *known)
+{
+    int64_t *spans;
+    size_t count;
+    if (!report_engagement_spans(&known->state, engagements->memory, &spans, &count))
+        return false;
+    put_row(columns, known, spans, count);
+    return report_volume_sums_add(engagements->volume, known->account, known->spans, known->span_count, -1) &&
+           report_volume_sums_add(engagements->volume, known->account, spans, count, +1);
 }
 
 static bool queue_deletes(report_engagements *engagements, pg_batch *batch, error *err)
 {
-    if (engagements->deleted_count == 0)
-        return true;
-    pg_params p;
-    pg_params_init(&p, engagements->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_add_text_array(&p, engagements->deleted, engagements->deleted_count);
-    return pg_batch_write(batch, &delete_engagements, &p, err);
+    for (size_t i = 0; engagements->deleted_count > 0 && i < sizeof deletes / sizeof deletes[0]; i++) {
+        pg_params p;
+        pg_params_init(&p, engagements->memory);
+        pg_add_int2(&p, pg_batch_partition(batch));
+        pg_add_text_array(&p, engagements->deleted, engagements->deleted_count);
+        if (!pg_batch_write(batch, &deletes[i], &p, err))
+            return false;
+    }
+    return true;
 }
 
 bool report_engagements_write(report_engagements *engagements, pg_batch *batch, error *err)
@@ -293,8 +317,9 @@ bool report_engagements_write(report_engagements *engagements, pg_batch *batch, 
         if (!engagements->list[i].changed)
             continue;
         any = true;
-        if (!put_row(&columns, &engagements->list[i], engagements->memory))
+        if (!put_changed(engagements, &columns, &engagements->list[i]))
             return out_of_memory(err);
     }
-    return !any || pg_batch_write(batch, &write_engagements, &p, err);
+    return !any || (pg_batch_write(batch, &write_engagements, &p, err) &&
+                    report_volume_sums_write(engagements->volume, batch, err));
 }

@@ -5,11 +5,11 @@
 #include "casework/report/v1/report_service.pb-c.h"
 #include "report/report_methods.h"
 
-#define METHOD(method, function)                                                                             \
-    {                                                                                                        \
-        .service = &casework__report__v1__report_service__descriptor, .name = (method), .run = RPC_RUN_WORKER, \
-        .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE, .resource = "parent",                   \
-        .unary = (function),                                                                                   \
+#define METHOD(method, function)                                                            \
+    {                                                                                       \
+        .service = &casework__report__v1__report_service__descriptor, .name = (method),     \
+        .run = RPC_RUN_WORKER, .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE, \
+        .resource = "parent", .unary = (function),                                          \
     }
 
 const struct rpc_method report_methods[] = {

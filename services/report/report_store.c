@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 2, SMALL_ARENA = 1024 * 1024 };
+enum { SCHEMA_VERSION = 3, SMALL_ARENA = 1024 * 1024 };
 
 struct report_store {
     struct pg_options options;
@@ -33,7 +33,7 @@ static const struct pg_statement lock_all = {
 static const struct pg_statement forget_all = {
     .name = "report_forget_all",
     .sql = "TRUNCATE report_entries, report_sums, report_cases, report_accounts, report_commits,"
-           " report_engagements",
+           " report_engagements, report_volume, report_pauses",
 };
 
 static const struct pg_statement start_over = {
@@ -103,7 +103,8 @@ static const struct pg_statement sum_entries = {
     }
 
 static const struct pg_statement shrinks[] = {SHRINK(report_entries), SHRINK(report_sums),
-                                              SHRINK(report_cases), SHRINK(report_engagements)};
+                                              SHRINK(report_cases),   SHRINK(report_engagements),
+                                              SHRINK(report_volume),  SHRINK(report_pauses)};
 
 /* --- opening ---------------------------------------------------------------------------------------------
  */

@@ -1,8 +1,7 @@
 /* Volume: how many engagements were open, row by row. */
 
+#include "base/clock.h"
 #include "report/report_engagement_store.h"
-
-#include <string.h>
 
 /*
  * An engagement is open in a row [a, b) when one of its spans starts before b and ends after a. Counted over
@@ -32,6 +31,53 @@ enum volume_sum { SUM_STARTS, SUM_ENDS, SUM_PAUSES, SUMS };
 
 static const struct pg_statement volumes[2] = {VOLUME("closed", "e.closed"), VOLUME("opened", "e.opened")};
 
+/*
+ * The same from what is kept of all engagements: days before the day that the first row starts in ($4),
+ * quarters of an hour from there on ($5, $6: the first row's start, the last one's end). $3 the bounds in
+ * quarters.
+ */
+static const struct pg_statement volume_of_all = {
+    .name = "report_volume_of_all",
+    .sql = "WITH v AS (SELECT 0 AS line, starts, ends FROM report_volume WHERE partition = $1::int2"
+           " AND account = $2::text AND unit = 1 AND slot < $4::int8 UNION ALL"
+           " SELECT width_bucket(slot, $3::int8[]), starts, ends FROM report_volume WHERE partition = $1"
+           " AND account = $2 AND unit = 0 AND slot >= $4 * 96 AND slot < $6::int8)"
+           " SELECT p.position, s.* FROM report_partitions p LEFT JOIN ("
+           "SELECT 0 AS sum, line, sum(starts)::int8 FROM v GROUP BY line"
+           " UNION ALL SELECT 1, line, sum(ends)::int8 FROM v GROUP BY line"
+           " UNION ALL SELECT 2, width_bucket(to_quarter, $3), sum(pauses)::int8 FROM report_pauses"
+           " WHERE partition = $1 AND account = $2 AND from_quarter >= $5::int8 AND from_quarter < $6"
+           " AND width_bucket(from_quarter, $3) = width_bucket(to_quarter, $3) GROUP BY 2)"
+           " s ON true WHERE p.partition = $1",
+};
+
+static int64_t quarter_of(int64_t time_us)
+{
+    return time_us / (15 * CLOCK_MINUTE);
+}
+
+/* What is kept fits all engagements in rows of full quarters; else they are looked at one by one. */
+static const struct pg_statement *bind(pg_params *p, const char *account, const struct report_range *range,
+                                       const struct report_rows *rows)
+{
+    bool kept = range == NULL && rows->aligned;
+    pg_add_int2(p, feed_partition(account));
+    pg_add_text(p, account);
+    pg_array *bounds = pg_add_array(p, PG_INT8);
+    for (size_t i = 0; i <= rows->count; i++)
+        pg_put_int(bounds, kept ? quarter_of(rows->bounds[i]) : rows->bounds[i]);
+    if (kept) {
+        int64_t first = quarter_of(rows->bounds[0]);
+        pg_add_int8(p, first / 96 - (first % 96 < 0));
+        pg_add_int8(p, first);
+        pg_add_int8(p, quarter_of(rows->bounds[rows->count]));
+        return &volume_of_all;
+    }
+    pg_add_int8(p, range != NULL ? range->start : INT64_MIN);
+    pg_add_int8(p, range != NULL ? report_range_last(range, false) : INT64_MAX);
+    return &volumes[range != NULL && range->by_opening];
+}
+
 /* Adds up the sums of the rows into what was open in each. */
 static void add_up(const pg_result *result, size_t count, int64_t *counts, int64_t *sums[SUMS])
 {
@@ -56,18 +102,13 @@ bool report_store_volume(report_store *store, const char *account, const struct 
     int64_t *sums[SUMS] = {NULL};
     pg_params p;
     pg_params_init(&p, memory);
-    pg_add_int2(&p, feed_partition(account));
-    pg_add_text(&p, account);
-    pg_add_int8_array(&p, rows->bounds, rows->count + 1);
-    pg_add_int8(&p, range != NULL ? range->start : INT64_MIN);
-    pg_add_int8(&p, range != NULL ? report_range_last(range, false) : INT64_MAX);
+    const struct pg_statement *statement = bind(&p, account, range, rows);
     for (int i = 0; i < SUMS; i++)
         sums[i] = arena_calloc(memory, size, sizeof *sums[i]);
     pg_result *result;
     bool read = sums[SUM_PAUSES] != NULL ||
                 error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the volume does not fit");
-    read = read && report_store_query(store, &volumes[range != NULL && range->by_opening], &p, deadline_us,
-                                      &result, err);
+    read = read && report_store_query(store, statement, &p, deadline_us, &result, err);
     if (read) {
         add_up(result, rows->count, counts, sums);
         *ret_position = pg_get_int(result, 0, 0);

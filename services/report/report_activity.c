@@ -1,12 +1,10 @@
 /* GetCaseActivity. */
 
 #include "base/clock.h"
-#include "casework/cases/v1/event_service.pb-c.h"
 #include "casework/report/v1/report_service.pb-c.h"
-#include "report/report_call.h"
+#include "report/report_as_of.h"
 #include "report/report_methods.h"
 #include "report/report_wire.h"
-#include "rpc/wire.h"
 
 typedef Casework__Report__V1__GetCaseActivityRequest wire_request;
 typedef Casework__Report__V1__GetCaseActivityResponse wire_response;
@@ -17,9 +15,7 @@ struct activity {
     struct report_call base; /* first */
     struct report_period period;
     const calendar_zone *zone; /* NULL until known */
-    bool as_of_time;
-    int64_t time;     /* as_of_time */
-    int64_t position; /* as of it; INT64_MAX: as it is */
+    struct report_as_of as_of;
 };
 
 static const wire_request *request_of(const struct activity *activity)
@@ -52,23 +48,11 @@ static bool read_period(struct activity *activity)
 static bool read_as_of(struct activity *activity)
 {
     const wire_request *request = request_of(activity);
-    activity->position = INT64_MAX;
-    switch (request->as_of_case) {
-    case CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_TIME:
-        activity->as_of_time = true;
-        if (!wire_time_us(request->as_of_time, &activity->time))
-            return error_bad_field(&activity->base.err, "as_of_time", "not a time");
-        /* what it will be like then is not known yet, and an answer about an instant never changes */
-        return activity->time <= suite_clock_now_us(activity->base.service->clock) ||
-               error_bad_field(&activity->base.err, "as_of_time", "must not be in the future");
-    case CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_POSITION:
-        if (request->as_of_position < 0)
-            return error_bad_field(&activity->base.err, "as_of_position", "must not be negative");
-        activity->position = request->as_of_position;
-        return true;
-    default:
-        return true;
-    }
+    bool by_time = request->as_of_case == CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_TIME;
+    bool by_position =
+        request->as_of_case == CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__AS_OF_AS_OF_POSITION;
+    return report_as_of_read(&activity->base, by_time ? request->as_of_time : NULL,
+                             by_position ? &request->as_of_position : NULL, &activity->as_of);
 }
 
 static bool read_zone(struct activity *activity)
@@ -83,38 +67,9 @@ static bool read_zone(struct activity *activity)
 static bool read_request(struct activity *activity)
 {
     const wire_request *request = request_of(activity);
-    if (!report_call_read(&activity->base, request->parent, request->min_position) ||
-        !read_period(activity) || !read_as_of(activity) || !read_zone(activity))
-        return false;
-    if (activity->position != INT64_MAX && activity->position > activity->base.wanted)
-        activity->base.wanted = activity->position;
-    return true;
-}
-
-/*
- * As of an instant, complete means: up to the position that the feed has come to when the instant is over.
- * Where nothing later is known here, the case service says what that is.
- */
-static bool want_all_of_instant(struct activity *activity)
-{
-    bool over;
-    int64_t position;
-    if (!report_store_position_at(activity->base.service->store, activity->base.account, activity->time,
-                                  report_call_deadline(&activity->base), &position, &over,
-                                  &activity->base.err))
-        return false;
-    if (over)
-        return true;
-    Casework__Cases__V1__GetPositionRequest request = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
-    request.parent = report_call_account_name(&activity->base);
-    ProtobufCMessage *response;
-    if (request.parent == NULL ||
-        !report_call_ask(&activity->base, &casework__cases__v1__event_service__descriptor, "GetPosition",
-                         &request.base, &response))
-        return false;
-    int64_t head = ((const Casework__Cases__V1__GetPositionResponse *)response)->position;
-    activity->base.wanted = head > activity->base.wanted ? head : activity->base.wanted;
-    return true;
+    return report_call_read(&activity->base, request->parent, request->min_position) &&
+           read_period(activity) && read_as_of(activity) && read_zone(activity) &&
+           report_as_of_want(&activity->base, &activity->as_of);
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------
@@ -184,7 +139,7 @@ static bool fill_response(struct activity *activity, const struct report_rows *r
 /* The account must exist, whichever zone is asked for. */
 static bool find_zone(struct activity *activity)
 {
-    return report_call_zone(&activity->base, request_of(activity)->time_zone, activity->position,
+    return report_call_zone(&activity->base, request_of(activity)->time_zone, activity->as_of.position,
                             &activity->zone);
 }
 
@@ -192,31 +147,23 @@ static bool find_zone(struct activity *activity)
 static bool find_now(struct activity *activity, int64_t *ret_now)
 {
     int64_t now = suite_clock_now_us(activity->base.service->clock), then = now;
-    if (activity->as_of_time)
-        then = activity->time;
-    else if (activity->position != INT64_MAX &&
+    if (activity->as_of.by_time)
+        then = activity->as_of.time;
+    else if (activity->as_of.position != INT64_MAX &&
              !report_store_commit_time(activity->base.service->store, activity->base.account,
-                                       activity->position, report_call_deadline(&activity->base), &then,
+                                       activity->as_of.position, report_call_deadline(&activity->base), &then,
                                        &activity->base.err))
         return false;
     *ret_now = then != 0 && then < now ? then : now;
     return true;
 }
 
-static bool find_position(struct activity *activity)
-{
-    bool over;
-    return !activity->as_of_time ||
-           report_store_position_at(activity->base.service->store, activity->base.account, activity->time,
-                                    report_call_deadline(&activity->base), &activity->position, &over,
-                                    &activity->base.err);
-}
-
 static bool make_report(struct activity *activity, wire_response *response)
 {
     int64_t now, position;
     struct report_rows rows;
-    if (!find_position(activity) || !find_zone(activity) || !find_now(activity, &now) ||
+    if (!report_as_of_find(&activity->base, &activity->as_of) || !find_zone(activity) ||
+        !find_now(activity, &now) ||
         !report_period_rows(&activity->period, activity->zone, now, activity->base.memory, &rows,
                             &activity->base.err))
         return false;
@@ -224,12 +171,12 @@ static bool make_report(struct activity *activity, wire_response *response)
     if (counts == NULL)
         return report_call_out_of_memory(&activity->base);
     if (!report_store_activity(activity->base.service->store, activity->base.account, &rows,
-                               activity->position, report_call_deadline(&activity->base), counts, &position,
-                               &activity->base.err))
+                               activity->as_of.position, report_call_deadline(&activity->base), counts,
+                               &position, &activity->base.err))
         return false;
     if (!report_call_complete(&activity->base, position))
         return false;
-    response->position = activity->position != INT64_MAX ? activity->position : position;
+    response->position = activity->as_of.position != INT64_MAX ? activity->as_of.position : position;
     return fill_response(activity, &rows, counts, response);
 }
 
@@ -248,8 +195,8 @@ void report_method_activity(rpc_call *call, const ProtobufCMessage *message, voi
     struct activity *activity = report_call_new(call, message, context, sizeof *activity);
     if (activity == NULL)
         return;
-    if (!read_request(activity) || (activity->as_of_time && !want_all_of_instant(activity)))
-        report_call_fail(&activity->base);
-    else
+    if (read_request(activity))
         report_call_run(&activity->base, answer);
+    else
+        report_call_fail(&activity->base);
 }

@@ -18,5 +18,6 @@ const struct rpc_method report_methods[] = {
     METHOD("ListEngagements", report_method_table),
     METHOD("GetCaseVolume", report_method_volume),
     METHOD("GetClassificationReport", report_method_classes),
+    METHOD("ExplainReportCell", report_method_explain),
     {.service = NULL},
 };

@@ -7,6 +7,7 @@
 
 void report_method_activity(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_classes(rpc_call *call, const ProtobufCMessage *request, void *context);
+void report_method_explain(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_summary(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_table(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_volume(rpc_call *call, const ProtobufCMessage *request, void *context);

@@ -99,6 +99,40 @@ bool report_store_activity(report_store *store, const char *account, const struc
                            int64_t as_of, int64_t deadline_us, struct report_counts *counts,
                            int64_t *ret_position, error *err) __attribute__((warn_unused_result));
 
+/* A cell of the activity report as of a position: a column between two times. */
+struct report_cell {
+    const char *account;
+    enum report_column column;
+    int64_t start, end; /* inclusive, exclusive */
+    int64_t as_of;      /* INT64_MAX: as it is */
+};
+
+/* Where one page of a cell's entries ended: position and ordinal of its last one; {0}: the first page. */
+struct report_entry_key {
+    int64_t position, ordinal;
+};
+
+/* An entry of the ledger, and the event that caused it. */
+struct report_cell_entry {
+    struct report_entry_key key;
+    int64_t case_id;
+    struct report_entry entry;
+    int64_t event_time;
+};
+
+struct report_cell_page {
+    const struct report_cell_entry *entries; /* by key */
+    size_t count;
+    int64_t total;    /* of all of the cell's deltas */
+    int64_t position; /* that the tables are complete up to */
+};
+
+/* At most `size` of the cell's entries behind `after`, in `memory`, all as of one moment. */
+bool report_store_explain(report_store *store, const struct report_cell *cell,
+                          const struct report_entry_key *after, int64_t size, int64_t deadline_us,
+                          arena *memory, struct report_cell_page *ret, error *err)
+    __attribute__((warn_unused_result));
+
 /* One read, for the parts of the store. */
 bool report_store_query(report_store *store, const struct pg_statement *statement, const pg_params *params,
                         int64_t deadline_us, pg_result **ret_rows, error *err)

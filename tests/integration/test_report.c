@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "tests/support/activity.h"
-#include "tests/support/suite.h"
+#include "tests/support/report_world.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -23,60 +23,9 @@ TestSuite(report, .timeout = 240);
 static const ProtobufCServiceDescriptor *const cases = &casework__cases__v1__case_service__descriptor;
 static const ProtobufCServiceDescriptor *const reports = &casework__report__v1__report_service__descriptor;
 
-/* --- a suite with one account ----------------------------------------------------------------------------
- */
+/* --- asking -------------------------------------------------------------------------------------------- */
 
-struct world {
-    suite *suite;
-    arena *memory;
-    const char *account;
-    int64_t position; /* of the last change */
-};
-
-static struct world begin_with(const char *zone, const struct suite_options *options)
-{
-    struct world w = {.suite = suite_start(options), .memory = arena_new(256 << 20)};
-    w.account = suite_create_account(w.suite, "acme", zone, w.memory);
-    w.position = suite_position(w.suite, w.account);
-    return w;
-}
-
-static struct world begin(const char *zone, unsigned replicas)
-{
-    return begin_with(zone, &(struct suite_options){.replicas = replicas});
-}
-
-static void end(struct world *w)
-{
-    suite_stop(w->suite);
-    arena_free(w->memory);
-}
-
-static void go_to(const struct world *w, const char *time)
-{
-    suite_advance(w->suite, activity_instant(time) - suite_now_us(w->suite));
-}
-
-static const char *create_case(struct world *w)
-{
-    return suite_create_case(w->suite, w->account, "Cannot log in", "Nothing happens.", w->memory,
-                             &w->position);
-}
-
-/* "ResolveCase" and its like: a request with a name, an answer with a position. */
-static void act(struct world *w, const char *method, const char *name)
-{
-    const ProtobufCMethodDescriptor *m = protobuf_c_service_descriptor_get_method_by_name(cases, method);
-    ProtobufCMessage *request = arena_alloc(w->memory, m->input->sizeof_message);
-    m->input->message_init(request);
-    size_t to = protobuf_c_message_descriptor_get_field_by_name(m->input, "name")->offset;
-    memcpy((char *)request + to, &name, sizeof name);
-    const char *response = suite_call(w->suite, cases, method, request, w->memory);
-    size_t from = protobuf_c_message_descriptor_get_field_by_name(m->output, "position")->offset;
-    memcpy(&w->position, response + from, sizeof w->position);
-}
-
-static activity_request ask(const struct world *w)
+static activity_request ask(const struct report_world *w)
 {
     activity_request request = CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__INIT;
     request.parent = (char *)w->account;
@@ -84,7 +33,7 @@ static activity_request ask(const struct world *w)
     return request;
 }
 
-static activity_request ask_preset(const struct world *w, Casework__Report__V1__ReportPeriod preset)
+static activity_request ask_preset(const struct report_world *w, Casework__Report__V1__ReportPeriod preset)
 {
     activity_request request = ask(w);
     request.period_case = PERIOD_CASE(PRESET);
@@ -92,7 +41,7 @@ static activity_request ask_preset(const struct world *w, Casework__Report__V1__
     return request;
 }
 
-static activity_request ask_date(const struct world *w, const char *date)
+static activity_request ask_date(const struct report_world *w, const char *date)
 {
     activity_request request = ask(w);
     request.period_case = PERIOD_CASE(DATE);
@@ -100,7 +49,7 @@ static activity_request ask_date(const struct world *w, const char *date)
     return request;
 }
 
-static const activity_report *report(const struct world *w, const activity_request *request)
+static const activity_report *report(const struct report_world *w, const activity_request *request)
 {
     const activity_report *response = suite_call(w->suite, reports, "GetCaseActivity", request, w->memory);
     activity_check_sums(response);
@@ -113,17 +62,17 @@ static const activity_report *report(const struct world *w, const activity_reque
 
 Test(report, four_pending_cases_become_three_and_one_resolved)
 {
-    struct world w = begin("UTC", 1);
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
     const char *names[4];
     for (int i = 0; i < 4; i++)
-        names[i] = create_case(&w);
-    go_to(&w, "2026-03-02T10:00:00Z");
+        names[i] = report_world_create(&w);
+    report_world_go(&w, "2026-03-02T10:00:00Z");
     for (int i = 0; i < 4; i++)
-        act(&w, "MarkCasePending", names[i]);
+        report_world_act(&w, "MarkCasePending", names[i]);
     activity_request today = ask(&w);
     activity_expect_row(activity_row_at(report(&w, &today), "2026-03-02T10:00:00Z"), 0, 4, 0, 0);
-    go_to(&w, "2026-03-02T11:00:00Z");
-    act(&w, "ResolveCase", names[1]);
+    report_world_go(&w, "2026-03-02T11:00:00Z");
+    report_world_act(&w, "ResolveCase", names[1]);
 
     today = ask(&w);
     const activity_report *response = report(&w, &today);
@@ -135,24 +84,24 @@ Test(report, four_pending_cases_become_three_and_one_resolved)
     activity_expect_row(activity_row_at(response, "2026-03-02T12:00:00Z"), 0, 0, 0, 0);
     activity_expect_row(response->total, 4, 3, 1, 0);
     cr_expect_eq(activity_average(activity_row_at(response, "2026-03-02T11:00:00Z")), 2 * CLOCK_HOUR);
-    end(&w);
+    report_world_end(&w);
 }
 
 Test(report, a_reopened_case_leaves_its_hour_and_its_average)
 {
-    struct world w = begin("UTC", 1);
-    const char *stays = create_case(&w), *leaves = create_case(&w);
-    go_to(&w, "2026-03-02T14:00:00Z");
-    act(&w, "ResolveCase", leaves);
-    go_to(&w, "2026-03-02T14:30:00Z");
-    act(&w, "ResolveCase", stays);
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
+    const char *stays = report_world_create(&w), *leaves = report_world_create(&w);
+    report_world_go(&w, "2026-03-02T14:00:00Z");
+    report_world_act(&w, "ResolveCase", leaves);
+    report_world_go(&w, "2026-03-02T14:30:00Z");
+    report_world_act(&w, "ResolveCase", stays);
     activity_request today = ask_preset(&w, PERIOD(TODAY));
     const activity_report *before = report(&w, &today);
     activity_expect_row(activity_row_at(before, "2026-03-02T14:00:00Z"), 0, 0, 2, 0);
     cr_expect_eq(activity_average(before->total), 5 * CLOCK_HOUR + 15 * CLOCK_MINUTE);
 
-    go_to(&w, "2026-03-02T16:00:00Z");
-    act(&w, "ReopenCase", leaves);
+    report_world_go(&w, "2026-03-02T16:00:00Z");
+    report_world_act(&w, "ReopenCase", leaves);
     today = ask_preset(&w, PERIOD(TODAY));
     const activity_report *after = report(&w, &today);
     activity_expect_row(activity_row_at(after, "2026-03-02T14:00:00Z"), 0, 0, 1, 0);
@@ -178,29 +127,29 @@ Test(report, a_reopened_case_leaves_its_hour_and_its_average)
     cr_assert_eq(protobuf_c_message_get_packed_size(&again->base), size);
     protobuf_c_message_pack(&again->base, now);
     cr_expect_arr_eq(then, now, size);
-    end(&w);
+    report_world_end(&w);
 }
 
 Test(report, day_one_to_day_four_and_what_still_counts_after_it)
 {
-    struct world w = begin("UTC", 1);
-    const char *name = create_case(&w), *old = create_case(&w);
-    go_to(&w, "2026-03-03T09:00:00Z");
-    act(&w, "MarkCasePending", name);
-    act(&w, "MarkCasePending", old);
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
+    const char *name = report_world_create(&w), *old = report_world_create(&w);
+    report_world_go(&w, "2026-03-03T09:00:00Z");
+    report_world_act(&w, "MarkCasePending", name);
+    report_world_act(&w, "MarkCasePending", old);
     activity_request days = ask_preset(&w, PERIOD(LAST_7_DAYS));
     activity_expect_row(activity_row_at(report(&w, &days), "2026-03-03T00:00:00Z"), 0, 2, 0, 0);
-    go_to(&w, "2026-03-04T09:00:00Z");
-    act(&w, "ResolveCase", name);
+    report_world_go(&w, "2026-03-04T09:00:00Z");
+    report_world_act(&w, "ResolveCase", name);
     days = ask_preset(&w, PERIOD(LAST_7_DAYS));
     const activity_report *response = report(&w, &days);
     activity_expect_row(activity_row_at(response, "2026-03-03T00:00:00Z"), 0, 1, 0, 0);
     activity_expect_row(activity_row_at(response, "2026-03-04T00:00:00Z"), 0, 0, 1, 0);
 
-    go_to(&w, "2026-03-05T09:00:00Z"); /* day 4 */
-    act(&w, "MarkCasePending", name);
-    act(&w, "ResolveCase", old);
-    act(&w, "DeleteCase", name);
+    report_world_go(&w, "2026-03-05T09:00:00Z"); /* day 4 */
+    report_world_act(&w, "MarkCasePending", name);
+    report_world_act(&w, "ResolveCase", old);
+    report_world_act(&w, "DeleteCase", name);
     days = ask_preset(&w, PERIOD(LAST_14_DAYS));
     response = report(&w, &days);
     cr_expect_eq(response->n_rows, 14);
@@ -212,41 +161,41 @@ Test(report, day_one_to_day_four_and_what_still_counts_after_it)
     activity_expect_row(activity_row_at(response, "2026-03-05T00:00:00Z"), 0, 0, 1, 1);
     cr_expect_eq(activity_average(response->total), 60 * CLOCK_HOUR); /* 48 and 72 */
 
-    act(&w, "UndeleteCase", name);
-    act(&w, "ReopenCase", old);
+    report_world_act(&w, "UndeleteCase", name);
+    report_world_act(&w, "ReopenCase", old);
     days = ask_preset(&w, PERIOD(LAST_28_DAYS));
     response = report(&w, &days);
     cr_expect_eq(response->n_rows, 28);
     activity_expect_row(response->total, 2, 1, 2, 1);
-    end(&w);
+    report_world_end(&w);
 }
 
 Test(report, deleting_and_undeleting_within_the_period)
 {
-    struct world w = begin("UTC", 1);
-    const char *name = create_case(&w);
-    act(&w, "ResolveCase", name);
-    go_to(&w, "2026-03-03T12:00:00Z");
-    act(&w, "DeleteCase", name);
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
+    const char *name = report_world_create(&w);
+    report_world_act(&w, "ResolveCase", name);
+    report_world_go(&w, "2026-03-03T12:00:00Z");
+    report_world_act(&w, "DeleteCase", name);
     activity_request days = ask_preset(&w, PERIOD(LAST_7_DAYS));
     const activity_report *response = report(&w, &days);
     activity_expect_row(activity_row_at(response, "2026-03-02T00:00:00Z"), 1, 0, 0, 0);
     activity_expect_row(activity_row_at(response, "2026-03-03T00:00:00Z"), 0, 0, 0, 1);
-    go_to(&w, "2026-03-04T12:00:00Z");
-    act(&w, "UndeleteCase", name);
+    report_world_go(&w, "2026-03-04T12:00:00Z");
+    report_world_act(&w, "UndeleteCase", name);
     activity_request yesterday = ask_preset(&w, PERIOD(YESTERDAY));
     activity_expect_row(report(&w, &yesterday)->total, 0, 0, 0, 0);
     activity_request monday = ask_date(&w, "2026-03-02");
     activity_expect_row(activity_row_at(report(&w, &monday), "2026-03-02T09:00:00Z"), 1, 0, 1, 0);
-    end(&w);
+    report_world_end(&w);
 }
 
 Test(report, closing_moves_nothing)
 {
-    struct world w = begin("UTC", 1);
-    const char *name = create_case(&w);
-    act(&w, "ResolveCase", name);
-    go_to(&w, "2026-03-05T09:00:00Z"); /* 72 hours */
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
+    const char *name = report_world_create(&w);
+    report_world_act(&w, "ResolveCase", name);
+    report_world_go(&w, "2026-03-05T09:00:00Z"); /* 72 hours */
     Casework__Cases__V1__GetCaseRequest get = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
     get.name = (char *)name;
     const Casework__Cases__V1__GetCaseResponse *closed =
@@ -257,7 +206,7 @@ Test(report, closing_moves_nothing)
     const activity_report *response = report(&w, &days);
     activity_expect_row(activity_row_at(response, "2026-03-02T00:00:00Z"), 1, 0, 1, 0);
     activity_expect_row(response->total, 1, 0, 1, 0);
-    end(&w);
+    report_world_end(&w);
 }
 
 /* --- zones, periods, refusals ----------------------------------------------------------------------------
@@ -265,8 +214,8 @@ Test(report, closing_moves_nothing)
 
 Test(report, days_and_hours_are_those_of_the_zone)
 {
-    struct world w = begin("Europe/Amsterdam", 1);
-    create_case(&w); /* ten o'clock there */
+    struct report_world w = report_world_begin("Europe/Amsterdam", &(struct suite_options){.replicas = 1});
+    report_world_create(&w); /* ten o'clock there */
     activity_request request = ask(&w);
     const activity_report *response = report(&w, &request);
     cr_expect_str_eq(response->time_zone, "Europe/Amsterdam");
@@ -295,11 +244,11 @@ Test(report, days_and_hours_are_those_of_the_zone)
     response = report(&w, &request);
     cr_expect_eq(response->n_rows, 1);
     activity_expect_row(response->rows[0], 1, 0, 0, 0);
-    end(&w);
+    report_world_end(&w);
 }
 
-static void expect_refused(const struct world *w, const activity_request *request, enum status_code code,
-                           const char *field)
+static void expect_refused(const struct report_world *w, const activity_request *request,
+                           enum status_code code, const char *field)
 {
     ProtobufCMessage *response;
     error err = {0};
@@ -310,7 +259,7 @@ static void expect_refused(const struct world *w, const activity_request *reques
         cr_expect_str_eq(err.violations[0].key, field);
 }
 
-static void expect_stranger_kept_out(const struct world *w)
+static void expect_stranger_kept_out(const struct report_world *w)
 {
     const struct rpc_token_claims claims = {
         .account = "other", .role = RPC_ROLE_AGENT, .agent = "eve", .ttl_us = CLOCK_HOUR};
@@ -329,7 +278,7 @@ static void expect_stranger_kept_out(const struct world *w)
 
 Test(report, what_cannot_be_answered_is_refused)
 {
-    struct world w = begin("UTC", 1);
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.replicas = 1});
     activity_request request = ask(&w);
     request.time_zone = (char *)"Mars/Olympus";
     expect_refused(&w, &request, STATUS_INVALID_ARGUMENT, "time_zone");
@@ -360,7 +309,7 @@ Test(report, what_cannot_be_answered_is_refused)
     cr_expect_not(rpc_client_call(suite_channel(w.suite, SUITE_REPORT, 0), reports, "GetCaseActivity",
                                   &request.base, &options, w.memory, &response, &err));
     cr_expect_eq(err.code, STATUS_DEADLINE_EXCEEDED);
-    end(&w);
+    report_world_end(&w);
 }
 
 /* --- crashes ---------------------------------------------------------------------------------------------
@@ -370,11 +319,11 @@ Test(report, what_cannot_be_answered_is_refused)
 Test(report, killed_between_effect_and_position_nothing_counts_twice)
 {
     static const char *const settings[] = {"CASEWORK_INJECT=report_feed.applied=kill@3", NULL};
-    struct world w = begin_with("UTC", &(struct suite_options){.settings = settings});
+    struct report_world w = report_world_begin("UTC", &(struct suite_options){.settings = settings});
     pid_t former = suite_pid(w.suite, SUITE_REPORT, 0);
     int deaths = 0, made = 0;
     for (; deaths < 3 && made < 300; made++) {
-        act(&w, made % 2 == 0 ? "ResolveCase" : "MarkCasePending", create_case(&w));
+        report_world_act(&w, made % 2 == 0 ? "ResolveCase" : "MarkCasePending", report_world_create(&w));
         const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
         nanosleep(&pause, NULL);
         pid_t now = suite_pid(w.suite, SUITE_REPORT, 0);
@@ -392,5 +341,5 @@ Test(report, killed_between_effect_and_position_nothing_counts_twice)
         cr_assert_eq(err.code, STATUS_UNAVAILABLE, "%s", err.message); /* dying once more on its way */
     activity_check_sums((const activity_report *)response);
     activity_expect_row(((const activity_report *)response)->total, made, made / 2, (made + 1) / 2, 0);
-    end(&w);
+    report_world_end(&w);
 }

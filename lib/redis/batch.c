@@ -105,12 +105,14 @@ static void begin(redis_batch *batch, const struct redis_script *script)
 void redis_batch_command(redis_batch *batch, const char *name)
 {
     begin(batch, NULL);
+    batch->first_key = 1; /* behind the name */
     redis_batch_text(batch, name);
 }
 
 void redis_batch_script(redis_batch *batch, const struct redis_script *script, int64_t key_count)
 {
     begin(batch, script);
+    batch->first_key = 3; /* behind EVALSHA, the script and the number of keys */
     redis_batch_text(batch, "EVALSHA");
     redis_batch_text(batch, script->sha1);
     redis_batch_number(batch, key_count);
@@ -121,19 +123,32 @@ void redis_batch_text(redis_batch *batch, const char *text)
     redis_batch_bytes(batch, text, strlen(text));
 }
 
-/* The first key: behind the name, or behind EVALSHA, the script and the number of keys. */
-static bool is_first_key(const redis_batch *batch)
+/* By hand: a batch has several numbers for each of its arguments. Returns how many digits, sign included. */
+static size_t write_decimal(char to[24], int64_t number)
 {
-    if (batch->count == 0)
-        return false;
-    return batch->argument_count == (batch->commands[batch->count - 1].script ? 3 : 1);
+    char digits[24];
+    size_t count = 0;
+    size_t used = 0;
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        digits[count++] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (number < 0)
+        to[used++] = '-';
+    while (count > 0)
+        to[used++] = digits[--count];
+    return used;
 }
 
 void redis_batch_bytes(redis_batch *batch, const void *data, size_t length)
 {
-    if (is_first_key(batch))
+    char head[32] = "$";
+    size_t used = 1 + write_decimal(head + 1, (int64_t)length);
+    head[used++] = '\r';
+    head[used++] = '\n';
+    if (batch->count > 0 && batch->argument_count == batch->first_key)
         batch->commands[batch->count - 1].slot = redis_slot(data, length);
-    bytes_printf(&batch->arguments, "$%zu\r\n", length);
+    bytes_append(&batch->arguments, head, used);
     bytes_append(&batch->arguments, data, length);
     bytes_append(&batch->arguments, "\r\n", 2);
     batch->argument_count++;
@@ -142,8 +157,7 @@ void redis_batch_bytes(redis_batch *batch, const void *data, size_t length)
 void redis_batch_number(redis_batch *batch, int64_t number)
 {
     char text[24];
-    snprintf(text, sizeof text, "%" PRId64, number);
-    redis_batch_text(batch, text);
+    redis_batch_bytes(batch, text, write_decimal(text, number));
 }
 
 size_t redis_batch_count(const redis_batch *batch)

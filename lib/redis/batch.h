@@ -20,6 +20,7 @@ struct redis_batch {
     bytes wire;      /* commands that are complete */
     bytes arguments; /* of the command being put together */
     int64_t argument_count;
+    int64_t first_key; /* the number of the argument that is the command's first key */
     struct batch_command *commands;
     size_t count, size;
     bool failed; /* out of memory */

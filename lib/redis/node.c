@@ -150,13 +150,14 @@ static bool load_scripts(struct redis_node *node, struct redis_batch *batch, int
 
 bool redis_node_finish(struct redis_node *node, struct redis_batch *batch, int index, error *err)
 {
-    for (;;) {
+    while (node->context) {
         bool any = false;
         if (receive(node, batch, index, &any, err) && load_scripts(node, batch, index, err))
             return true;
         /* An idle connection that the server had closed is no failure yet; a reply that does not come in time
          * is one. */
-        bool closed = node->context->err == REDIS_ERR_EOF || node->context->err == REDIS_ERR_IO;
+        bool closed =
+            node->context && (node->context->err == REDIS_ERR_EOF || node->context->err == REDIS_ERR_IO);
         bool again = node->reused && !any && closed && errno != EAGAIN;
         redis_node_disconnect(node);
         if (!again) {
@@ -166,4 +167,5 @@ bool redis_node_finish(struct redis_node *node, struct redis_batch *batch, int i
         if (!redis_node_start(node, batch, index, err))
             return false;
     }
+    return redis_unavailable(err, "not connected");
 }

@@ -194,10 +194,12 @@ static bool arm_all(struct arming *arming, int partition, error *err)
 
 static void release(struct arming *arming)
 {
-    struct changed *changed, *next;
-    HASH_ITER (hh, arming->changed, changed, next) {
-        HASH_DEL(arming->changed, changed);
+    struct changed *changed = arming->changed;
+    HASH_CLEAR(hh, arming->changed);
+    while (changed) {
+        struct changed *next = changed->hh.next;
         free(changed);
+        changed = next;
     }
     free(arming->timers);
 }

@@ -61,17 +61,14 @@ static bool out_of_memory(error *err)
 
 /* --- suspects ------------------------------------------------------------------------------------- */
 
-static void drop_suspect(struct comparing *comparing, struct suspect *suspect)
-{
-    HASH_DEL(comparing->suspects, suspect); /* NOLINT(clang-analyzer-core.NullDereference): it is in there */
-    free(suspect);
-}
-
 static void drop_all(struct comparing *comparing)
 {
-    struct suspect *suspect, *next;
-    HASH_ITER (hh, comparing->suspects, suspect, next) {
-        drop_suspect(comparing, suspect);
+    struct suspect *suspect = comparing->suspects;
+    HASH_CLEAR(hh, comparing->suspects);
+    while (suspect) {
+        struct suspect *next = suspect->hh.next;
+        free(suspect);
+        suspect = next;
     }
 }
 
@@ -239,17 +236,12 @@ static bool policies_at_work(const struct comparing *comparing, bool *ret_at_wor
 /* *ret_open: suspects that may turn out either way. */
 static bool look_at_all(struct comparing *comparing, bool at_work, bool *ret_open, error *err)
 {
-    struct suspect *suspect, *next;
     *ret_open = false;
-    HASH_ITER (hh, comparing->suspects, suspect, next) {
+    for (struct suspect *suspect = comparing->suspects; suspect; suspect = suspect->hh.next) {
         if (!look_at(comparing, suspect, err))
             return false;
-        if (suspect->finding_count == 0) {
-            drop_suspect(comparing, suspect);
-            continue;
-        }
         suspect->seen = suspect->seen && at_work;
-        *ret_open = *ret_open || !suspect->seen;
+        *ret_open = *ret_open || (suspect->finding_count > 0 && !suspect->seen);
     }
     return true;
 }
@@ -304,12 +296,10 @@ static bool settle_suspects(struct comparing *comparing, error *err)
         if (ok && open)
             pause_for(ROUND_PAUSE_US);
     }
-    struct suspect *suspect, *next;
-    HASH_ITER (hh, comparing->suspects, suspect, next) {
-        if (ok && suspect->seen)
+    for (const struct suspect *suspect = comparing->suspects; ok && suspect; suspect = suspect->hh.next)
+        if (suspect->seen)
             ok = report(comparing, suspect, err);
-        drop_suspect(comparing, suspect);
-    }
+    drop_all(comparing);
     return ok;
 }
 

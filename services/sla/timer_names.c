@@ -3,7 +3,6 @@
 #include "feed/partition.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,15 +42,45 @@ void timer_batch_key(redis_batch *batch, int bucket, const char *suffix)
     redis_batch_text(batch, key);
 }
 
+/* --- by hand: an event needs several of them, many thousand times a second -------------------------- */
+
+static char *put_text(char *at, const char *text)
+{
+    size_t length = strlen(text);
+    memcpy(at, text, length + 1);
+    return at + length;
+}
+
+static char *put_number(char *at, int64_t number)
+{
+    char digits[24];
+    size_t count = 0;
+    uint64_t rest = (uint64_t)number;
+    do
+        digits[count++] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    *at = '\0';
+    return at;
+}
+
+/* Numbers of cases and versions are never negative, and an account's id is below TIMER_ACCOUNT_SIZE. */
 void timer_names_of(const struct timer *timer, struct timer_names *ret_names)
 {
-    ret_names->bucket = feed_partition(timer->account);
-    snprintf(ret_names->shard, sizeof ret_names->shard, "casework:{b%02d}:v:%s:%" PRId64, ret_names->bucket,
-             timer->account, timer->case_id / CASES_A_SHARD);
-    snprintf(ret_names->field, sizeof ret_names->field, "%d%c", (int)(timer->case_id % CASES_A_SHARD),
-             timer->rule == SLA_RULE_TARGETS ? 't' : 'c');
-    snprintf(ret_names->base, sizeof ret_names->base, "%s/%" PRId64 "/", timer->account, timer->case_id);
-    snprintf(ret_names->value, sizeof ret_names->value, "%c%" PRId64, rule_code(timer->rule), timer->version);
+    int64_t case_id = timer->case_id > 0 ? timer->case_id : 0;
+    int bucket = feed_partition(timer->account);
+    char *at = put_text(ret_names->shard, "casework:{b");
+    ret_names->bucket = bucket;
+    *at++ = (char)('0' + bucket / 10);
+    *at++ = (char)('0' + bucket % 10);
+    at = put_text(put_text(put_text(at, "}:v:"), timer->account), ":");
+    put_number(at, case_id / CASES_A_SHARD);
+    put_text(put_number(ret_names->field, case_id % CASES_A_SHARD),
+             timer->rule == SLA_RULE_TARGETS ? "t" : "c");
+    put_text(put_number(put_text(put_text(ret_names->base, timer->account), "/"), case_id), "/");
+    ret_names->value[0] = rule_code(timer->rule);
+    put_number(ret_names->value + 1, timer->version > 0 ? timer->version : 0);
 }
 
 bool timer_number_parse(const char *text, int64_t *ret_number)

@@ -19,26 +19,46 @@
     "    and tonumber(string.sub(a, 2)) > tonumber(string.sub(b, 2))\n" \
     "end\n"
 
-/* Makes `value` the slot's one timer, or none with ''. An older version never replaces a newer one of its
- * rule. */
-#define SET                                                                       \
-    SPLIT "local function set(bucket, shard, base, field, value, due)\n"          \
-          "  local held = redis.call('HGET', shard, field)\n"                     \
-          "  local old, since = split(held)\n"                                    \
-          "  if value == '' then\n"                                               \
-          "    if held then\n"                                                    \
-          "      redis.call('ZREM', bucket, base .. old)\n"                       \
-          "      redis.call('HDEL', shard, field)\n"                              \
-          "    end\n"                                                             \
-          "    return\n"                                                          \
-          "  end\n"                                                               \
-          "  if old and old ~= value then\n"                                      \
-          "    if newer(old, value) then return end\n"                            \
-          "    redis.call('ZREM', bucket, base .. old)\n"                         \
-          "  end\n"                                                               \
-          "  if old == value and since == due then return end\n"                  \
-          "  redis.call('ZADD', bucket, due, base .. value)\n"                    \
-          "  if held ~= value then redis.call('HSET', shard, field, value) end\n" \
+/*
+ * Makes `value` the slot's one timer, or none with ''. An older version never replaces a newer one of its
+ * rule. What this adds to the sorted set and takes from it is done by `flush`, together: a call from Lua
+ * costs more than what it does.
+ */
+#define SET                                                                                  \
+    SPLIT "local added, dropped = {}, {}\n"                                                  \
+          "local function add(member, due) added[member] = due; dropped[member] = nil end\n" \
+          "local function drop(member) dropped[member] = true; added[member] = nil end\n"    \
+          "local function set(bucket, shard, base, field, value, due)\n"                     \
+          "  local held = redis.call('HGET', shard, field)\n"                                \
+          "  if value == '' then\n"                                                          \
+          "    if held then\n"                                                               \
+          "      drop(base .. split(held))\n"                                                \
+          "      redis.call('HDEL', shard, field)\n"                                         \
+          "    end\n"                                                                        \
+          "    return\n"                                                                     \
+          "  end\n"                                                                          \
+          "  if held and held ~= value then\n"                                               \
+          "    local old, since = split(held)\n"                                             \
+          "    if old ~= value then\n"                                                       \
+          "      if newer(old, value) then return end\n"                                     \
+          "      drop(base .. old)\n"                                                        \
+          "    elseif since == due then\n"                                                   \
+          "      return\n"                                                                   \
+          "    end\n"                                                                        \
+          "  end\n"                                                                          \
+          "  add(base .. value, due)\n"                                                      \
+          "  if held ~= value then redis.call('HSET', shard, field, value) end\n"            \
+          "end\n"                                                                            \
+          "local function flush(bucket)\n"                                                   \
+          "  local list = {}\n"                                                              \
+          "  for member in pairs(dropped) do list[#list + 1] = member end\n"                 \
+          "  if #list > 0 then redis.call('ZREM', bucket, unpack(list)) end\n"               \
+          "  list = {}\n"                                                                    \
+          "  for member, due in pairs(added) do\n"                                           \
+          "    list[#list + 1] = due\n"                                                      \
+          "    list[#list + 1] = member\n"                                                   \
+          "  end\n"                                                                          \
+          "  if #list > 0 then redis.call('ZADD', bucket, unpack(list)) end\n"               \
           "end\n"
 
 /* True if somebody has armed under a newer policy of the account. */
@@ -83,7 +103,8 @@ static const char apply_source[] =
                  "  end\n"
                  "  at = at + 5\n"
                  "end\n"
-                 "redis.call('ZADD', bucket, ARGV[3], '!position')\n"
+                 "added['!position'] = ARGV[3]\n"
+                 "flush(bucket)\n"
                  "return 'APPLIED'\n";
 
 /*
@@ -153,7 +174,7 @@ static const char rearm_source[] =
                  "if not stored then return {'LOST', 0, 0, 0} end\n"
                  "if outdated(bucket, ARGV[1], ARGV[2]) then return {'POLICY', 0, 0, 0} end\n"
                  "local unmoved = -tonumber(stored) - 1 <= tonumber(ARGV[3])\n"
-                 "local moved, added, refused = 0, 0, 0\n"
+                 "local moved, fresh, refused = 0, 0, 0\n"
                  "local at = 4\n"
                  "for i = 2, #KEYS do\n"
                  "  local base, field, value, due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]\n"
@@ -163,7 +184,7 @@ static const char rearm_source[] =
                  "    if current == value then redis.call('HDEL', KEYS[i], field) end\n"
                  "  elseif current == value or unmoved then\n"
                  "    if not current then\n"
-                 "      added = added + 1\n"
+                 "      fresh = fresh + 1\n"
                  "    elseif current ~= value or redis.call('ZSCORE', bucket, base .. value) ~= due then\n"
                  "      moved = moved + 1\n"
                  "    end\n"
@@ -173,7 +194,8 @@ static const char rearm_source[] =
                  "  end\n"
                  "  at = at + 4\n"
                  "end\n"
-                 "return {'APPLIED', moved, added, refused}\n";
+                 "flush(bucket)\n"
+                 "return {'APPLIED', moved, fresh, refused}\n";
 
 /* KEYS: bucket. ARGV: account, version. */
 static const char fence_source[] =
@@ -200,6 +222,7 @@ static const char insert_source[] =
         "  set(KEYS[1], KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])\n"
         "  at = at + 4\n"
         "end\n"
+        "flush(KEYS[1])\n"
         "return 'APPLIED'\n";
 
 /* KEYS: bucket, lock. ARGV: token, epoch, the position's score; then {account, version} of each policy. */

@@ -217,7 +217,7 @@ void redis_watched_kill_master(redis_watched *w)
 
 struct redis_cluster_group {
     embedded_redis *servers[REDIS_CLUSTER_NODES];
-    uint16_t ports[REDIS_CLUSTER_NODES];
+    uint16_t ports[REDIS_CLUSTER_NODES], buses[REDIS_CLUSTER_NODES];
     char ids[REDIS_CLUSTER_NODES][48];
     char url[URL_SIZE];
 };
@@ -225,8 +225,9 @@ struct redis_cluster_group {
 static void start_node(redis_cluster_group *g, int node)
 {
     char bus[PORT_TEXT];
+    g->buses[node] = process_free_port();
     g->ports[node] = process_free_port();
-    snprintf(bus, sizeof bus, "%u", process_free_port());
+    snprintf(bus, sizeof bus, "%u", g->buses[node]);
     g->servers[node] =
         start_at(g->ports[node], (const char *const[]){"--cluster-enabled", "yes", "--cluster-node-timeout",
                                                        "2000", "--cluster-port", bus,
@@ -237,8 +238,6 @@ static void start_node(redis_cluster_group *g, int node)
     freeReplyObject(ask(g->ports[node], "CLUSTER ADDSLOTSRANGE %d %d", node * SLOTS / REDIS_CLUSTER_NODES,
                         (node + 1) * SLOTS / REDIS_CLUSTER_NODES - 1));
     freeReplyObject(ask(g->ports[node], "CLUSTER SET-CONFIG-EPOCH %d", node + 1));
-    if (node > 0)
-        freeReplyObject(ask(g->ports[0], "CLUSTER MEET 127.0.0.1 %d %s", g->ports[node], bus));
 }
 
 redis_cluster_group *redis_cluster_start(void)
@@ -246,6 +245,8 @@ redis_cluster_group *redis_cluster_start(void)
     redis_cluster_group *g = calloc(1, sizeof *g);
     for (int node = 0; node < REDIS_CLUSTER_NODES; node++)
         start_node(g, node);
+    for (int node = 1; node < REDIS_CLUSTER_NODES; node++)
+        freeReplyObject(ask(g->ports[0], "CLUSTER MEET 127.0.0.1 %d %d", g->ports[node], g->buses[node]));
     for (int node = 0; node < REDIS_CLUSTER_NODES; node++) {
         await_saying(g->ports[node], "CLUSTER INFO", "cluster_state:ok");
         await_saying(g->ports[node], "CLUSTER INFO", "cluster_known_nodes:3");

@@ -177,7 +177,8 @@ Test(business, agrees_with_a_counter_of_minutes_around_changes_of_the_clock)
 {
     const char *given = getenv("CASEWORK_SEED");
     bool all = getenv("CASEWORK_ALL_CHANGES") != NULL;
-    unsigned first = given ? (unsigned)atoi(given) : (unsigned)(time(NULL) / 86400), seed = first;
+    unsigned first = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)(time(NULL) / 86400),
+             seed = first;
     size_t changes = 0, checked = 0, others = 0;
     for (size_t i = 0; i < ZONES; i++) {
         setenv("TZ", zones[i], 1);

@@ -207,7 +207,7 @@ Test(sla_targets_model, agrees_with_a_count_of_minutes)
 {
     static struct world w;
     const char *given = getenv("CASEWORK_SEED");
-    unsigned first = given ? (unsigned)atoi(given) : (unsigned)time(NULL);
+    unsigned first = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
     size_t steps = 0;
     for (unsigned run = 0; run < RUNS; run++) {
         memset(&w, 0, sizeof w);

@@ -68,10 +68,10 @@ static int64_t taken_of(uint64_t word)
     return (int64_t)(word >> TAKEN_SHIFT);
 }
 
+/* Somebody has a reference meanwhile. */
 static void count(struct search_view *view, int64_t change)
 {
-    if (atomic_fetch_add_explicit(&view->references, change, memory_order_acq_rel) + change == 0)
-        free_view(view);
+    atomic_fetch_add_explicit(&view->references, change, memory_order_acq_rel);
 }
 
 static uint64_t word_for(struct search_view *view)
@@ -112,8 +112,11 @@ struct search_view *search_view_take(struct search_view_slot *slot)
 void search_view_publish(struct search_view_slot *slot, struct search_view *view)
 {
     uint64_t old = atomic_exchange_explicit(&slot->word, word_for(view), memory_order_acq_rel);
-    if (view_of(old))
-        count(view_of(old), taken_of(old) - PUBLISHED);
+    struct search_view *former = view_of(old);
+    if (!former)
+        return;
+    count(former, taken_of(old) - PUBLISHED + 1);
+    search_view_unref(former);
 }
 
 struct search_view *search_view_peek(const struct search_view_slot *slot)

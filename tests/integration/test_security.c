@@ -309,6 +309,50 @@ static void send_bad_bytes(suite *s)
     expect_text_refused(s, "\0/cases/1", 9);
 }
 
+/* Messages in messages, far beyond what anybody means: as a case's unknown fields, and as groups. */
+static void send_deep_bytes(suite *s)
+{
+    enum { LEVELS = 20000, HEAD_MAX = 5 };
+    size_t size = LEVELS * (HEAD_MAX + 1), at = size;
+    unsigned char *bytes = malloc(size);
+    for (int level = 0; level < LEVELS; level++) {
+        unsigned char head[HEAD_MAX + 1] = {18}; /* CreateCaseRequest.case, and so on all the way down */
+        size_t length = 1;
+        for (size_t inner = size - at; inner > 0 || length == 1; inner >>= 7)
+            head[length++] = (unsigned char)((inner & 0x7f) | (inner > 0x7f ? 0x80 : 0));
+        at -= length;
+        memcpy(bytes + at, head, length);
+    }
+    expect_invalid(s, "CreateCase", bytes + at, size - at);
+    memset(bytes, 3 << 3 | 3, size); /* the beginning of a group, again and again */
+    expect_invalid(s, "CreateCase", bytes, size);
+    free(bytes);
+}
+
+/* A good request that ends too early, wherever that may be. */
+static void send_truncated(suite *s, const char *account)
+{
+    unsigned char bytes[512];
+    char channel[64];
+    Casework__Cases__V1__Case the_case = CASEWORK__CASES__V1__CASE__INIT;
+    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
+    Casework__Cases__V1__CreateCaseRequest request = CASEWORK__CASES__V1__CREATE_CASE_REQUEST__INIT;
+    snprintf(channel, sizeof channel, "%s/channels/desk", account);
+    request.parent = (char *)(uintptr_t)account;
+    request.case_ = &the_case;
+    the_case.channel = channel;
+    size_t without = casework__cases__v1__create_case_request__get_packed_size(&request);
+    request.first_message = &message;
+    message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
+    message.body = (char *)(uintptr_t) "It does not print.";
+    size_t length = casework__cases__v1__create_case_request__pack(&request, bytes);
+    cr_assert_leq(length, sizeof bytes);
+    for (size_t cut = 1; cut < length; cut++) {
+        if (cut != without) /* a case without a message is one */
+            expect_invalid(s, "CreateCase", bytes, cut);
+    }
+}
+
 static void send_too_much(suite *s, const char *account)
 {
     enum { HUGE_SIZE = 6 * 1024 * 1024, LARGE_SIZE = 2 * 1024 * 1024 };
@@ -344,6 +388,8 @@ Test(security, bad_input_gets_its_code_and_the_service_goes_on)
     int64_t position = suite_position(s, account);
     error err;
     send_bad_bytes(s);
+    send_deep_bytes(s);
+    send_truncated(s, account);
     send_too_much(s, account);
     cr_expect_eq(call_unknown(s, "casework.cases.v1.CaseService", "StealCase", &err), STATUS_UNIMPLEMENTED);
     cr_expect_eq(call_unknown(s, "casework.cases.v1.NoService", "GetCase", &err), STATUS_UNIMPLEMENTED);

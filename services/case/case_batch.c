@@ -207,6 +207,10 @@ static bool needs_no_account(const struct case_command *command)
            (command->method == CASE_METHOD_IMPORT && command->import.create_account);
 }
 
+/* What a request of ReceiveMessage remembers as the resource when it made a new case: times do not tell, a case
+ * without a message may be as old as the first that comes. */
+static const char made_case[] = "created";
+
 /* The answer that an earlier request of that id got: the same resources as they are now. */
 static bool answer_again(struct overlay *overlay, struct case_command *command,
                          const struct request_entry *request, error *err)
@@ -239,8 +243,13 @@ static bool answer_again(struct overlay *overlay, struct case_command *command,
     /* A copy goes when the merge that it came by is undone: what was done to it was done all the same. */
     const struct message_entry *message =
         overlay_message(overlay, account, request->case_id, request->number);
-    return (message != NULL && !message->entry.exists) ||
-           batch_answer_message(overlay, command, message, err);
+    if (message != NULL && !message->entry.exists)
+        return true;
+    if (!batch_answer_message(overlay, command, message, err))
+        return false;
+    if (command->method == CASE_METHOD_RECEIVE_MESSAGE)
+        answer->created = strcmp(request->resource, made_case) == 0;
+    return true;
 }
 
 static const char *source_text(struct overlay *overlay, int64_t id)
@@ -254,10 +263,12 @@ static void remember(struct overlay *overlay, const struct case_command *command
                      struct request_entry *request)
 {
     const struct case_answer *answer = &command->answer;
+    bool made = command->method == CASE_METHOD_RECEIVE_MESSAGE && answer->created;
     request->entry.exists = request->entry.inserted = true;
     memcpy(request->fingerprint, command->fingerprint, sizeof request->fingerprint);
     request->method = command->method;
-    request->resource = answer->agent != NULL     ? answer->agent->id
+    request->resource = made                      ? made_case
+                        : answer->agent != NULL     ? answer->agent->id
                         : answer->contact != NULL ? answer->contact->id
                         : answer->channel != NULL ? answer->channel->id
                         : answer->source != NULL  ? source_text(overlay, answer->source->id)

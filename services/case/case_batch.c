@@ -207,8 +207,8 @@ static bool needs_no_account(const struct case_command *command)
            (command->method == CASE_METHOD_IMPORT && command->import.create_account);
 }
 
-/* What a request of ReceiveMessage remembers as the resource when it made a new case: times do not tell, a case
- * without a message may be as old as the first that comes. */
+/* What a request of ReceiveMessage remembers as the resource when it made a new case: times do not tell, a
+ * case without a message may be as old as the first that comes. */
 static const char made_case[] = "created";
 
 /* The answer that an earlier request of that id got: the same resources as they are now. */
@@ -268,7 +268,7 @@ static void remember(struct overlay *overlay, const struct case_command *command
     memcpy(request->fingerprint, command->fingerprint, sizeof request->fingerprint);
     request->method = command->method;
     request->resource = made                      ? made_case
-                        : answer->agent != NULL     ? answer->agent->id
+                        : answer->agent != NULL   ? answer->agent->id
                         : answer->contact != NULL ? answer->contact->id
                         : answer->channel != NULL ? answer->channel->id
                         : answer->source != NULL  ? source_text(overlay, answer->source->id)

@@ -8,11 +8,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "case/case_resume.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
 #include "casework/cases/v1/connector_service.pb-c.h"
 #include "rpc/name.h"
-#include "rpc/wire.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -173,8 +173,11 @@ static char *seal_token(const struct outgoing_stream *stream, int64_t position, 
 {
     const char *binding = token_binding(stream, memory);
     const char *history = history_of(stream, memory);
-    char *payload = history ? arena_printf(memory, "%s %lld", history, (long long)position) : NULL;
-    return binding && payload ? wire_token_seal(memory, payload, strlen(payload), binding) : NULL;
+    struct outgoing_token token = {.after = position};
+    if (!binding || !history || strlen(history) >= sizeof token.epoch)
+        return NULL;
+    memcpy(token.epoch, history, strlen(history) + 1);
+    return resume_outgoing_seal(memory, &token, binding);
 }
 
 static bool epoch_changed(error *err)
@@ -185,17 +188,12 @@ static bool epoch_changed(error *err)
 
 static bool open_token(struct outgoing_stream *stream, arena *memory, const char *token, error *err)
 {
-    void *payload;
-    size_t length;
+    struct outgoing_token found;
     const char *binding = token_binding(stream, memory), *history = history_of(stream, memory);
-    if (!binding || !history || !wire_token_open(memory, token, binding, &payload, &length))
+    if (!binding || !history || !resume_outgoing_open(memory, token, binding, &found))
         return bad_token(err);
-    char *text = arena_strndup(memory, payload, length), *space = text ? strrchr(text, ' ') : NULL;
-    if (!space)
-        return bad_token(err);
-    *space = '\0';
-    stream->after = strtoll(space + 1, NULL, 10);
-    return strcmp(text, history) == 0 || epoch_changed(err);
+    stream->after = found.after;
+    return strcmp(found.epoch, history) == 0 || epoch_changed(err);
 }
 
 /* --- reading --- */

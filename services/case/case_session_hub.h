@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "case/case_command.h"
 #include "case/case_presence.h"
+#include "case/case_resume.h"
 #include "case/case_sessions.h"
 #include "casework/cases/v1/session_service.pb-c.h"
 #include "feed/partition.h"
@@ -17,7 +18,7 @@
 #include <stdatomic.h>
 
 enum {
-    SESSION_ID_SIZE = 24,
+    SESSION_ID_SIZE = RESUME_SESSION_SIZE,
     ACCOUNT_ID_SIZE = 64,
     AGENT_ID_SIZE = 64,
     NAME_SIZE = 192,    /* of a resource */

@@ -8,12 +8,10 @@
 #include "case/case_session_hub.h"
 #include "case/case_write.h"
 #include "rpc/name.h"
-#include "rpc/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define COMMAND_TIMEOUT_US (30 * CLOCK_SECOND)
 
@@ -260,14 +258,7 @@ static void hello_done(struct pg_command *lane)
 
 static bool new_id(char id[SESSION_ID_SIZE], error *err)
 {
-    static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    unsigned char random[16];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return error_set(err, STATUS_INTERNAL, "NO_RANDOM", "no random numbers");
-    for (size_t i = 0; i < sizeof random; i++)
-        id[i] = alphabet[random[i] % 32];
-    id[sizeof random] = '\0';
-    return true;
+    return resume_session_new(id) || error_set(err, STATUS_INTERNAL, "NO_RANDOM", "no random numbers");
 }
 
 /* Account and agent: as named, or the caller. */
@@ -298,21 +289,15 @@ static bool read_token(rpc_call *call, const struct session *session, const char
                        char id[SESSION_ID_SIZE], error *err)
 {
     char binding[NAME_SIZE];
-    void *payload;
-    size_t length;
     id[0] = '\0';
     if (!token[0])
         return true;
     session_token_binding(session, binding);
-    if (!wire_token_open(rpc_call_arena(call), token, binding, &payload, &length) ||
-        length >= SESSION_ID_SIZE) {
-        error_bad_field(err, "hello.resume_token", "is not a token that this agent was given");
-        snprintf(err->reason, sizeof err->reason, "INVALID_RESUME_TOKEN");
-        return false;
-    }
-    memcpy(id, payload, length);
-    id[length] = '\0';
-    return true;
+    if (resume_session_open(rpc_call_arena(call), token, binding, id))
+        return true;
+    error_bad_field(err, "hello.resume_token", "is not a token that this agent was given");
+    snprintf(err->reason, sizeof err->reason, "INVALID_RESUME_TOKEN");
+    return false;
 }
 
 static bool hello(struct case_sessions *hub, rpc_call *call,

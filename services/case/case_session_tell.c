@@ -19,7 +19,7 @@ void session_tell_welcome(struct session *session, bool resumed, arena *memory)
         CASEWORK__CASES__V1__ATTACH_RESPONSE__WELCOME__INIT;
     attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
     session_token_binding(session, binding);
-    char *token = wire_token_seal(memory, session->id, strlen(session->id), binding);
+    char *token = resume_session_seal(memory, session->id, binding);
     welcome.session = session->id;
     welcome.resume_token = token ? token : (char *)(uintptr_t) "";
     welcome.resumed = resumed;

@@ -10,6 +10,7 @@
 
 #include "case/case_feed.h"
 #include "case/case_list.h"
+#include "case/case_resume.h"
 #include "case/case_watch.h"
 #include "case/case_watch_filter.h"
 #include "case/case_watch_read.h"
@@ -18,13 +19,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Up to where a watch has come: also what a resume token holds. */
-struct watch_cursor {
-    int64_t position;
-    int64_t snapshot; /* cases up to this number were in the snapshot; INT64_MAX: it is complete */
-    struct watch_cut cut;
-};
 
 enum watch_state {
     WATCH_CATCHING_UP, /* by runs of its own */

@@ -10,7 +10,6 @@
 #include "rpc/call.h"
 #include "rpc/name.h"
 #include "rpc/page.h"
-#include "rpc/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,34 +67,21 @@ void watch_end(struct watch *watch, const error *err)
 
 /* --- resume tokens --- */
 
-struct token_payload {
-    struct watch_cursor cursor;
-    int64_t account_begin;
-    char epoch[FEED_EPOCH_SIZE];
-};
-
 static char *token_seal(const struct watch *watch, const struct watch_cursor *cursor, arena *memory)
 {
-    struct token_payload payload = {.cursor = *cursor, .account_begin = watch->account_begin};
-    memcpy(payload.epoch, watch->epoch, sizeof payload.epoch);
-    size_t length = offsetof(struct token_payload, epoch) + strlen(watch->epoch);
-    return wire_token_seal(memory, &payload, length, watch->binding);
+    struct watch_token token = {.cursor = *cursor, .account_begin = watch->account_begin};
+    memcpy(token.epoch, watch->epoch, sizeof token.epoch);
+    return resume_watch_seal(memory, &token, watch->binding);
 }
 
-static bool token_open(const char *token, const char *binding, arena *memory,
-                       struct token_payload *ret_payload, error *err)
+static bool token_open(const char *token, const char *binding, arena *memory, struct watch_token *ret_token,
+                       error *err)
 {
-    void *data;
-    size_t length, head = offsetof(struct token_payload, epoch);
-    if (!wire_token_open(memory, token, binding, &data, &length) || length < head ||
-        length >= sizeof *ret_payload) {
-        error_bad_field(err, "resume_token", "no resume token of this service for these arguments");
-        strncpy(err->reason, "INVALID_RESUME_TOKEN", sizeof err->reason - 1);
-        return false;
-    }
-    *ret_payload = (struct token_payload){0};
-    memcpy(ret_payload, data, length);
-    return true;
+    if (resume_watch_open(memory, token, binding, ret_token))
+        return true;
+    error_bad_field(err, "resume_token", "no resume token of this service for these arguments");
+    strncpy(err->reason, "INVALID_RESUME_TOKEN", sizeof err->reason - 1);
+    return false;
 }
 
 /* --- items --- */
@@ -467,7 +453,7 @@ static bool goes_on(const struct watch *watch, case_feed *feed)
  */
 static bool resume(struct case_read *read, case_feed *feed, const char *token, struct watch *watch)
 {
-    struct token_payload payload;
+    struct watch_token payload;
     if (!token_open(token, watch->binding, read->memory, &payload, &read->err))
         return false;
     watch->cursor = payload.cursor;

@@ -1,5 +1,5 @@
-/* Every kind of event: each is made to happen, and is found in the feed and in its case's history with what the
- * contract says it carries, and nothing else. */
+/* Every kind of event: each is made to happen, and is found in the feed and in its case's history with what
+ * the contract says it carries, and nothing else. */
 
 #include "base/clock.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
@@ -52,7 +52,8 @@ enum part {
     PARTS = 1 << 11,
 };
 
-/* `sometimes`: a contact's erasure is told of the contact, then of its cases; a state may be many messages'. */
+/* `sometimes`: a contact's erasure is told of the contact, then of its cases; a state may be many messages'.
+ */
 static const struct {
     unsigned always, sometimes;
 } carries[] = {
@@ -212,7 +213,8 @@ static void change_case(const char *name)
     Casework__Cases__V1__UpdateCaseRequest update = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
     Casework__Cases__V1__AddClassificationsRequest classify =
         CASEWORK__CASES__V1__ADD_CLASSIFICATIONS_REQUEST__INIT;
-    Casework__Cases__V1__Classification topic = CASEWORK__CASES__V1__CLASSIFICATION__INIT, *topics[] = {&topic};
+    Casework__Cases__V1__Classification topic = CASEWORK__CASES__V1__CLASSIFICATION__INIT,
+                                        *topics[] = {&topic};
     Casework__Cases__V1__AssignCaseRequest assign = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
     Casework__Cases__V1__Case wanted = CASEWORK__CASES__V1__CASE__INIT;
     update.case_ = &wanted;

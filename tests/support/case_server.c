@@ -243,7 +243,7 @@ int64_t case_server_check_involved(const struct case_server *server)
     };
     const struct pg_options options = {.url = embedded_pg_url(server->pg)};
     pg_conn *conn = NULL;
-    pg_result *result;
+    pg_result *result = NULL;
     error err;
     if (!pg_conn_open(&options, &conn, &err) || !pg_query(conn, &compare, NULL, 0, &result, &err))
         give_up("involved", &err);

@@ -163,21 +163,12 @@ static char *token_binding(const struct outgoing_stream *stream, arena *memory)
     return arena_printf(memory, "StreamOutgoing %s %s", stream->account, stream->channel);
 }
 
-/* The database's, and in it the account's: its name may have been another one's before. */
-static char *history_of(const struct outgoing_stream *stream, arena *memory)
-{
-    return arena_printf(memory, "%s %lld", stream->epoch, (long long)stream->account_begin);
-}
-
 static char *seal_token(const struct outgoing_stream *stream, int64_t position, arena *memory)
 {
     const char *binding = token_binding(stream, memory);
-    const char *history = history_of(stream, memory);
-    struct outgoing_token token = {.after = position};
-    if (!binding || !history || strlen(history) >= sizeof token.epoch)
-        return NULL;
-    memcpy(token.epoch, history, strlen(history) + 1);
-    return resume_outgoing_seal(memory, &token, binding);
+    struct outgoing_token token = {.after = position, .account_begin = stream->account_begin};
+    memcpy(token.epoch, stream->epoch, sizeof token.epoch);
+    return binding ? resume_outgoing_seal(memory, &token, binding) : NULL;
 }
 
 static bool epoch_changed(error *err)
@@ -189,11 +180,13 @@ static bool epoch_changed(error *err)
 static bool open_token(struct outgoing_stream *stream, arena *memory, const char *token, error *err)
 {
     struct outgoing_token found;
-    const char *binding = token_binding(stream, memory), *history = history_of(stream, memory);
-    if (!binding || !history || !resume_outgoing_open(memory, token, binding, &found))
+    const char *binding = token_binding(stream, memory);
+    if (!binding || !resume_outgoing_open(memory, token, binding, &found))
         return bad_token(err);
     stream->after = found.after;
-    return strcmp(found.epoch, history) == 0 || epoch_changed(err);
+    /* The account's name may have been another one's before. */
+    bool same = strcmp(found.epoch, stream->epoch) == 0 && found.account_begin == stream->account_begin;
+    return same || epoch_changed(err);
 }
 
 /* --- reading --- */

@@ -47,6 +47,7 @@ bool resume_watch_open(arena *memory, const char *token, const char *binding, st
 /* A place in an account's feed, 0 or more, and the history that it is of (any text). */
 struct outgoing_token {
     int64_t after;
+    int64_t account_begin; /* any */
     char epoch[FEED_EPOCH_SIZE];
 };
 

@@ -144,7 +144,7 @@ static bool add_history(struct history *history, int row, int count)
 {
     const pg_result *result = history->read->result;
     history->facts->moments =
-        arena_calloc(history->read->memory, (size_t)count + 1, sizeof *history->facts->moments);
+        arena_calloc(history->read->memory, (size_t)count + 1, sizeof(Casework__Cases__V1__TargetMoment *));
     bool ok = history->facts->moments != NULL;
     for (int i = 0; ok && i < count; i++) {
         size_t length;
@@ -191,7 +191,8 @@ static bool add_facts(struct case_read *read, arena *scratch, const char *accoun
 {
     struct history history = {.read = read, .scratch = scratch};
     int row = 0;
-    response->facts = arena_calloc(read->memory, found->count + 1, sizeof *response->facts);
+    response->facts =
+        arena_calloc(read->memory, found->count + 1, sizeof(Casework__Cases__V1__TargetFacts *));
     for (size_t i = 0; response->facts != NULL && i < found->count; i++) {
         int count = rows_of(read->result, row, found->ids[i]);
         history.facts = arena_alloc(read->memory, sizeof *history.facts);

@@ -52,7 +52,7 @@ static int attach_deaf(uint32_t window, const char *case_name)
     Casework__Cases__V1__AttachRequest__Hello hello = CASEWORK__CASES__V1__ATTACH_REQUEST__HELLO__INIT;
     Casework__Cases__V1__AttachRequest__OpenTab tab = CASEWORK__CASES__V1__ATTACH_REQUEST__OPEN_TAB__INIT;
     request_message first = CASEWORK__CASES__V1__ATTACH_REQUEST__INIT, second = first;
-    int fd = raw_connect_window(atoi(port + 1), window);
+    int fd = raw_connect_window((int)strtol(port + 1, NULL, 10), window);
     cr_assert_geq(fd, 0);
     cr_assert(raw_call_as(fd, 1, "/casework.cases.v1.SessionService/Attach", "anna"));
     hello.agent = (char *)(uintptr_t) "accounts/acme/agents/anna";

@@ -1,5 +1,6 @@
 /* casework-report: configuration and wiring. */
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "feed/host.h"
 #include "report/report_feed.h"
@@ -9,7 +10,7 @@
 
 struct settings {
     const char *database_url;
-    int64_t readers, lanes;
+    int64_t readers, lanes, patience;
 };
 
 /* Everything that runs, in the order in which it is made. */
@@ -36,6 +37,8 @@ static bool run(struct parts *parts, const struct settings *settings, error *err
     struct rpc_host *host = &parts->host;
     if (!open_store(settings, &service->store, err) || !feed_host_open(&parts->feed_host, host, err))
         return false;
+    service->exports.most = REPORT_LONG_READS;
+    service->patience_us = settings->patience * CLOCK_SECOND;
     service->server = host->server;
     service->cases = parts->feed_host.cases;
     service->clock = parts->feed_host.clock;
@@ -52,6 +55,7 @@ static void close_all(struct parts *parts)
     if (parts->feed != NULL)
         feed_consumer_stop(parts->service.consumer);
     rpc_host_close(&parts->host);
+    rpc_jobs_join(&parts->service.exports);
     report_feed_free(parts->feed);
     feed_host_close(&parts->feed_host);
     report_store_free(parts->service.store);
@@ -82,6 +86,13 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 64,
          .value = &settings.lanes},
+        {.env = "STREAM_PATIENCE_SECONDS",
+         .help = "how long a reader of an export may take nothing before it ends",
+         .fallback = "60",
+         .type = CONFIG_NUMBER,
+         .minimum = 1,
+         .maximum = 86400,
+         .value = &settings.patience},
         {.env = NULL},
     };
     int code = rpc_host_configure(&parts.host, "report", "counts what happened when", options, argc, argv);

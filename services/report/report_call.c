@@ -10,6 +10,13 @@
 /* For questions to the case service. */
 #define CASES_TIMEOUT (5 * CLOCK_SECOND)
 
+void report_call_init(struct report_call *made, rpc_call *call, const ProtobufCMessage *request,
+                      const struct report_service *service)
+{
+    *made = (struct report_call){
+        .call = call, .memory = rpc_call_arena(call), .service = service, .request = request};
+}
+
 void *report_call_new(rpc_call *call, const ProtobufCMessage *request, void *context, size_t size)
 {
     struct report_call *made = arena_calloc(rpc_call_arena(call), 1, size);
@@ -17,10 +24,7 @@ void *report_call_new(rpc_call *call, const ProtobufCMessage *request, void *con
         rpc_call_fail_memory(call);
         return NULL;
     }
-    made->call = call;
-    made->memory = rpc_call_arena(call);
-    made->service = context;
-    made->request = request;
+    report_call_init(made, call, request, context);
     return made;
 }
 
@@ -96,6 +100,27 @@ void report_call_run(struct report_call *call,
     if (!feed_consumer_await(consumer, partition, call->wanted, deadline == INT64_MAX ? longest : deadline,
                              wake, call, &call->err))
         report_call_fail(call);
+}
+
+/* In slices, since nobody wakes this thread when the call ends. */
+bool report_call_wait(struct report_call *call, struct rpc_job *job)
+{
+    int64_t deadline = rpc_call_deadline_us(call->call), now = clock_monotonic_us();
+    if (deadline > now + WAIT_MAX)
+        deadline = now + WAIT_MAX;
+    struct feed_positions heads = {0};
+    heads.at[feed_partition(call->account)] = call->wanted;
+    for (;;) {
+        int64_t slice = clock_monotonic_us() + CLOCK_SECOND;
+        if (feed_consumer_wait(call->service->consumer, &heads, slice < deadline ? slice : deadline,
+                               &call->err))
+            return true;
+        if (call->err.code != STATUS_DEADLINE_EXCEEDED || rpc_job_is_over(job))
+            return false;
+        if (clock_monotonic_us() >= deadline)
+            return error_set(&call->err, STATUS_DEADLINE_EXCEEDED, "",
+                             "the report has not come to the position in time");
+    }
 }
 
 /* --- what the case service knows -------------------------------------------------------------------------

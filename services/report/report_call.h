@@ -9,6 +9,7 @@
 #include "calendar/zone.h"
 #include "report/report_handlers.h"
 #include "rpc/call.h"
+#include "rpc/job.h"
 
 struct report_call {
     rpc_call *call;
@@ -20,6 +21,10 @@ struct report_call {
     bool (*answer)(struct report_call *call, ProtobufCMessage **ret_response);
     error err;
 };
+
+/* For calls that are not in the call's arena. */
+void report_call_init(struct report_call *made, rpc_call *call, const ProtobufCMessage *request,
+                      const struct report_service *service);
 
 /* A call of so many bytes, zeroed but for its beginning. NULL: the rpc_call has been failed. */
 void *report_call_new(rpc_call *call, const ProtobufCMessage *request, void *context, size_t size);
@@ -34,6 +39,12 @@ void report_call_fail(struct report_call *call);
 /* Waits for the position, then sends what `answer` makes; false of that: err is set. */
 void report_call_run(struct report_call *call,
                      bool (*answer)(struct report_call *call, ProtobufCMessage **ret_response));
+
+/*
+ * The same wait on the thread of a job, for calls that answer with a stream. False: the position was not
+ * reached in time, or the call is over.
+ */
+bool report_call_wait(struct report_call *call, struct rpc_job *job) __attribute__((warn_unused_result));
 
 /* Of the monotonic clock; 0: none. */
 int64_t report_call_deadline(const struct report_call *call);

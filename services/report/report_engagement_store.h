@@ -66,6 +66,20 @@ bool report_store_engagements(report_store *store, const struct report_range *ra
                               int64_t deadline_us, arena *memory, struct report_table *ret, error *err)
     __attribute__((warn_unused_result));
 
+/*
+ * The table page by page, all of one moment: a transaction on a connection of its own that stays open until
+ * the end. Of one thread at a time. UNAVAILABLE, REPORT_BEHIND: all is being built again.
+ */
+typedef struct report_reading report_reading;
+
+bool report_reading_begin(report_store *store, int64_t deadline_us, report_reading **ret_reading, error *err)
+    __attribute__((warn_unused_result));
+bool report_reading_page(report_reading *reading, const struct report_range *range,
+                         const struct report_filter *filter, const struct report_table_page *page,
+                         arena *memory, struct report_table *ret, error *err)
+    __attribute__((warn_unused_result));
+void report_reading_end(report_reading *reading); /* takes NULL */
+
 /* --- summaries --- */
 
 /* Values equal the wire's. */

@@ -19,5 +19,11 @@ const struct rpc_method report_methods[] = {
     METHOD("GetCaseVolume", report_method_volume),
     METHOD("GetClassificationReport", report_method_classes),
     METHOD("ExplainReportCell", report_method_explain),
+    {.service = &casework__report__v1__report_service__descriptor,
+     .name = "ExportEngagements",
+     .run = RPC_RUN_WORKER,
+     .roles = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
+     .resource = "parent",
+     .stream = &report_stream_export},
     {.service = NULL},
 };

@@ -7,6 +7,7 @@
 #include "feed/suite_clock.h"
 #include "report/report_store.h"
 #include "rpc/client.h"
+#include "rpc/job.h"
 #include "rpc/server.h"
 
 /* What the handlers work with; all of it outlives the server. */
@@ -16,6 +17,8 @@ struct report_service {
     report_store *store;
     suite_clock *clock;
     feed_consumer *consumer;
+    struct rpc_jobs exports; /* .most = REPORT_LONG_READS */
+    int64_t patience_us;     /* with a reader of an export that takes nothing */
 };
 
 /* Their context is a struct report_service. */

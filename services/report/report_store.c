@@ -6,6 +6,7 @@
 #include "report/report_batch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,9 @@ enum { SCHEMA_VERSION = 3, SMALL_ARENA = 1024 * 1024 };
 struct report_store {
     struct pg_options options;
     pg_pool *pool;
+    pg_pool *long_reads;
     pg_lanes *lanes;
+    _Atomic unsigned resets;
 };
 
 /* --- statements ------------------------------------------------------------------------------------------
@@ -111,11 +114,14 @@ static const struct pg_statement shrinks[] = {SHRINK(report_entries), SHRINK(rep
 
 static bool open_all(report_store *store, const struct report_store_options *options, error *err)
 {
-    struct pg_options readers = store->options;
+    struct pg_options readers = store->options, long_reads;
     readers.read_only = true;
+    long_reads = readers;
+    long_reads.idle_timeout_us = CLOCK_HOUR; /* who reads on has less patience */
     struct pg_lane_options lanes = {.connection = store->options, .lanes = options->lanes, .spread_max = 1};
     return pg_migrate_check(&store->options, "report", SCHEMA_VERSION, err) &&
            pg_pool_new(&readers, options->readers, &store->pool, err) &&
+           pg_pool_new(&long_reads, REPORT_LONG_READS, &store->long_reads, err) &&
            pg_lanes_new(&lanes, &report_batch_ops, NULL, &store->lanes, err);
 }
 
@@ -139,6 +145,7 @@ void report_store_free(report_store *store)
         return;
     pg_lanes_free(store->lanes);
     pg_pool_free(store->pool);
+    pg_pool_free(store->long_reads);
     free(store);
 }
 
@@ -151,6 +158,16 @@ bool report_store_query(report_store *store, const struct pg_statement *statemen
                         int64_t deadline_us, pg_result **ret_rows, error *err)
 {
     return pg_pool_query(store->pool, statement, params, deadline_us, ret_rows, err);
+}
+
+pg_pool *report_store_long_reads(report_store *store)
+{
+    return store->long_reads;
+}
+
+unsigned report_store_resets(const report_store *store)
+{
+    return atomic_load(&store->resets);
 }
 
 /* --- the feed --------------------------------------------------------------------------------------------
@@ -303,6 +320,7 @@ bool report_store_shrink(report_store *store, const char *account, int64_t posit
 bool report_store_reset(report_store *store, const char *epoch, error *err)
 {
     pg_conn *conn;
+    atomic_fetch_add(&store->resets, 1); /* who reads on for long makes way for the truncation */
     if (!pg_conn_open(&store->options, &conn, err))
         return false;
     bool ok = pg_begin(conn, 0, err) && reset_locked(conn, epoch, err) && pg_commit(conn, 0, err);

@@ -138,6 +138,13 @@ bool report_store_query(report_store *store, const struct pg_statement *statemen
                         int64_t deadline_us, pg_result **ret_rows, error *err)
     __attribute__((warn_unused_result));
 
+/* Connections for reads that stay open for long, at the most so many. */
+enum { REPORT_LONG_READS = 8 };
+pg_pool *report_store_long_reads(report_store *store);
+
+/* Grows when everything is forgotten: a long read must end then. Any thread. */
+unsigned report_store_resets(const report_store *store);
+
 /* Can the database answer? */
 bool report_store_ping(report_store *store, int64_t deadline_us, error *err)
     __attribute__((warn_unused_result));

@@ -2,6 +2,10 @@
 
 #include "report/report_engagement_store.h"
 
+#include "pg/pg.h"
+
+#include <stdlib.h>
+
 /* $1 partition, $2 account, $3 start, $4 last time of the range, both inclusive, $5 to $9 the filter. */
 #define MATCHES(time)                                                                            \
     "e.partition = $1::int2 AND e.account = $2::text AND e.engaged AND e.counted"                \
@@ -128,6 +132,12 @@ static bool read_rows(const pg_result *result, arena *memory, struct report_tabl
     return true;
 }
 
+static const struct pg_statement *statement_of(const struct report_range *range,
+                                               const struct report_table_page *page)
+{
+    return &tables[range->by_opening][page->order][page->descending];
+}
+
 bool report_store_engagements(report_store *store, const struct report_range *range,
                               const struct report_filter *filter, const struct report_table_page *page,
                               int64_t deadline_us, arena *memory, struct report_table *ret, error *err)
@@ -136,10 +146,65 @@ bool report_store_engagements(report_store *store, const struct report_range *ra
     pg_params_init(&p, memory);
     bind(&p, range, filter, page);
     pg_result *result;
-    const struct pg_statement *statement = &tables[range->by_opening][page->order][page->descending];
-    if (!report_store_query(store, statement, &p, deadline_us, &result, err))
+    if (!report_store_query(store, statement_of(range, page), &p, deadline_us, &result, err))
         return false;
     bool read = read_rows(result, memory, ret, err);
     pg_result_free(result);
     return read;
+}
+
+/* --- page by page, of one moment -------------------------------------------------------------------------
+ */
+
+struct report_reading {
+    report_store *store;
+    pg_conn *conn;
+    unsigned resets; /* of the store, at the beginning */
+};
+
+static const struct pg_statement isolate = {
+    .name = "report_isolate",
+    .sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+};
+
+bool report_reading_begin(report_store *store, int64_t deadline_us, report_reading **ret_reading, error *err)
+{
+    report_reading *reading = calloc(1, sizeof *reading);
+    if (reading == NULL)
+        return out_of_memory(err);
+    reading->store = store;
+    reading->resets = report_store_resets(store);
+    if (!pg_pool_acquire(report_store_long_reads(store), deadline_us, &reading->conn, err) ||
+        !pg_begin(reading->conn, deadline_us, err) ||
+        !pg_query(reading->conn, &isolate, NULL, deadline_us, NULL, err)) {
+        report_reading_end(reading);
+        return false;
+    }
+    *ret_reading = reading;
+    return true;
+}
+
+bool report_reading_page(report_reading *reading, const struct report_range *range,
+                         const struct report_filter *filter, const struct report_table_page *page,
+                         arena *memory, struct report_table *ret, error *err)
+{
+    if (report_store_resets(reading->store) != reading->resets)
+        return error_set(err, STATUS_UNAVAILABLE, "REPORT_BEHIND", "the report is built again from nothing");
+    pg_params p;
+    pg_params_init(&p, memory);
+    bind(&p, range, filter, page);
+    pg_result *result;
+    if (!pg_query(reading->conn, statement_of(range, page), &p, 0, &result, err))
+        return false;
+    bool read = read_rows(result, memory, ret, err);
+    pg_result_free(result);
+    return read;
+}
+
+void report_reading_end(report_reading *reading)
+{
+    if (reading == NULL)
+        return;
+    pg_pool_release(report_store_long_reads(reading->store), reading->conn); /* rolls back */
+    free(reading);
 }

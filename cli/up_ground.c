@@ -61,11 +61,8 @@ static bool lock_directory(struct up_ground *g, error *err)
 static bool prepare_directories(const struct up_options *options, struct up_ground *g, error *err)
 {
     if (g->ephemeral) {
-        snprintf(g->directory, PLACE_SIZE, "/tmp/casework-XXXXXX");
-        if (!mkdtemp(g->directory)) {
-            g->directory[0] = '\0';
-            return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make a directory in /tmp");
-        }
+        if (!process_make_scratch("casework", g->directory, PLACE_SIZE, err))
+            return false;
     } else {
         memcpy(g->directory, options->data_directory, PLACE_SIZE);
         if (!process_make_directory(g->directory, err))

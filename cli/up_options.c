@@ -16,7 +16,7 @@ static const char help[] =
     "\n"
     "  --data-directory=DIR      where everything is kept (~/.local/share/casework; for root "
     "/var/lib/casework)\n"
-    "  --ephemeral               keep nothing: data under /tmp, thrown away at the end\n"
+    "  --ephemeral               keep nothing: data under $TMPDIR (/tmp), thrown away at the end\n"
     "  --port=N                  the services listen on N to N+3 (7001); 0: any free ports\n"
     "  --replicas=N              so many of each service (1)\n"
     "  --clock=real|manual[=TIME]\n"

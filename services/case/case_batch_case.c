@@ -259,8 +259,7 @@ static bool change_run(struct overlay *overlay, struct case_command *command, er
         batch_case_context(overlay, command, overlay_account(overlay, command->account));
     struct case_change change;
     case_change_begin(&change, &entry->record);
-    return case_rules_apply(&context, act, &change, err) &&
-           (act->kind != CASE_ACT_UNDELETE || batch_settle_lock(overlay, &context, entry, &change, err)) &&
+    return batch_act(overlay, &context, act, entry, &change, err) &&
            batch_apply(overlay, entry, &change, err) && batch_answer_case(overlay, command, entry, err);
 }
 

@@ -62,8 +62,7 @@ static bool change_one(struct overlay *overlay, struct case_command *command, st
     if (act->kind == CASE_ACT_ASSIGN && !batch_know_helpers(overlay, entry, err))
         return false;
     case_change_begin(&change, &entry->record);
-    if (case_rules_apply(&context, act, &change, refusal) &&
-        (act->kind != CASE_ACT_UNDELETE || batch_settle_lock(overlay, &context, entry, &change, refusal)))
+    if (batch_act(overlay, &context, act, entry, &change, refusal))
         return batch_apply(overlay, entry, &change, err) && snapshot(overlay, target, entry, err);
     if (refusal->code != STATUS_RESOURCE_EXHAUSTED)
         return true;

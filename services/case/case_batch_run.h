@@ -126,6 +126,11 @@ bool batch_settle_lock(struct overlay *overlay, const struct case_context *conte
                        const struct case_entry *entry, struct case_change *change, error *err)
     __attribute__((warn_unused_result));
 
+/* An act on the case by the rules; undeleting gives the case to whoever waits for it. */
+bool batch_act(struct overlay *overlay, const struct case_context *context, const struct case_act *act,
+               const struct case_entry *entry, struct case_change *change, error *err)
+    __attribute__((warn_unused_result));
+
 /* Ends all sessions of an agent; agent_sessions of it must have been gathered with `follow`. */
 bool batch_end_agent_sessions(struct overlay *overlay, const struct case_command *command, const char *agent,
                               error *err) __attribute__((warn_unused_result));

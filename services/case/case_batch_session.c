@@ -15,6 +15,15 @@ bool batch_settle_lock(struct overlay *overlay, const struct case_context *conte
     return case_rules_settle_lock(context, known == NULL ? &nobody : &known->tabs, change, err);
 }
 
+bool batch_act(struct overlay *overlay, const struct case_context *context, const struct case_act *act,
+               const struct case_entry *entry, struct case_change *change, error *err)
+{
+    /* When there is nothing to undelete, a lock that was broken while nobody else waited stays nobody's. */
+    bool comes_back = act->kind == CASE_ACT_UNDELETE && entry->record.status == CASE_STATUS_DELETED;
+    return case_rules_apply(context, act, change, err) &&
+           (!comes_back || batch_settle_lock(overlay, context, entry, change, err));
+}
+
 static struct case_context context_of(struct overlay *overlay, const struct case_command *command)
 {
     return batch_case_context(overlay, command, overlay_account(overlay, command->account));

@@ -8,6 +8,7 @@
 #include "tests/support/case_script.h"
 #include "tests/support/case_server.h"
 #include "tests/support/model_check.h"
+#include "tests/support/model_sessions.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -44,6 +45,10 @@ struct bench {
     struct model_command past[PAST];
     size_t past_count;
     int request_ids, external_ids;
+    bool no_grace;
+    struct model_sessions sessions;
+    struct script_session of_sessions[MODEL_SESSIONS_MAX + 1];
+    size_t grants, locked;
     char complaint[768];
     bool failed;
 };
@@ -109,14 +114,45 @@ static void learn(struct bench *b, const struct model_seen *seen)
     if (seen->number == 0)
         return;
     model_etags_learn(&b->etags, seen);
-    b->known[seen->number - 1] =
-        (struct script_case){seen->number,           facts->version,
-                             facts->change_version,  facts->activity_version,
-                             facts->message_count,   account_model_case(&b->account, seen->number)->last,
-                             facts->merged_into != 0};
+    b->known[seen->number - 1] = (struct script_case){seen->number,
+                                                      facts->version,
+                                                      facts->change_version,
+                                                      facts->activity_version,
+                                                      facts->message_count,
+                                                      account_model_case(&b->account, seen->number)->last,
+                                                      facts->merged_into != 0,
+                                                      0};
 }
 
-static bool run_step(struct bench *b, uint64_t step, bool tell)
+/* What the clients' sessions tell: who holds what, and how it is now. */
+static void learn_locks(struct bench *b)
+{
+    for (int i = 0; i < b->account.case_count; i++) {
+        const struct model_facts *facts = &b->account.cases[i].facts;
+        struct script_case *known = &b->known[i];
+        known->holder = facts->lock_session;
+        known->version = facts->version;
+        known->change_version = facts->change_version;
+        known->activity_version = facts->activity_version;
+    }
+    for (int i = 1; i <= b->account.session_count; i++) {
+        const struct account_session *session = &b->account.sessions[i];
+        b->of_sessions[i] = (struct script_session){b->account.setting.session_agents[i], session->tabs.count,
+                                                    session->alive};
+    }
+}
+
+/* A command of a session's client, which the model has done. */
+static bool run_session(struct bench *b, struct model_command *command, const struct account_answer *answer)
+{
+    const char *wrong = model_sessions_run(&b->sessions, server.channel, b->name, &b->account, command);
+    if (command->verb == MODEL_CUT) /* whose grace time is over is ended by nobody */
+        command->actor = (struct model_actor){ACTOR_KIND_SYSTEM, 0};
+    model_story_add(&b->story, &b->account, command, answer);
+    return wrong ? complain(b, wrong) : true;
+}
+
+static void decide(struct bench *b, uint64_t step, struct model_command *ret_command)
 {
     struct script_view view = {.now = b->now,
                                .reopen_resolved = b->account.setting.reopen_resolved,
@@ -126,15 +162,23 @@ static bool run_step(struct bench *b, uint64_t step, bool tell)
                                .service = true,
                                .request_ids = b->request_ids,
                                .external_ids = b->external_ids,
+                               .sessions = b->of_sessions,
+                               .session_count = b->account.session_count,
                                .past = b->past,
                                .past_count = b->past_count < PAST ? b->past_count : PAST};
+    learn_locks(b);
+    script_command(step, &view, ret_command);
+    b->request_ids = view.request_ids;
+    b->external_ids = view.external_ids;
+}
+
+static bool run_step(struct bench *b, uint64_t step, bool tell)
+{
     struct model_ways ways = {.channels = {server.channel}, .count = 1};
     struct model_command command;
     struct account_answer answer;
     struct model_reply reply;
-    script_command(step, &view, &command);
-    b->request_ids = view.request_ids;
-    b->external_ids = view.external_ids;
+    decide(b, step, &command);
     const char *etag = model_etags_for(&b->etags, &command);
     if (tell) {
         fputs("    ", stderr);
@@ -142,9 +186,15 @@ static bool run_step(struct bench *b, uint64_t step, bool tell)
         fputc('\n', stderr);
     }
     account_model_apply(&b->account, &command, &answer);
-    model_wire_call(&ways, 0, b->name, &command, etag, b->memory, &reply);
     b->commands++;
+    for (int i = 0; i < answer.of_case.event_count; i++)
+        b->grants += answer.of_case.events[i].kind == EVENT_KIND_LOCK_GRANTED;
+    if (model_sessions_is_about(command.verb))
+        return run_session(b, &command, &answer);
+    model_wire_call(&ways, 0, b->name, &command, etag, model_sessions_id(&b->sessions, command.session),
+                    b->memory, &reply);
     b->refusals += reply.code != STATUS_OK;
+    b->locked += strcmp(reply.reason, "CASE_LOCKED") == 0;
     b->repeats += answer.repeated;
     if (!compare(b, &command, &answer, &reply)) {
         if (!b->failed) {
@@ -167,12 +217,20 @@ static bool run_step(struct bench *b, uint64_t step, bool tell)
     return true;
 }
 
+/* Streams are not to fill up. */
+static bool listen_now_and_then(struct bench *b)
+{
+    const char *wrong = b->commands % 16 ? NULL : model_sessions_listen(&b->sessions);
+    return wrong ? complain(b, wrong) : true;
+}
+
 static void begin(struct bench *b, int64_t *ret_position)
 {
     arena_clear(b->memory);
     snprintf(b->name, sizeof b->name, "accounts/script%u", b->scripts++);
-    *ret_position = model_wire_account(server.channel, b->name, b->memory);
+    *ret_position = model_wire_account(server.channel, b->name, b->no_grace, b->memory);
     account_model_init(&b->account, b->now, *ret_position);
+    b->account.setting.no_grace = b->no_grace;
     memset(&b->contacts, 0, sizeof b->contacts);
     memset(b->known, 0, sizeof b->known);
     b->etags = (struct model_etags){0};
@@ -182,6 +240,7 @@ static void begin(struct bench *b, int64_t *ret_position)
 
 static void end(struct bench *b)
 {
+    model_sessions_release(&b->sessions);
     account_model_release(&b->account);
     model_story_release(&b->story);
     model_etags_release(&b->etags);
@@ -191,7 +250,9 @@ static void end(struct bench *b)
 static bool check_all(struct bench *b, int64_t position, uint64_t random)
 {
     const struct model_ground ground = {server.channel, b->name, b->memory, &b->account, &b->contacts};
-    const char *difference = model_check_cases(&ground);
+    const char *difference = model_sessions_check(&b->sessions, &b->account);
+    if (!difference)
+        difference = model_check_cases(&ground);
     if (!difference)
         difference = model_check_feed(&ground, position, &b->story);
     if (!difference)
@@ -223,7 +284,7 @@ static size_t run_script(void *context, const uint64_t *steps, size_t length, bo
     begin(b, &position);
     for (; done < length && good; done++) {
         pass_time(b, steps[done], tell);
-        good = run_step(b, steps[done], tell);
+        good = run_step(b, steps[done], tell) && listen_now_and_then(b);
     }
     good = good && check_all(b, position, length ? steps[0] : 0);
     if (!good && tell)
@@ -241,9 +302,15 @@ Test(case_model_service, service_and_model_agree)
     b->memory = arena_new(256 << 20);
     b->now = CASE_SERVER_START_US;
     fprintf(stderr, "case_model_service: from CASEWORK_MODEL_SEED=%llu\n", (unsigned long long)seed);
-    for (; b->commands < commands; seed++)
+    for (; b->commands < commands; seed++) {
+        b->no_grace = seed % 2;
         cr_assert(script_try(seed, SCRIPT_LENGTH, run_script, b, PATIENCE), "%s", b->complaint);
+    }
+    fprintf(stderr, "%zu commands: %zu refused, %zu of them by a lock, %zu grants\n", b->commands,
+            b->refusals, b->locked, b->grants);
     cr_assert_gt(b->refusals * 50, b->commands, "refusals are tried too");
+    cr_assert_gt(b->locked * 100, b->commands, "locked cases are tried too");
+    cr_assert_gt(b->grants * 100, b->commands, "locks are taken");
     cr_assert_gt(b->repeats, 0, "repeated requests are tried too");
     arena_free(b->memory);
     free(b);

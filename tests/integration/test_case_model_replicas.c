@@ -91,8 +91,8 @@ static void learn(struct bench *b, const struct model_seen *seen, int number, in
     last = last > facts->message_count ? last : facts->message_count;
     if (facts->version > known->version)
         *known = (struct script_case){
-            seen->number,         facts->version, facts->change_version,  facts->activity_version,
-            facts->message_count, last,           facts->merged_into != 0};
+            seen->number,         facts->version, facts->change_version,   facts->activity_version,
+            facts->message_count, last,           facts->merged_into != 0, 0};
     known->last = last;
     if ((size_t)seen->number > b->known_count)
         b->known_count = (size_t)seen->number;
@@ -154,8 +154,8 @@ static void *run_client(void *argument)
         record->client = c->number;
         record->repeat = is_repeat(c, &record->command);
         record->low = b->acknowledged;
-        model_wire_call(&ways, script_pick(&c->random, REPLICAS), b->name, &record->command, etag, c->memory,
-                        &record->reply);
+        model_wire_call(&ways, script_pick(&c->random, REPLICAS), b->name, &record->command, etag, NULL,
+                        c->memory, &record->reply);
         arena_clear(c->memory);
         b->answered++;
         if (record->reply.code != STATUS_OK)
@@ -236,7 +236,7 @@ static void run_episode(unsigned episode, int64_t now, uint64_t seed, struct mod
     pthread_mutex_init(&b->lock, NULL);
     b->now = now;
     snprintf(b->name, sizeof b->name, "accounts/many%u", episode);
-    int64_t position = model_wire_account(server.channel, b->name, server.memory);
+    int64_t position = model_wire_account(server.channel, b->name, false, server.memory);
     account_model_init(account, now, position);
     b->acknowledged = position;
     run_clients(b, seed, episode % 2 == 0, records, ret_lost);

@@ -257,6 +257,63 @@ static void run_batch(struct account_model *account, const struct model_command 
     }
 }
 
+/* --- sessions ----------------------------------------------------------------------------------------------
+ */
+
+static void open_tab(struct work *w)
+{
+    struct account_session *session = &w->account->sessions[w->command->session];
+    change_case(w, w->command->number, w->command);
+    if (!w->dry)
+        model_list_add(&session->tabs, (int)w->command->number);
+}
+
+static void close_tab(struct work *w)
+{
+    struct account_session *session = &w->account->sessions[w->command->session];
+    if (model_list_has(&session->tabs, (int)w->command->number))
+        change_case(w, w->command->number, w->command);
+    if (!w->dry)
+        model_list_remove(&session->tabs, (int)w->command->number);
+}
+
+/* Its tabs go with it, in the order of opening. */
+static void end_session(struct work *w)
+{
+    struct account_session *session = &w->account->sessions[w->command->session];
+    for (int i = 0; i < session->tabs.count; i++)
+        case_model_leave(&w->account->setting, account_model_case(w->account, session->tabs.items[i]),
+                         w->command, &w->answer->of_case);
+    *session = (struct account_session){0};
+}
+
+static void attach(struct work *w)
+{
+    struct account_model *account = w->account;
+    if (w->command->session != ++account->session_count || account->session_count > MODEL_SESSIONS_MAX)
+        abort();
+    account->setting.session_agents[w->command->session] = w->command->actor.agent;
+    account->sessions[w->command->session].alive = true;
+}
+
+static void run_session(struct work *w)
+{
+    switch (w->command->verb) {
+    case MODEL_ATTACH:
+        attach(w);
+        break;
+    case MODEL_OPEN_TAB:
+        open_tab(w);
+        break;
+    case MODEL_CLOSE_TAB:
+        close_tab(w);
+        break;
+    default:
+        if (w->command->verb == MODEL_LOG_OUT || w->account->setting.no_grace)
+            end_session(w);
+    }
+}
+
 /* Without a trace: on other cases, as many as there are. */
 static void run_together(struct work *w)
 {
@@ -301,6 +358,9 @@ static const char *message_denied(const struct model_command *command)
 
 static const char *denied(const struct model_command *command)
 {
+    if (command->verb == MODEL_BREAK_LOCK && command->actor.kind == ACTOR_KIND_AGENT &&
+        command->actor.agent != MODEL_ADMIN)
+        return "NOT_AN_ADMIN";
     bool writes_note = command->verb == MODEL_FORWARD_CASE || command->verb == MODEL_FORWARD_MESSAGE;
     if (writes_note && command->note && command->agent && command->actor.kind != ACTOR_KIND_AGENT)
         return "MESSAGE_KIND_NOT_ALLOWED";
@@ -367,6 +427,13 @@ static void run(struct work *w)
         break;
     case MODEL_ADD_MESSAGE:
         add_message(w);
+        break;
+    case MODEL_ATTACH:
+    case MODEL_CUT:
+    case MODEL_LOG_OUT:
+    case MODEL_OPEN_TAB:
+    case MODEL_CLOSE_TAB:
+        run_session(w);
         break;
     default:
         change_case(w, w->command->number, w->command);

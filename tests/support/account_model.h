@@ -39,8 +39,16 @@ struct account_external {
     bool created; /* the message started the case */
 };
 
+/* An agent's session, while it lives: with the cases that are open in it, in the order of opening. */
+struct account_session {
+    bool alive;
+    struct model_list tabs;
+};
+
 struct account_model {
     struct model_setting setting;
+    struct account_session sessions[MODEL_SESSIONS_MAX + 1];
+    int session_count;
     int64_t position;
     struct model_case cases[ACCOUNT_CASES_MAX]; /* case n is at n - 1 */
     int case_count;

@@ -198,7 +198,7 @@ static bool is_gone(struct model_step *s)
 /* --- the commands: false when refused ----------------------------------------------------------------------
  */
 
-static bool do_open(struct model_step *s)
+bool model_step_open(struct model_step *s)
 {
     if (s->facts->merged_into)
         return true;
@@ -245,6 +245,7 @@ static bool do_delete(struct model_step *s)
     s->facts->status_before_delete = before;
     s->facts->delete_time = s->setting->now;
     move(s, DELETED, EVENT_KIND_CASE_DELETED);
+    model_step_gone(s);
     return true;
 }
 
@@ -258,6 +259,7 @@ static bool do_undelete(struct model_step *s)
     facts->delete_time = 0;
     facts->status_time = s->setting->now;
     model_step_event(s, EVENT_KIND_CASE_UNDELETED, DELETED, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
+    model_step_back(s);
     return true;
 }
 
@@ -534,7 +536,7 @@ static bool carry_out(struct model_step *s)
     case MODEL_CREATE:
         return do_create(s);
     case MODEL_OPEN:
-        return do_open(s);
+        return model_step_open(s);
     case MODEL_MARK_PENDING:
         return do_move(s, PENDS, EVENT_KIND_STATUS_CHANGED);
     case MODEL_RESOLVE:
@@ -564,16 +566,27 @@ static bool carry_out(struct model_step *s)
     case MODEL_LABEL:
     case MODEL_UNLABEL:
         return do_label(s, s->command->verb == MODEL_LABEL);
+    case MODEL_OPEN_TAB:
+        return model_step_open_tab(s);
+    case MODEL_CLOSE_TAB:
+        return model_step_close_tab(s);
+    case MODEL_BREAK_LOCK:
+        return model_step_break_lock(s);
     default:
         abort(); /* not about one case */
     }
+}
+
+static bool is_about_lock(enum model_verb verb)
+{
+    return verb == MODEL_OPEN_TAB || verb == MODEL_CLOSE_TAB || verb == MODEL_BREAK_LOCK;
 }
 
 /* A case that was merged takes nothing; and what has to be there is. */
 static bool may_begin(struct model_step *s)
 {
     const struct model_command *command = s->command;
-    if (command->verb == MODEL_CREATE)
+    if (command->verb == MODEL_CREATE || is_about_lock(command->verb))
         return true;
     bool about_message = command->verb == MODEL_SET_STATE || command->verb == MODEL_FORWARD_MESSAGE;
     if (about_message &&
@@ -581,6 +594,8 @@ static bool may_begin(struct model_step *s)
         return model_step_refuse(s, STATUS_NOT_FOUND, "NOT_FOUND");
     if (command->verb == MODEL_FORWARD_CASE && !model_step_has_text(s))
         return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD");
+    if (command->verb != MODEL_OPEN && !model_step_may_write(s))
+        return false;
     if (command->expected_version != 0 && command->expected_version != s->facts->version)
         return model_step_refuse(s, STATUS_ABORTED, "ETAG_MISMATCH");
     if (s->facts->merged_into != 0 && command->verb != MODEL_OPEN)

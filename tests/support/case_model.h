@@ -20,13 +20,15 @@ enum {
     MODEL_LIST_MAX = 8,
     MODEL_MESSAGES_MAX = 400,
     MODEL_ATTRIBUTES = 3,
-    MODEL_EVENTS_MAX = 24,
+    MODEL_EVENTS_MAX = 32,
     MODEL_AGENTS = 4, /* 1 to 4; 0: nobody */
+    MODEL_ADMIN = 4,  /* the one of them who may break locks */
     MODEL_LABELS = 5, /* 1 to 5 */
     MODEL_CLASSES = 6,
-    MODEL_SUBJECTS = 16, /* 0: the empty one */
-    MODEL_VALUES = 3,    /* of an attribute: 1 to 3; 0: it is not there */
-    MODEL_BATCH_MAX = 4, /* cases that one command is about */
+    MODEL_SUBJECTS = 16,      /* 0: the empty one */
+    MODEL_VALUES = 3,         /* of an attribute: 1 to 3; 0: it is not there */
+    MODEL_BATCH_MAX = 4,      /* cases that one command is about */
+    MODEL_SESSIONS_MAX = 120, /* that there are or were; no more than MODEL_LIST_MAX at once */
 
     MODEL_COMPOSED = -1, /* a body made of others: what a third party gets */
 
@@ -60,6 +62,9 @@ struct model_facts {
     int64_t create_time, update_time, status_time, open_time, resolve_time, close_time, delete_time;
     int64_t first_reply_time, first_customer_time, waiting_since_time;
     int64_t merged_into;
+    /* Who holds it, 0: nobody; the number of the last grant, and when it was while it stands. */
+    int lock_session, lock_agent;
+    int64_t lock_token, lock_time;
 };
 
 struct model_message {
@@ -80,7 +85,8 @@ struct model_case {
     struct model_facts facts;
     struct model_list got; /* agents who got something of it forwarded, its owner too */
     int64_t last_send_time;
-    int last; /* the highest number of a message */
+    int last;                /* the highest number of a message */
+    struct model_list queue; /* the sessions that have it open, the longest waiting first */
     /* While it is merged: whom it gave to the target as helpers, and who of them was none before. */
     struct model_list gave, added;
     struct model_message messages[MODEL_MESSAGES_MAX]; /* number n is at n - 1 */
@@ -109,7 +115,13 @@ enum model_verb {
     MODEL_UNLABEL, /* likewise */
     MODEL_MERGE,   /* `number` into `target` */
     MODEL_UNMERGE,
-    MODEL_BATCH, /* `act` on all of `batch` */
+    MODEL_BATCH,  /* `act` on all of `batch` */
+    MODEL_ATTACH, /* the actor begins a session, which gets the number `session` */
+    MODEL_CUT,    /* the session's stream breaks; resumed within the grace time, if there is any */
+    MODEL_LOG_OUT,
+    MODEL_OPEN_TAB,
+    MODEL_CLOSE_TAB,
+    MODEL_BREAK_LOCK,
     MODEL_VERBS,
 };
 
@@ -150,6 +162,9 @@ struct model_command {
     enum model_verb act;
     int64_t batch[MODEL_BATCH_MAX];
     int batch_count;
+
+    int session;   /* whose tab it is; which a write names (0: none) */
+    int64_t token; /* of the grant to break; 0: whichever stands */
 };
 
 struct model_event {
@@ -158,7 +173,9 @@ struct model_event {
     int agent;               /* who got what was forwarded; 0: nobody */
     int moved;               /* messages that joined or left */
     enum case_status previous_status;
-    int message; /* its number; 0: none */
+    int message;    /* its number; 0: none */
+    int lock_agent; /* of what happens to a lock */
+    int64_t lock_token;
     struct model_facts facts;
 };
 
@@ -173,6 +190,8 @@ struct model_answer {
 struct model_setting {
     int64_t now;
     bool reopen_resolved;
+    bool no_grace;                              /* sessions end with their stream */
+    int session_agents[MODEL_SESSIONS_MAX + 1]; /* whose each session is or was */
 };
 
 /*
@@ -192,6 +211,10 @@ void case_model_merge(const struct model_setting *setting, struct model_case *so
 void case_model_unmerge(const struct model_setting *setting, struct model_case *source,
                         struct model_case *target, struct model_case *const *others, int other_count,
                         const struct model_command *command, struct model_answer *ret_answer);
+
+/* A session's tab is gone, for whatever reason; the events join the answer's. */
+void case_model_leave(const struct model_setting *setting, struct model_case *c,
+                      const struct model_command *command, struct model_answer *answer);
 
 /* Less than a struct has: only the messages that are there. */
 void case_model_copy(struct model_case *to, const struct model_case *from);

@@ -45,5 +45,16 @@ bool model_step_has_text(const struct model_step *s);
 
 /* The commands. */
 bool model_step_forward(struct model_step *s);
+bool model_step_open(struct model_step *s);
+bool model_step_open_tab(struct model_step *s);
+bool model_step_close_tab(struct model_step *s);
+bool model_step_break_lock(struct model_step *s);
+
+/* Whether the case is the actor's to write in; a refusal. */
+bool model_step_may_write(struct model_step *s);
+
+/* A case that is gone is nobody's, and one that came back goes to whoever has waited longest. */
+void model_step_gone(struct model_step *s);
+void model_step_back(struct model_step *s);
 
 #endif

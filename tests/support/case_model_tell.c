@@ -7,10 +7,11 @@
 #include <string.h>
 
 const char *const model_verb_names[MODEL_VERBS] = {
-    "create",      "open",      "mark pending", "resolve", "reopen",       "close",
-    "delete",      "undelete",  "assign",       "update",  "classify",     "declassify",
-    "add message", "set state", "setting",      "receive", "forward case", "forward message",
-    "label",       "unlabel",   "merge",        "unmerge", "batch"};
+    "create",      "open",      "mark pending", "resolve",   "reopen",       "close",
+    "delete",      "undelete",  "assign",       "update",    "classify",     "declassify",
+    "add message", "set state", "setting",      "receive",   "forward case", "forward message",
+    "label",       "unlabel",   "merge",        "unmerge",   "batch",        "attach",
+    "cut",         "log out",   "open tab",     "close tab", "break lock"};
 
 static _Thread_local char difference[256];
 
@@ -45,15 +46,16 @@ const char *model_facts_differ(const struct model_facts *expected, const struct 
 {
 #define NUMBER(field) differ_number(#field, (int64_t)expected->field, (int64_t)found->field)
 #define LIST(field) differ_list(#field, &expected->field, &found->field)
-    bool differ =
-        NUMBER(status) || NUMBER(status_before_delete) || NUMBER(owner) || NUMBER(contact) ||
-        NUMBER(channel) || LIST(involved) || LIST(labels) || LIST(classes) || NUMBER(attributes[0]) ||
-        NUMBER(attributes[1]) || NUMBER(attributes[2]) || NUMBER(priority) || NUMBER(subject) ||
-        NUMBER(need_reply) || NUMBER(all_closed) || NUMBER(message_count) || NUMBER(version) ||
-        NUMBER(change_version) || NUMBER(activity_version) || NUMBER(change_time) || NUMBER(activity_time) ||
-        NUMBER(create_time) || NUMBER(update_time) || NUMBER(status_time) || NUMBER(open_time) ||
-        NUMBER(resolve_time) || NUMBER(close_time) || NUMBER(delete_time) || NUMBER(first_reply_time) ||
-        NUMBER(first_customer_time) || NUMBER(waiting_since_time) || NUMBER(merged_into);
+    bool differ = NUMBER(status) || NUMBER(status_before_delete) || NUMBER(owner) || NUMBER(contact) ||
+                  NUMBER(channel) || LIST(involved) || LIST(labels) || LIST(classes) ||
+                  NUMBER(attributes[0]) || NUMBER(attributes[1]) || NUMBER(attributes[2]) ||
+                  NUMBER(priority) || NUMBER(subject) || NUMBER(need_reply) || NUMBER(all_closed) ||
+                  NUMBER(message_count) || NUMBER(version) || NUMBER(change_version) ||
+                  NUMBER(activity_version) || NUMBER(change_time) || NUMBER(activity_time) ||
+                  NUMBER(create_time) || NUMBER(update_time) || NUMBER(status_time) || NUMBER(open_time) ||
+                  NUMBER(resolve_time) || NUMBER(close_time) || NUMBER(delete_time) ||
+                  NUMBER(first_reply_time) || NUMBER(first_customer_time) || NUMBER(waiting_since_time) ||
+                  NUMBER(merged_into) || NUMBER(lock_agent) || NUMBER(lock_token) || NUMBER(lock_time);
 #undef NUMBER
 #undef LIST
     return differ ? difference : NULL;
@@ -124,6 +126,10 @@ void model_command_print(const struct model_command *command, FILE *file)
         list_text(&command->labels, list);
         fprintf(file, ", owner %d priority %d labels%s", command->owner, command->priority, list);
     }
+    if (command->session)
+        fprintf(file, " session %d", command->session);
+    if (command->verb == MODEL_BREAK_LOCK)
+        fprintf(file, " token %" PRId64, command->token);
     if (command->verb == MODEL_SETTING)
         fputs(command->setting ? " on" : " off", file);
 }

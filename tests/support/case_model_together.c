@@ -178,6 +178,8 @@ void case_model_merge(const struct model_setting *setting, struct model_case *so
     *ret_answer = (struct model_answer){.reason = ""};
     begin(&from, setting, source, command, ret_answer);
     begin(&into, setting, target, command, ret_answer);
+    if (!model_step_may_write(&from) || !model_step_may_write(&into))
+        return;
     if (command->expected_version && command->expected_version != source->facts.version) {
         model_step_refuse(&from, STATUS_ABORTED, "ETAG_MISMATCH");
         return;
@@ -187,6 +189,7 @@ void case_model_merge(const struct model_setting *setting, struct model_case *so
         return;
     source->facts.merged_into = target->number;
     tell(&from, EVENT_KIND_CASES_MERGED, target->number, source->facts.message_count);
+    model_step_gone(&from);
     model_step_open_first(&into);
     join_agents(source, target);
     join_messages(source, target);
@@ -232,6 +235,8 @@ void case_model_unmerge(const struct model_setting *setting, struct model_case *
     *ret_answer = (struct model_answer){.reason = ""};
     begin(&from, setting, source, command, ret_answer);
     begin(&into, setting, target, command, ret_answer);
+    if (!model_step_may_write(&into))
+        return;
     if (command->expected_version && command->expected_version != source->facts.version) {
         model_step_refuse(&from, STATUS_ABORTED, "ETAG_MISMATCH");
         return;
@@ -254,4 +259,5 @@ void case_model_unmerge(const struct model_setting *setting, struct model_case *
     tell(&into, EVENT_KIND_CASES_UNMERGED, source->number, left);
     source->facts.merged_into = 0;
     tell(&from, EVENT_KIND_CASES_UNMERGED, target->number, source->facts.message_count);
+    model_step_back(&from);
 }

@@ -361,14 +361,105 @@ static void join_in(uint64_t *random, const struct script_view *view, struct mod
         fill_batch(random, view, about, command);
 }
 
+/* --- sessions ----------------------------------------------------------------------------------------------
+ */
+
+enum { SESSIONS_ALIVE = 5, TABS = MODEL_LIST_MAX };
+
+static int living(const struct script_view *view)
+{
+    int count = 0;
+    for (int i = 1; i <= view->session_count; i++)
+        count += view->sessions[i].alive;
+    return count;
+}
+
+/* One that lives; 0: there is none. */
+static int choose_session(uint64_t *random, const struct script_view *view)
+{
+    int count = living(view), nth = count ? (int)script_pick(random, (unsigned)count) : 0;
+    for (int i = 1; i <= view->session_count && count; i++) {
+        if (view->sessions[i].alive && nth-- == 0)
+            return i;
+    }
+    return 0;
+}
+
+static void fill_break(uint64_t *random, const struct script_view *view, struct model_command *command)
+{
+    bool admin = chance(random, 70);
+    command->verb = MODEL_BREAK_LOCK;
+    command->session = 0;
+    command->actor = chance(random, 30) ? a_machine(random, view) : an_agent(random);
+    if (command->actor.agent && admin)
+        command->actor.agent = MODEL_ADMIN;
+    command->token = chance(random, 50) ? 1 + (int64_t)script_pick(random, 6) : 0;
+}
+
+/* An agent's client: sessions, tabs, and locks. */
+static void take_part(uint64_t *random, const struct script_view *view, struct model_command *command)
+{
+    const struct script_case *about = choose(random, view);
+    int session = choose_session(random, view);
+    unsigned at = script_pick(random, 100);
+    bool room = living(view) < SESSIONS_ALIVE && view->session_count < MODEL_SESSIONS_MAX;
+    if (!session && !room)
+        return;
+    *command = (struct model_command){.content = command->content, .session = session};
+    if (!session || (room && at < 8)) {
+        command->verb = MODEL_ATTACH;
+        command->session = view->session_count + 1;
+        command->actor = an_agent(random);
+        return;
+    }
+    command->actor = (struct model_actor){ACTOR_KIND_AGENT, view->sessions[session].agent};
+    command->verb = at < 12 || !about ? MODEL_LOG_OUT
+                    : at < 18         ? MODEL_CUT
+                    : at < 60         ? MODEL_OPEN_TAB
+                                      : MODEL_CLOSE_TAB;
+    if (command->verb == MODEL_LOG_OUT || command->verb == MODEL_CUT)
+        return;
+    command->number = about->number;
+    if (command->verb == MODEL_CLOSE_TAB && about->holder && chance(random, 60)) {
+        command->session = about->holder;
+        command->actor.agent = view->sessions[about->holder].agent;
+    }
+    if (command->verb == MODEL_OPEN_TAB && view->sessions[session].tabs >= TABS)
+        command->verb = MODEL_CLOSE_TAB;
+    if (at >= 85)
+        fill_break(random, view, command);
+}
+
+/* Who holds the case writes in it, mostly; and some say from which session, be it theirs, alive, or not. */
+static void sign(uint64_t *random, const struct script_view *view, struct model_command *command)
+{
+    int holder = command->number ? view->cases[command->number - 1].holder : 0;
+    if (command->actor.kind != ACTOR_KIND_AGENT || view->session_count == 0)
+        return;
+    if (holder && chance(random, 60)) {
+        command->actor.agent = view->sessions[holder].agent;
+        command->session = chance(random, 60) ? holder : 0;
+    } else if (chance(random, 40)) {
+        command->session = 1 + (int)script_pick(random, (unsigned)view->session_count);
+        if (chance(random, 80))
+            command->actor.agent = view->sessions[command->session].agent;
+    }
+}
+
 /* What only a whole service knows: something comes in, is asked for again, or under a request id. */
 static void widen(uint64_t *random, struct script_view *view, struct model_command *command)
 {
+    if (view->sessions && chance(random, 20)) {
+        take_part(random, view, command);
+        return;
+    }
     join_in(random, view, command);
     if (command->verb == MODEL_ADD_MESSAGE && chance(random, 20)) {
         *command = (struct model_command){.content = command->content};
         fill_receive(random, view, command);
     }
+    if (view->sessions)
+        sign(random, view, command);
     if (chance(random, 30) || view->always_request_ids)
         command->request_id = ++view->request_ids;
     if (view->past_count == 0 || !chance(random, 4))

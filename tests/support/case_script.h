@@ -18,6 +18,12 @@ struct script_case {
     int message_count;
     int last; /* the highest number of a message, as far as it is known */
     bool merged;
+    int holder; /* the session that holds it, as far as it is known; 0: none */
+};
+
+struct script_session {
+    int agent, tabs; /* whose, and how many */
+    bool alive;
 };
 
 struct script_view {
@@ -27,7 +33,9 @@ struct script_view {
     size_t case_count, case_max; /* no more than case_max are created */
     /* What the rules of one case alone do not know: request ids, external ids, settings, routing, roles. */
     bool service, always_request_ids;
-    int request_ids, external_ids;    /* up to this have been used; changed by script_command */
+    int request_ids, external_ids;         /* up to this have been used; changed by script_command */
+    const struct script_session *sessions; /* numbers from 1 on, the dead among them; NULL: none are begun */
+    int session_count;
     const struct model_command *past; /* the client's latest, to be asked again */
     size_t past_count;
 };

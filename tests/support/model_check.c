@@ -81,6 +81,8 @@ void model_story_add(struct model_story *story, const struct account_model *acco
         told.kind = event->kind;
         told.previous_status = event->previous_status;
         told.message = event->message;
+        told.lock_agent = event->lock_agent;
+        told.lock_token = event->lock_token;
         told.facts = event->facts;
         tell(story, &told);
     }
@@ -92,13 +94,18 @@ void model_story_release(struct model_story *story)
     *story = (struct model_story){0};
 }
 
+static bool is_agent(const char *name, int agent)
+{
+    char ending[16];
+    const char *last = strrchr(name, '/');
+    snprintf(ending, sizeof ending, "/a%d", agent);
+    return last && strcmp(last, ending) == 0;
+}
+
 static const char *differ_actor(const struct model_told *told, const Casework__Cases__V1__Actor *actor)
 {
-    char agent[16];
-    const char *last = strrchr(actor->id, '/');
-    snprintf(agent, sizeof agent, "/a%d", told->actor.agent);
     if ((int)actor->kind != (int)told->actor.kind ||
-        (told->actor.kind == ACTOR_KIND_AGENT && (!last || strcmp(last, agent) != 0)))
+        (told->actor.kind == ACTOR_KIND_AGENT && !is_agent(actor->id, told->actor.agent)))
         return complain("done by %s, not by agent %d", actor->id, told->actor.agent);
     return NULL;
 }
@@ -126,7 +133,12 @@ static const char *differ_event(const struct model_ground *ground, const struct 
         (int)event->n_moved_messages != told->moved)
         return complain("with case %s and %zu messages, should be %" PRId64 " and %d", event->related_case,
                         event->n_moved_messages, told->related, told->moved);
+    int64_t lock_token = event->lock_facts ? event->lock_facts->token : 0;
     char agent[16] = "";
+    if (lock_token != told->lock_token ||
+        (lock_token && !is_agent(event->lock_facts->agent, told->lock_agent)))
+        return complain("grant %" PRId64 " of %s, should be %" PRId64 " of agent %d", lock_token,
+                        lock_token ? event->lock_facts->agent : "", told->lock_token, told->lock_agent);
     if (told->agent)
         snprintf(agent, sizeof agent, "/a%d", told->agent);
     const char *got = strrchr(event->resource, '/');

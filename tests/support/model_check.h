@@ -14,7 +14,8 @@ struct model_told {
     enum event_kind kind;
     enum case_status previous_status;
     int64_t related; /* see struct model_event */
-    int message, agent, moved;
+    int message, agent, moved, lock_agent;
+    int64_t lock_token;
     struct model_actor actor;
     int64_t time;
     struct model_facts facts;

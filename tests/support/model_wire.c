@@ -44,6 +44,7 @@ static struct method method_of(enum model_verb verb)
         [MODEL_MERGE] = "MergeCases",
         [MODEL_UNMERGE] = "UnmergeCases",
         [MODEL_BATCH] = "BatchUpdateCases",
+        [MODEL_BREAK_LOCK] = "BreakCaseLock",
     };
     const ProtobufCServiceDescriptor *service =
         verb == MODEL_ADD_MESSAGE || verb == MODEL_SET_STATE || verb == MODEL_FORWARD_MESSAGE
@@ -94,12 +95,13 @@ static void read_reply(const ProtobufCMessage *response, struct model_reply *rep
 
 /* One attempt; false: *err. */
 static bool attempt(rpc_channel *channel, const struct model_command *command, const void *request,
-                    arena *memory, struct model_reply *reply, error *err)
+                    const char *session, arena *memory, struct model_reply *reply, error *err)
 {
     struct method method = method_of(command->verb);
     const struct rpc_client_options options = {
         .timeout_us = MODEL_CALL_TIMEOUT_US,
         .agent = command->actor.kind == ACTOR_KIND_AGENT ? script_agents[command->actor.agent] : NULL,
+        .session = session,
         .no_retry = true,
     };
     ProtobufCMessage *response = NULL;
@@ -112,8 +114,8 @@ static bool attempt(rpc_channel *channel, const struct model_command *command, c
 }
 
 void model_wire_call(const struct model_ways *ways, unsigned first, const char *account,
-                     const struct model_command *command, const char *etag, arena *memory,
-                     struct model_reply *ret_reply)
+                     const struct model_command *command, const char *etag, const char *session,
+                     arena *memory, struct model_reply *ret_reply)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000000};
     struct method method = method_of(command->verb);
@@ -122,8 +124,8 @@ void model_wire_call(const struct model_ways *ways, unsigned first, const char *
     const void *request = model_wire_request(descriptor->input, account, command, etag, memory);
     error err;
     *ret_reply = (struct model_reply){.attempts = 1};
-    while (!attempt(ways->channels[(first + ret_reply->attempts - 1) % ways->count], command, request, memory,
-                    ret_reply, &err)) {
+    while (!attempt(ways->channels[(first + ret_reply->attempts - 1) % ways->count], command, request,
+                    session, memory, ret_reply, &err)) {
         bool surely_not = err.code != STATUS_UNKNOWN && err.code != STATUS_UNAVAILABLE;
         if (surely_not || !command->request_id || ret_reply->attempts == ATTEMPTS_MAX) {
             ret_reply->code = err.code;
@@ -152,7 +154,8 @@ void model_etags_learn(struct model_etags *etags, const struct model_seen *seen)
 
 const char *model_etags_for(const struct model_etags *etags, struct model_command *command)
 {
-    bool never = command->verb == MODEL_CLOSE || command->verb == MODEL_SET_STATE || command->number == 0;
+    bool never = command->verb == MODEL_CLOSE || command->verb == MODEL_BREAK_LOCK ||
+                 command->verb == MODEL_SET_STATE || command->number == 0;
     int64_t version = never ? 0 : command->expected_version;
     bool known = version > 0 && version < MODEL_VERSIONS_MAX && etags->of[command->number - 1];
     const char *etag = known ? etags->of[command->number - 1][version] : "";

@@ -64,8 +64,9 @@ void model_etags_release(struct model_etags *etags);
 /* The etag of the version that the command expects; one that cannot be said is no longer expected. */
 const char *model_etags_for(const struct model_etags *etags, struct model_command *command);
 
-/* The account with all it needs, its channels, agents and contacts. Answers where its feed then stands. */
-int64_t model_wire_account(rpc_channel *channel, const char *account, arena *memory);
+/* The account with all it needs, its channels, agents and contacts; `no_grace`: its sessions end with their
+ * streams, else they live for an hour more. Answers where its feed then stands. */
+int64_t model_wire_account(rpc_channel *channel, const char *account, bool no_grace, arena *memory);
 
 /* Ways to the service: a replica that went away is replaced in its place while others call. */
 struct model_ways {
@@ -74,12 +75,13 @@ struct model_ways {
 };
 
 /*
- * One command. `etag`: of expected_version. Waits for the answer; while it cannot be known and the command
+ * One command, which is about no session. `etag`: of expected_version; `session`: the id of the session that
+ * it names, NULL: none. Waits for the answer; while it cannot be known and the command
  * has a request id, asks again, the next replica each time, beginning with `first`.
  */
 void model_wire_call(const struct model_ways *ways, unsigned first, const char *account,
-                     const struct model_command *command, const char *etag, arena *memory,
-                     struct model_reply *ret_reply);
+                     const struct model_command *command, const char *etag, const char *session,
+                     arena *memory, struct model_reply *ret_reply);
 
 void model_wire_see(const Casework__Cases__V1__Case *wire, struct model_seen *ret_seen);
 void model_wire_see_facts(const Casework__Cases__V1__CaseFacts *wire, struct model_seen *ret_seen);

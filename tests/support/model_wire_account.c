@@ -6,6 +6,7 @@
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
+#include "rpc/wire.h"
 #include "tests/support/case_script.h"
 
 #include <stdlib.h>
@@ -43,6 +44,8 @@ static void create_agent(rpc_channel *channel, const char *account, int number, 
     request.parent = model_text(account);
     request.agent_id = arena_printf(memory, "a%d", number);
     request.agent = &resource;
+    resource.role = number == MODEL_ADMIN ? CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_ADMIN
+                                          : CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_AGENT;
     must(channel, &casework__cases__v1__agent_service__descriptor, "CreateAgent", &request, memory);
 }
 
@@ -61,13 +64,14 @@ static int64_t create_contact(rpc_channel *channel, const char *account, int num
     return response->position;
 }
 
-int64_t model_wire_account(rpc_channel *channel, const char *account, arena *memory)
+int64_t model_wire_account(rpc_channel *channel, const char *account, bool no_grace, arena *memory)
 {
     Casework__Cases__V1__CreateAccountRequest request = CASEWORK__CASES__V1__CREATE_ACCOUNT_REQUEST__INIT;
     Casework__Cases__V1__Account resource = CASEWORK__CASES__V1__ACCOUNT__INIT;
     int64_t position = 0;
     request.account_id = model_text(model_last_segment(account));
     request.account = &resource;
+    resource.session_grace_duration = wire_duration(memory, no_grace ? 0 : CLOCK_HOUR);
     must(channel, &casework__cases__v1__account_service__descriptor, "CreateAccount", &request, memory);
     create_channel(channel, account, 1, "email", memory);
     create_channel(channel, account, 2, "chat", memory);

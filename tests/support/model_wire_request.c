@@ -294,6 +294,9 @@ void *model_wire_request(const ProtobufCMessageDescriptor *type, const char *acc
         if (command->has_message)
             ((Casework__Cases__V1__CreateCaseRequest *)request)->first_message = message_of(memory, command);
         break;
+    case MODEL_BREAK_LOCK:
+        ((Casework__Cases__V1__BreakCaseLockRequest *)request)->token = command->token;
+        break;
     case MODEL_ASSIGN:
         set_text(request, "owner",
                  command->owner ? arena_printf(memory, "%s/agents/a%d", account, command->owner) : "");

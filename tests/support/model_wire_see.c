@@ -68,6 +68,9 @@ void model_wire_see(const Casework__Cases__V1__Case *wire, struct model_seen *re
         .delete_time = time_of(wire->delete_time),
         .first_reply_time = time_of(wire->first_reply_time),
         .merged_into = model_wire_number(wire->merged_into),
+        .lock_agent = wire->lock ? agent_of(wire->lock->agent) : 0,
+        .lock_token = wire->lock ? wire->lock->token : 0,
+        .lock_time = wire->lock ? time_of(wire->lock->acquire_time) : 0,
     };
     see_tags(wire->labels, wire->n_labels, wire->classifications, wire->n_classifications,
              wire->involved_agents, wire->n_involved_agents, &ret_seen->facts);
@@ -170,9 +173,14 @@ const char *model_wire_differ_facts(const struct model_facts *expected, const st
     if (whole) {
         found.subject = expected->subject;
         memcpy(found.attributes, expected->attributes, sizeof found.attributes);
+        found.lock_agent = expected->lock_agent;
+        found.lock_token = expected->lock_token;
+        found.lock_time = expected->lock_time;
         return model_facts_differ(expected, &found);
     }
     found.status_before_delete = expected->status_before_delete;
+    if (!expected->lock_agent && !found.lock_token) /* seen only while it stands */
+        found.lock_token = expected->lock_token;
     found.all_closed = expected->all_closed;
     found.change_time = expected->change_time;
     found.activity_time = expected->activity_time;

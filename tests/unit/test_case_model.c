@@ -385,8 +385,8 @@ static void learn(struct bench *b, size_t place)
 {
     const struct model_facts *facts = &b->expected[place].facts;
     b->known[place] = (struct script_case){
-        (int64_t)place + 1,   facts->version,          facts->change_version,  facts->activity_version,
-        facts->message_count, b->expected[place].last, facts->merged_into != 0};
+        (int64_t)place + 1,   facts->version,          facts->change_version,   facts->activity_version,
+        facts->message_count, b->expected[place].last, facts->merged_into != 0, 0};
 }
 
 static void tell(struct bench *b, const struct model_command *command)

@@ -10,7 +10,7 @@
 
 struct settings {
     const char *database_url;
-    int64_t readers, lanes, patience;
+    int64_t readers, lanes, patience, exact_max;
 };
 
 /* Everything that runs, in the order in which it is made. */
@@ -27,6 +27,7 @@ static bool open_store(const struct settings *settings, report_store **ret_store
         .database_url = settings->database_url,
         .readers = (unsigned)settings->readers,
         .lanes = (unsigned)settings->lanes,
+        .exact_max = settings->exact_max,
     };
     return report_store_new(&options, ret_store, err);
 }
@@ -93,6 +94,13 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 86400,
          .value = &settings.patience},
+        {.env = "REPORT_EXACT_MAX",
+         .help = "engagements of a range up to which percentiles are exact; beyond, within 1%",
+         .fallback = "100000",
+         .type = CONFIG_NUMBER,
+         .minimum = 0,
+         .maximum = 10000000,
+         .value = &settings.exact_max},
         {.env = NULL},
     };
     int code = rpc_host_configure(&parts.host, "report", "counts what happened when", options, argc, argv);

@@ -2,6 +2,7 @@
 
 #include "report/report_engagement_rules.h"
 #include "report/report_keys.h"
+#include "report/report_totals_store.h"
 #include "report/report_volume_sums.h"
 
 #include <stdlib.h>
@@ -28,6 +29,8 @@ static const struct pg_statement deletes[] = {
      .sql = "DELETE FROM report_volume WHERE partition = $1::int2 AND account = ANY($2::text[])"},
     {.name = "report_delete_pauses",
      .sql = "DELETE FROM report_pauses WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+    {.name = "report_delete_totals",
+     .sql = "DELETE FROM report_totals WHERE partition = $1::int2 AND account = ANY($2::text[])"},
 };
 
 static const struct pg_statement write_engagements = {
@@ -64,7 +67,8 @@ struct known {
     const char *account;
     int64_t id;
     struct report_engagement state;
-    int64_t *spans; /* as the sums have them */
+    struct report_engagement former; /* as the totals have it */
+    int64_t *spans;                  /* as the sums have them */
     size_t span_count;
     bool changed;
 };
@@ -74,6 +78,7 @@ struct report_engagements {
     struct known *list; /* by account and id */
     size_t count;
     report_volume_sums *volume;
+    struct report_totals totals;
     const char **deleted; /* accounts */
     size_t deleted_count;
     size_t read; /* index of the result */
@@ -100,6 +105,7 @@ report_engagements *report_engagements_new(arena *memory, size_t event_count)
         .memory = memory,
         .list = arena_calloc(memory, event_count + 1, sizeof *engagements->list),
         .volume = report_volume_sums_new(memory),
+        .totals = {.memory = memory},
         .deleted = arena_calloc(memory, event_count + 1, sizeof(void *)),
     };
     return engagements->list == NULL || engagements->volume == NULL || engagements->deleted == NULL
@@ -172,10 +178,12 @@ bool report_engagements_take(report_engagements *engagements, const pg_batch *ba
     const pg_result *rows = pg_batch_result(batch, engagements->read);
     for (int i = 0; i < pg_rows(rows); i++) {
         struct known *known = find(engagements, pg_get_text(rows, i, 0), pg_get_int(rows, i, 1));
-        if (known != NULL &&
-            (!take_row(rows, i, engagements->memory, &known->state) ||
-             !report_engagement_spans(&known->state, engagements->memory, &known->spans, &known->span_count)))
+        if (known == NULL)
+            continue;
+        if (!take_row(rows, i, engagements->memory, &known->state) ||
+            !report_engagement_spans(&known->state, engagements->memory, &known->spans, &known->span_count))
             return out_of_memory(err);
+        known->former = known->state;
     }
     return true;
 }
@@ -288,7 +296,9 @@ static bool put_changed(report_engagements *engagements, const struct columns *c
         return false;
     put_row(columns, known, spans, count);
     return report_volume_sums_add(engagements->volume, known->account, known->spans, known->span_count, -1) &&
-           report_volume_sums_add(engagements->volume, known->account, spans, count, +1);
+           report_volume_sums_add(engagements->volume, known->account, spans, count, +1) &&
+           report_totals_put_case(&engagements->totals, known->account, &known->former, -1) &&
+           report_totals_put_case(&engagements->totals, known->account, &known->state, +1);
 }
 
 static bool queue_deletes(report_engagements *engagements, pg_batch *batch, error *err)
@@ -321,5 +331,6 @@ bool report_engagements_write(report_engagements *engagements, pg_batch *batch, 
             return out_of_memory(err);
     }
     return !any || (pg_batch_write(batch, &write_engagements, &p, err) &&
-                    report_volume_sums_write(engagements->volume, batch, err));
+                    report_volume_sums_write(engagements->volume, batch, err) &&
+                    report_totals_write(&engagements->totals, batch, err));
 }

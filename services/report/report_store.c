@@ -1,23 +1,28 @@
 #include "report/report_store.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "pg/migrate.h"
 #include "pg/pg.h"
 #include "report/report_batch.h"
+#include "report/report_totals_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 3, SMALL_ARENA = 1024 * 1024 };
+enum { SCHEMA_VERSION = 4, SMALL_ARENA = 1024 * 1024 };
 
 struct report_store {
     struct pg_options options;
+    int64_t exact_max;
     pg_pool *pool;
     pg_pool *long_reads;
     pg_lanes *lanes;
     _Atomic unsigned resets;
+    /* Events of each partition since its totals were last merged. Only as good as it need be. */
+    _Atomic size_t unmerged[FEED_PARTITIONS];
 };
 
 /* --- statements ------------------------------------------------------------------------------------------
@@ -33,10 +38,15 @@ static const struct pg_statement lock_all = {
     .sql = "SELECT epoch FROM report_partitions ORDER BY partition FOR UPDATE",
 };
 
+static const struct pg_statement lock_one = {
+    .name = "report_lock_one",
+    .sql = "SELECT FROM report_partitions WHERE partition = $1::int2 FOR UPDATE",
+};
+
 static const struct pg_statement forget_all = {
     .name = "report_forget_all",
     .sql = "TRUNCATE report_entries, report_sums, report_cases, report_accounts, report_commits,"
-           " report_engagements, report_volume, report_pauses",
+           " report_engagements, report_volume, report_pauses, report_totals",
 };
 
 static const struct pg_statement start_over = {
@@ -105,9 +115,9 @@ static const struct pg_statement sum_entries = {
                " report_partitions p WHERE p.partition = $1) < $3::int8 LIMIT 5000))",                \
     }
 
-static const struct pg_statement shrinks[] = {SHRINK(report_entries), SHRINK(report_sums),
-                                              SHRINK(report_cases),   SHRINK(report_engagements),
-                                              SHRINK(report_volume),  SHRINK(report_pauses)};
+static const struct pg_statement shrinks[] = {
+    SHRINK(report_entries), SHRINK(report_sums),   SHRINK(report_cases), SHRINK(report_engagements),
+    SHRINK(report_volume),  SHRINK(report_pauses), SHRINK(report_totals)};
 
 /* --- opening ---------------------------------------------------------------------------------------------
  */
@@ -130,6 +140,7 @@ bool report_store_new(const struct report_store_options *options, report_store *
     report_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+    store->exact_max = options->exact_max;
     store->options = (struct pg_options){.url = options->database_url, .application = "casework-report"};
     if (!open_all(store, options, err)) {
         report_store_free(store);
@@ -147,6 +158,11 @@ void report_store_free(report_store *store)
     pg_pool_free(store->pool);
     pg_pool_free(store->long_reads);
     free(store);
+}
+
+int64_t report_store_exact_max(const report_store *store)
+{
+    return store->exact_max;
 }
 
 bool report_store_ping(report_store *store, int64_t deadline_us, error *err)
@@ -224,6 +240,43 @@ static void submit_part(report_store *store, struct applied_part *part)
     part_done(&part->command.base);
 }
 
+/* Rows of totals are made one after so many events of a partition. */
+enum { MERGE_EVERY = 2000 };
+
+static bool merge_locked(pg_conn *conn, int partition, error *err)
+{
+    arena *memory = arena_new(SMALL_ARENA);
+    pg_params p;
+    pg_params_init(&p, memory);
+    pg_add_int2(&p, partition);
+    bool ok = pg_query(conn, &lock_one, &p, 0, NULL, err) && report_totals_merge(conn, partition, err);
+    arena_free(memory);
+    return ok;
+}
+
+bool report_store_merge(report_store *store, int partition, error *err)
+{
+    pg_conn *conn;
+    if (!pg_conn_open(&store->options, &conn, err))
+        return false;
+    bool ok = pg_begin(conn, 0, err) && merge_locked(conn, partition, err) && pg_commit(conn, 0, err);
+    pg_conn_close(conn); /* rolls back what was not committed */
+    return ok;
+}
+
+/* What cannot be merged now will be later: it is only slower to read. */
+static void merge_when_many(report_store *store, const struct report_part *part)
+{
+    _Atomic size_t *unmerged = &store->unmerged[part->partition];
+    error err = {0};
+    if (atomic_fetch_add(unmerged, part->count) + part->count < MERGE_EVERY)
+        return;
+    atomic_store(unmerged, 0);
+    if (!report_store_merge(store, part->partition, &err))
+        log_warn("totals are merged later", LOG_TEXT("error.message", err.message),
+                 LOG_TEXT("error.detail", err.detail));
+}
+
 bool report_store_apply(report_store *store, const char *epoch, const struct report_part *parts, size_t count,
                         error *err)
 {
@@ -251,6 +304,8 @@ bool report_store_apply(report_store *store, const char *epoch, const struct rep
     pthread_mutex_destroy(&applying.lock);
     pthread_cond_destroy(&applying.done);
     free(applied);
+    for (size_t i = 0; applying.failure.code == STATUS_OK && i < count; i++)
+        merge_when_many(store, &parts[i]);
     if (applying.failure.code == STATUS_OK)
         return true;
     if (err != NULL)

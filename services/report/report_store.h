@@ -26,6 +26,7 @@ struct report_store_options {
     const char *database_url; /* must outlive the store */
     unsigned readers;         /* connections for reads */
     unsigned lanes;           /* connections for writes */
+    int64_t exact_max;        /* engagements up to which percentiles are exact */
 };
 
 /* Checks the schema; connects when needed. */
@@ -53,6 +54,9 @@ struct report_part {
  */
 bool report_store_apply(report_store *store, const char *epoch, const struct report_part *parts, size_t count,
                         error *err) __attribute__((warn_unused_result));
+
+/* Makes one row of the many that the partition's totals have become. Apply does it now and then. */
+bool report_store_merge(report_store *store, int partition, error *err) __attribute__((warn_unused_result));
 
 /*
  * Takes what is known of an account out of the tables, a few thousand rows at a time, before the event of its
@@ -144,6 +148,9 @@ pg_pool *report_store_long_reads(report_store *store);
 
 /* Grows when everything is forgotten: a long read must end then. Any thread. */
 unsigned report_store_resets(const report_store *store);
+
+/* Engagements up to which percentiles are exact. */
+int64_t report_store_exact_max(const report_store *store);
 
 /* Can the database answer? */
 bool report_store_ping(report_store *store, int64_t deadline_us, error *err)

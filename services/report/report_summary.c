@@ -1,6 +1,9 @@
 /* Summaries and classifications. */
 
-#include "report/report_engagement_store.h"
+#include "report/report_totals_store.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* $1 partition, $2 account, $3 start, $4 last time of the range, both inclusive. */
 #define OF_ACCOUNT "e.partition = $1::int2 AND e.account = $2::text AND "
@@ -101,7 +104,8 @@ static bool read_summary(const pg_result *result, arena *memory, struct report_s
     return true;
 }
 
-bool report_store_summary(report_store *store, const struct report_range *range,
+/* From the engagements, one by one. */
+static bool exact_summary(report_store *store, const struct report_range *range,
                           enum report_grouping grouping, int64_t deadline_us, arena *memory,
                           struct report_summary *ret, error *err)
 {
@@ -114,6 +118,63 @@ bool report_store_summary(report_store *store, const struct report_range *range,
     bool read = read_summary(result, memory, ret, err);
     pg_result_free(result);
     return read;
+}
+
+/* --- summaries from totals --- */
+
+static int64_t nearest_rank(int64_t count, int per_cent)
+{
+    return (count * per_cent + 99) / 100;
+}
+
+static void ask_sketches(const struct report_folded *folded, struct report_group *to)
+{
+    static const int per_cents[REPORT_PERCENTILES] = {50, 90, 99};
+    const struct report_total *total = &folded->total;
+    *to = (struct report_group){
+        .key = total->key, .value = total->value, .closed = total->closed, .engagements = total->engagements};
+    for (int m = 0; m < REPORT_MEASURED; m++) {
+        to->measures[m].sum = total->sums[m];
+        for (int r = 0; r < REPORT_PERCENTILES; r++)
+            to->measures[m].percentiles[r] =
+                report_sketch_rank(&folded->sketches[m], nearest_rank(total->engagements, per_cents[r]));
+    }
+}
+
+/* From the totals: the first is that of all. */
+static bool summary_of_totals(const struct report_range_totals *totals, enum report_grouping grouping,
+                              arena *memory, struct report_summary *ret, error *err)
+{
+    struct report_group *groups = arena_calloc(memory, totals->count + 1, sizeof *groups);
+    if (groups == NULL)
+        return out_of_memory(err);
+    *ret = (struct report_summary){
+        .total = {.key = "", .value = ""}, .groups = groups, .position = totals->position};
+    for (size_t i = 0; i < totals->count; i++) {
+        const struct report_folded *folded = &totals->list[i];
+        if (folded->total.dimension == REPORT_DIMENSION_ALL)
+            ask_sketches(folded, &ret->total);
+        else if ((int)folded->total.dimension == (int)grouping)
+            ask_sketches(folded, &groups[ret->count++]);
+    }
+    return true;
+}
+
+/* How many there are says how they are counted. */
+bool report_store_summary(report_store *store, const struct report_range *range,
+                          enum report_grouping grouping, int64_t deadline_us, arena *memory,
+                          struct report_summary *ret, error *err)
+{
+    const unsigned all = 1U << REPORT_DIMENSION_ALL, wanted = all | 1U << grouping;
+    struct report_range_totals totals;
+    if (range->by_opening)
+        return exact_summary(store, range, grouping, deadline_us, memory, ret, err);
+    if (!report_store_totals(store, range, all, false, deadline_us, memory, &totals, err))
+        return false;
+    if (totals.count == 0 || totals.list[0].total.engagements <= report_store_exact_max(store))
+        return exact_summary(store, range, grouping, deadline_us, memory, ret, err);
+    return report_store_totals(store, range, wanted, true, deadline_us, memory, &totals, err) &&
+           summary_of_totals(&totals, grouping, memory, ret, err);
 }
 
 /* --- classifications -------------------------------------------------------------------------------------
@@ -139,7 +200,7 @@ bool report_store_summary(report_store *store, const struct report_range *range,
                " ORDER BY r.key COLLATE \"C\", r.cases DESC, r.value COLLATE \"C\"",                      \
     }
 
-static const struct pg_statement classes[2] = {CLASSES("closed", CLOSED), CLASSES("opened", OPENED)};
+static const struct pg_statement classes_opened = CLASSES("opened", OPENED);
 
 static bool read_class(const pg_result *result, int i, arena *memory, struct report_class *ret)
 {
@@ -175,16 +236,73 @@ static bool read_classes(const pg_result *result, arena *memory, struct report_c
     return true;
 }
 
-bool report_store_classes(report_store *store, const struct report_range *range, const char *group,
-                          int64_t deadline_us, arena *memory, struct report_classes *ret, error *err)
+static bool classes_by_opening(report_store *store, const struct report_range *range, const char *group,
+                               int64_t deadline_us, arena *memory, struct report_classes *ret, error *err)
 {
     pg_params p;
     bind(&p, memory, range);
     pg_add_text(&p, group);
     pg_result *result;
-    if (!report_store_query(store, &classes[range->by_opening], &p, deadline_us, &result, err))
+    if (!report_store_query(store, &classes_opened, &p, deadline_us, &result, err))
         return false;
     bool read = read_classes(result, memory, ret, err);
     pg_result_free(result);
     return read;
+}
+
+/* By group, the most cases first, value. */
+static int compare_classes(const void *a, const void *b)
+{
+    const struct report_class *x = a, *y = b;
+    int order = strcmp(x->group, y->group);
+    if (order == 0)
+        order = (x->cases < y->cases) - (x->cases > y->cases);
+    return order != 0 ? order : strcmp(x->value, y->value);
+}
+
+/* Totals come by dimension, so that the classes of a group are there before its cases are. */
+static void add_class(const struct report_total *total, const char *group, struct report_classes *classes,
+                      struct report_class *rows)
+{
+    if (total->dimension == REPORT_DIMENSION_CLASS_GROUP) {
+        for (size_t i = 0; i < classes->count; i++) {
+            if (strcmp(rows[i].group, total->key) == 0)
+                rows[i].of_group = total->closed;
+        }
+        return;
+    }
+    if (total->dimension == REPORT_DIMENSION_ALL)
+        classes->cases = total->closed;
+    else if (total->key[0] == '\0')
+        classes->unclassified = total->closed;
+    else if (group[0] == '\0' || strcmp(group, total->key) == 0)
+        rows[classes->count++] = (struct report_class){
+            .group = total->key,
+            .value = total->value,
+            .cases = total->closed,
+            .engagements = total->engagements,
+            .first_reply = total->sums[REPORT_MEASURED_FIRST_REPLY],
+            .resolution = total->sums[REPORT_MEASURED_RESOLUTION],
+        };
+}
+
+bool report_store_classes(report_store *store, const struct report_range *range, const char *group,
+                          int64_t deadline_us, arena *memory, struct report_classes *ret, error *err)
+{
+    const unsigned wanted =
+        1U << REPORT_DIMENSION_ALL | 1U << REPORT_DIMENSION_CLASS | 1U << REPORT_DIMENSION_CLASS_GROUP;
+    struct report_range_totals totals;
+    if (range->by_opening)
+        return classes_by_opening(store, range, group, deadline_us, memory, ret, err);
+    if (!report_store_totals(store, range, wanted, false, deadline_us, memory, &totals, err))
+        return false;
+    struct report_class *rows = arena_calloc(memory, totals.count + 1, sizeof *rows);
+    if (rows == NULL)
+        return out_of_memory(err);
+    *ret = (struct report_classes){.rows = rows, .position = totals.position};
+    for (size_t i = 0; i < totals.count; i++)
+        add_class(&totals.list[i].total, group, ret, rows);
+    if (ret->count > 1)
+        qsort(rows, ret->count, sizeof *rows, compare_classes);
+    return true;
 }

@@ -37,6 +37,7 @@ struct plain_history {
     int64_t position;
     struct plain_case *cases;
     size_t count;
+    int64_t error_percent; /* that a summary's percentiles may be off by; 0: exact */
 };
 
 /* Everything there is of the account, cases numbered 1 to `count`. In `memory`. */

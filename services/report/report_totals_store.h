@@ -1,0 +1,41 @@
+#ifndef CASEWORK_REPORT_TOTALS_STORE_H
+#define CASEWORK_REPORT_TOTALS_STORE_H
+
+/* Totals in the database: a batch's changes, what a range comes to, and making one row of many. */
+
+#include "pg/lane.h"
+#include "report/report_totals.h"
+
+/* A row for each key that moved. */
+bool report_totals_write(struct report_totals *totals, pg_batch *batch, error *err)
+    __attribute__((warn_unused_result));
+
+/* What the cases closed in a range come to, by dimension, key and value. */
+struct report_range_totals {
+    const struct report_folded *list;
+    size_t count;
+    int64_t position;
+};
+
+/*
+ * Of a range by closing, in dimensions (a bit each: 1 << REPORT_DIMENSION_…); with sketches or without. Reads
+ * whole hours and days as they are kept, and what is left of the range's first and last hour case by case. In
+ * `memory`.
+ */
+bool report_store_totals(report_store *store, const struct report_range *range, unsigned dimensions,
+                         bool sketches, int64_t deadline_us, arena *memory, struct report_range_totals *ret,
+                         error *err) __attribute__((warn_unused_result));
+
+/*
+ * Makes one row of all rows of a key, for what has changed in the partition since the last time. Nothing that
+ * is answered changes. The connection is in a transaction that holds the partition's row.
+ */
+bool report_totals_merge(pg_conn *conn, int partition, error *err) __attribute__((warn_unused_result));
+
+/*
+ * A range by closing as parts: whole slots of a level, or, level -1, times. Both ends are inclusive. Adds
+ * levels, firsts and lasts as parameters.
+ */
+void report_totals_bind_parts(pg_params *params, const struct report_range *range);
+
+#endif

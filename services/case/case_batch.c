@@ -336,6 +336,10 @@ static bool decide(void *context, pg_batch *batch, error *err)
         error refusal = {0};
         overlay_enter(overlay, (int)command->lane.partition);
         if (!run(overlay, command, &refusal)) {
+            if (overlay->apart) { /* the lane runs each of them again, alone */
+                *err = refusal;
+                return false;
+            }
             if (is_out_of_memory(overlay, &refusal))
                 return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
                                  "the batch needs too much memory");

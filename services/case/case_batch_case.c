@@ -480,7 +480,8 @@ static void receive_gather(struct overlay *overlay, const struct case_command *c
 static bool lives(struct overlay *overlay, struct case_entry *entry)
 {
     const struct case_entry *destination = batch_destination(overlay, entry);
-    return destination != NULL && destination->record.status != CASE_STATUS_DELETED;
+    return destination != NULL && destination->record.status != CASE_STATUS_DELETED &&
+           !destination->record.erased && !destination->record.being_erased;
 }
 
 /* The newest case of the contact on the channel that takes messages; a merged one leads to where it went. */

@@ -133,6 +133,7 @@ static bool add_erasure(struct overlay *overlay, const struct case_command *comm
 
 static void erase_gather(struct overlay *overlay, const struct case_command *command)
 {
+    overlay->ways_move = true;
     overlay_contact(overlay, command->account, command->given_contact.contact.id);
     overlay_traces(overlay, command->account, command->given_contact.contact.id);
 }

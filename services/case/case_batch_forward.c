@@ -28,35 +28,47 @@ static void forward_gather(struct overlay *overlay, const struct case_command *c
         overlay_agent(overlay, account, command->forward.agent);
 }
 
-/* What commands before this one have made of messages, and the messages that they have added. */
-static bool lines_now(struct overlay *overlay, const struct case_entry *entry,
-                      const struct transcript_entry *transcript, bool whole,
-                      struct transcript_line **ret_lines, size_t *ret_count)
+/* What commands before this one have made of messages. */
+static bool lines_now(struct overlay *overlay, const struct transcript_entry *transcript,
+                      struct transcript_line **ret_lines)
 {
-    size_t added = 0, count = 0;
-    for (const struct message_entry *m = entry->messages; whole && m != NULL; m = m->next)
-        added += m->entry.inserted && message_kind_is_visible(m->record.kind);
-    struct transcript_line *lines =
-        arena_calloc(overlay->memory, transcript->count + added + 1, sizeof *lines);
+    struct transcript_line *lines = arena_calloc(overlay->memory, transcript->count + 1, sizeof *lines);
     if (lines == NULL)
         return false;
-    for (const struct message_entry *m = entry->messages; added > 0 && m != NULL; m = m->next) {
-        if (m->entry.inserted && message_kind_is_visible(m->record.kind))
-            lines[count++] = (struct transcript_line){.message = m->record, .author = ""};
-    }
     for (size_t i = 0; i < transcript->count; i++) {
-        lines[count] = transcript->lines[i];
-        const struct message_record *stored = &lines[count].message;
+        lines[i] = transcript->lines[i];
+        const struct message_record *stored = &lines[i].message;
         const struct message_entry *now =
             overlay_find(overlay, &(struct entry_key){ENTRY_MESSAGE, stored->account, "", "", stored->case_id,
                                                       stored->number});
         if (now != NULL && now->entry.exists)
-            lines[count].message = now->record;
-        count++;
+            lines[i].message = now->record;
     }
     *ret_lines = lines;
-    *ret_count = count;
     return true;
+}
+
+/* Whether commands before this one have added messages or taken some away: what was read is not what is
+ * there. Of a message that is added, its place among the others and its author's name are known only when it
+ * is stored, and of one that a merge brings the text. */
+static bool is_outdated(const struct overlay *overlay, const struct case_entry *entry,
+                        const struct transcript_entry *transcript, bool whole)
+{
+    for (const struct message_entry *m = entry->messages; whole && m != NULL; m = m->next) {
+        if (m->entry.inserted && message_kind_is_visible(m->record.kind))
+            return true;
+    }
+    for (size_t i = 0; i < overlay->left.count; i++) {
+        const struct merge_left *left = overlay->left.items[i];
+        if (left->target == entry->record.id && strcmp(left->account, entry->record.account) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        if (strcmp(erasure->account, entry->record.account) == 0)
+            return true;
+    }
+    return !whole && transcript->count == 0;
 }
 
 /* The files of all messages, those of the latest first, as many as one message may have. */
@@ -95,15 +107,13 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
     struct transcript_entry *transcript =
         overlay_transcript(overlay, command->account, entry->record.id, command->forward.number);
     struct transcript_line *lines;
-    size_t count;
-    if (transcript == NULL || !lines_now(overlay, entry, transcript, whole, &lines, &count))
+    if (transcript == NULL || !lines_now(overlay, transcript, &lines))
         return batch_out_of_memory(err);
-    if (count == 0 && !whole) { /* added by a command of the same batch */
-        lines[0].message =
-            overlay_message(overlay, command->account, entry->record.id, command->forward.number)->record;
-        lines[0].author = "";
-        count = 1;
+    if (is_outdated(overlay, entry, transcript, whole)) {
+        overlay->apart = true;
+        return error_set(err, STATUS_INTERNAL, "", "what is forwarded has changed in the same batch");
     }
+    size_t count = transcript->count;
     if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
         return nothing_to_forward(err);
     *ret_lines = lines;

@@ -295,6 +295,8 @@ struct overlay {
      * case by case.
      */
     bool ways_move;
+    /* A command needs what another one of this batch writes: each has to run in a batch of its own. */
+    bool apart;
     bool failed; /* the arena was full */
 
     void **slots; /* hash table of entries */

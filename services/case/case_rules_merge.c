@@ -1,5 +1,6 @@
 #include "case/case_rules_merge.h"
 
+#include "case/case_erase.h"
 #include "case/case_rules_lock.h"
 #include "case/case_rules_steps.h"
 
@@ -185,6 +186,14 @@ static bool tell(const struct case_context *context, struct case_change *change,
     return true;
 }
 
+/* Into a case of an erased contact nothing is written: nobody would erase it once more. */
+static bool check_target(const struct case_record *target, error *err)
+{
+    if (target->erased || target->being_erased)
+        return case_refuse_erased(target, err);
+    return target->status != CASE_STATUS_CLOSED || case_step_refuse(target, err);
+}
+
 bool case_rules_merge(const struct case_context *context, const struct case_record *source,
                       int64_t expected_source, const struct case_record *target, int64_t expected_target,
                       const struct case_conversation *of_source, const struct case_conversation *of_target,
@@ -200,8 +209,7 @@ bool case_rules_merge(const struct case_context *context, const struct case_reco
         *ret_change = change;
         return true;
     }
-    if (!check_partner(source, err) || !check_partner(target, err) ||
-        (target->status == CASE_STATUS_CLOSED && !case_step_refuse(target, err)) ||
+    if (!check_partner(source, err) || !check_partner(target, err) || !check_target(target, err) ||
         !check_size(source, of_source, of_target, err) || !case_step_open_first(context, &change.target, err))
         return false;
     struct case_record *after = &change.target.after;

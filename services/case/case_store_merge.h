@@ -10,13 +10,15 @@
 
 #include <stdbool.h>
 
-/* Of a merged case t: whether the case at the end of its way is not deleted. Looked at for merged ones only.
- */
+/* Of a merged case t: whether the case at the end of its way takes messages, being neither deleted nor of an
+ * erased contact. Looked at for merged ones only. */
 #define CASE_DESTINATION_LIVES                                                                            \
     "(WITH RECURSIVE w AS (SELECT t.merged_into AS id UNION ALL SELECT n.merged_into FROM w JOIN cases n" \
     " ON n.partition = t.partition AND n.account = t.account AND n.id = w.id WHERE n.merged_into <> 0)"   \
-    " SELECT bool_or(n.status <> 6) FROM w JOIN cases n ON n.partition = t.partition"                     \
-    " AND n.account = t.account AND n.id = w.id AND n.merged_into = 0)"
+    " SELECT bool_or(n.status <> 6 AND NOT n.erased AND NOT " CASE_IS_BEING_ERASED(                       \
+        "n") ") FROM w"                                                                                   \
+             " JOIN cases n ON n.partition = t.partition"                                                 \
+             " AND n.account = t.account AND n.id = w.id AND n.merged_into = 0)"
 
 enum { STORE_CONVERSATION_COLUMNS = 12 };
 

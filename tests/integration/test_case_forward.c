@@ -2,9 +2,10 @@
 
 #include "base/clock.h"
 #include "rpc/wire.h"
-#include "tests/support/case_desk.h"
+#include "tests/support/together.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -367,4 +368,76 @@ Test(case_forward, an_answer_of_a_third_party_comes_in_by_the_connector)
         desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", desk_message(&server, name, KIND_TO, "text"))
             .code,
         STATUS_PERMISSION_DENIED, "to third parties only by forwarding");
+}
+
+/* What a forward of one batch with other calls has sent; "": it came first. */
+static struct {
+    char body[1024];
+    int64_t forwarded_at, changed_at;
+} landed;
+
+static void land_forward(void *argument, const ProtobufCMessage *response, const error *err)
+{
+    (void)argument;
+    const Casework__Cases__V1__ForwardCaseResponse *answer = (const void *)response;
+    cr_assert_not_null(answer, "%s %s", err->reason, err->message);
+    snprintf(landed.body, sizeof landed.body, "%s", answer->message->body);
+    landed.forwarded_at = answer->position;
+}
+
+static void land_merge(void *argument, const ProtobufCMessage *response, const error *err)
+{
+    (void)argument;
+    cr_assert_not_null(response, "%s %s", err->reason, err->message);
+    landed.changed_at = ((const Casework__Cases__V1__MergeCasesResponse *)(const void *)response)->position;
+}
+
+static void land_message(void *argument, const ProtobufCMessage *response, const error *err)
+{
+    (void)argument;
+    cr_assert_not_null(response, "%s %s", err->reason, err->message);
+    landed.changed_at = ((const Casework__Cases__V1__AddMessageResponse *)(const void *)response)->position;
+}
+
+static void land_unmerge(void *argument, const ProtobufCMessage *response, const error *err)
+{
+    (void)argument;
+    cr_assert_not_null(response, "%s %s", err->reason, err->message);
+    landed.changed_at = ((const Casework__Cases__V1__UnmergeCasesResponse *)(const void *)response)->position;
+}
+
+static const char *forward_behind(const ProtobufCServiceDescriptor *service, const char *method,
+                                  const void *request, together_land *land, const char *name)
+{
+    static int number;
+    const char *id = arena_printf(server.memory, "ahead%d", ++number);
+    const char *ahead = desk_receive(&server, "desk", id, id, "ahead")->case_->name;
+    struct together calls;
+    together_begin(&calls, &server, ahead);
+    together_add(&calls, "anna", service, method, request, land, NULL);
+    together_add(&calls, "anna", DESK_CASES, "ForwardCase",
+                 desk_forward_case(&server, name, NULL, "lab@example.net", ""), land_forward, NULL);
+    together_run(&calls);
+    cr_assert_lt(landed.changed_at, landed.forwarded_at, "they came in another order");
+    return landed.body;
+}
+
+Test(case_forward, what_the_same_batch_has_changed_is_forwarded_as_it_is_then)
+{
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
+    const char *jo = desk_receive(&server, "mail", "jo@example.com", "e1", "one")->case_->name;
+    const char *kay = desk_receive(&server, "mail", "kay@example.com", "e2", "two")->case_->name;
+    merge.source = undo.name = desk_text(kay);
+    merge.target = desk_text(jo);
+    const char *sent = forward_behind(DESK_CASES, "MergeCases", &merge, land_merge, jo);
+    cr_assert_not_null(strstr(sent, "From: Jo Smith\nDate: 2026-03-02 09:00:00 UTC\n\none\n"), "%s", sent);
+    cr_assert_not_null(strstr(sent, "From: Jo Smith\nDate: 2026-03-02 09:00:00 UTC\n\ntwo\n"), "%s", sent);
+    sent = forward_behind(DESK_MESSAGES, "AddMessage", desk_message(&server, jo, KIND_AGENT, "three"),
+                          land_message, jo);
+    cr_assert_not_null(strstr(sent, "From: Anna Ames\nDate: 2026-03-02 09:00:00 UTC\n\nthree\n"), "%s", sent);
+    cr_assert_not_null(strstr(sent, "two"), "%s", sent);
+    sent = forward_behind(DESK_CASES, "UnmergeCases", &undo, land_unmerge, jo);
+    cr_assert_null(strstr(sent, "two"), "%s", sent);
+    cr_assert_not_null(strstr(sent, "three"), "%s", sent);
 }

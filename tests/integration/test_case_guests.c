@@ -155,3 +155,44 @@ Test(case_guests, authors_are_contacts_that_are_there)
     desk_await_erased(&server);
     cr_expect_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body LIKE '%secretword%'"), 0);
 }
+
+static void merge_is_refused(const char *source, const char *target)
+{
+    Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    request.source = desk_text(source);
+    request.target = desk_text(target);
+    error err = desk_fail(&server, "anna", DESK_CASES, "MergeCases", &request);
+    cr_expect_eq(err.code, STATUS_FAILED_PRECONDITION);
+    cr_expect_str_eq(err.reason, "CONTACT_ERASED");
+}
+
+/* Its texts would be nobody's: the contact is erased already, and the case is told of no further erasure. */
+Test(case_guests, nothing_is_merged_into_a_case_of_an_erased_contact)
+{
+    struct scene scene = begin();
+    const char *max = desk_receive(&server, "mail", "max@example.com", "e4", "hello")->case_->name;
+    desk_erase(&server, scene.jo->contact);
+    merge_is_refused(max, scene.jo->name);
+    desk_await_erased(&server);
+    merge_is_refused(max, scene.jo->name);
+    desk_merge(&server, scene.jo->name, max);
+    cr_expect_eq(desk_case(&server, max)->message_count, 4, "the other way round");
+}
+
+/* Whoever wrote there before begins anew: nothing that a customer writes is refused. */
+Test(case_guests, who_wrote_in_the_case_of_an_erased_contact_gets_another)
+{
+    struct scene scene = begin();
+    desk_erase(&server, scene.jo->contact);
+    Casework__Cases__V1__ReceiveMessageResponse *at_once =
+        desk_receive(&server, "mail", "kay@example.com", "e4", "and now?");
+    cr_expect_str_neq(at_once->case_->name, scene.jo->name);
+    cr_expect_str_eq(at_once->case_->contact, scene.kay->contact);
+    desk_step(&server, "anna", "DeleteCase", at_once->case_->name);
+    desk_await_erased(&server);
+    Casework__Cases__V1__ReceiveMessageResponse *afterwards =
+        desk_receive(&server, "mail", "kay@example.com", "e5", "and now?");
+    cr_expect_str_neq(afterwards->case_->name, scene.jo->name);
+    cr_expect_str_neq(afterwards->case_->name, at_once->case_->name);
+    cr_expect_str_eq(afterwards->case_->contact, scene.kay->contact);
+}

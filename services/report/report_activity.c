@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "casework/report/v1/report_service.pb-c.h"
 #include "report/report_as_of.h"
+#include "report/report_chart_parts.h"
 #include "report/report_methods.h"
 #include "report/report_wire.h"
 
@@ -190,13 +191,20 @@ static bool answer(struct report_call *call, ProtobufCMessage **ret_response)
     return make_report((struct activity *)call, response);
 }
 
-void report_method_activity(rpc_call *call, const ProtobufCMessage *message, void *context)
+void report_activity_begin(rpc_call *call, const wire_request *request, void *context,
+                           const struct report_finish *finish)
 {
-    struct activity *activity = report_call_new(call, message, context, sizeof *activity);
+    struct activity *activity = report_call_new(call, &request->base, context, sizeof *activity);
     if (activity == NULL)
         return;
+    activity->base.finish = *finish;
     if (read_request(activity))
         report_call_run(&activity->base, answer);
     else
         report_call_fail(&activity->base);
+}
+
+void report_method_activity(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    report_activity_begin(call, (const wire_request *)message, context, &(struct report_finish){NULL, NULL});
 }

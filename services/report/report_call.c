@@ -65,7 +65,8 @@ static void run_task(void *argument)
 {
     struct report_call *call = argument;
     ProtobufCMessage *response;
-    if (call->answer(call, &response))
+    if (call->answer(call, &response) &&
+        (call->finish.make == NULL || call->finish.make(call, response, &response)))
         rpc_call_reply(call->call, response);
     else
         report_call_fail(call);

@@ -11,6 +11,14 @@
 #include "rpc/call.h"
 #include "rpc/job.h"
 
+struct report_call;
+
+/* What becomes of an answer, for methods that are made of another one; make NULL: it is sent. */
+struct report_finish {
+    bool (*make)(struct report_call *call, const ProtobufCMessage *answer, ProtobufCMessage **ret_response);
+    const void *argument;
+};
+
 struct report_call {
     rpc_call *call;
     arena *memory;
@@ -20,6 +28,7 @@ struct report_call {
     int64_t wanted; /* the answer must be complete up to it */
     bool (*answer)(struct report_call *call, ProtobufCMessage **ret_response);
     error err;
+    struct report_finish finish;
 };
 
 /* For calls that are not in the call's arena. */

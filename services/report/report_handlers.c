@@ -19,6 +19,7 @@ const struct rpc_method report_methods[] = {
     METHOD("GetCaseVolume", report_method_volume),
     METHOD("GetClassificationReport", report_method_classes),
     METHOD("ExplainReportCell", report_method_explain),
+    METHOD("RenderChart", report_method_chart),
     {.service = &casework__report__v1__report_service__descriptor,
      .name = "ExportEngagements",
      .run = RPC_RUN_WORKER,

@@ -6,6 +6,7 @@
 #include "rpc/server.h"
 
 void report_method_activity(rpc_call *call, const ProtobufCMessage *request, void *context);
+void report_method_chart(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_classes(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_explain(rpc_call *call, const ProtobufCMessage *request, void *context);
 void report_method_summary(rpc_call *call, const ProtobufCMessage *request, void *context);

@@ -1,6 +1,7 @@
 /* GetCaseVolume. */
 
 #include "report/report_call.h"
+#include "report/report_chart_parts.h"
 #include "report/report_methods.h"
 #include "report/report_wire.h"
 
@@ -93,13 +94,20 @@ static bool answer(struct report_call *call, ProtobufCMessage **ret_response)
            report_call_complete(call, response->position) && fill_response(volume, &rows, counts, response);
 }
 
-void report_method_volume(rpc_call *call, const ProtobufCMessage *message, void *context)
+void report_volume_begin(rpc_call *call, const wire_request *request, void *context,
+                         const struct report_finish *finish)
 {
-    struct volume *volume = report_call_new(call, message, context, sizeof *volume);
+    struct volume *volume = report_call_new(call, &request->base, context, sizeof *volume);
     if (volume == NULL)
         return;
+    volume->base.finish = *finish;
     if (read_request(volume))
         report_call_run(&volume->base, answer);
     else
         report_call_fail(&volume->base);
+}
+
+void report_method_volume(rpc_call *call, const ProtobufCMessage *message, void *context)
+{
+    report_volume_begin(call, (const wire_request *)message, context, &(struct report_finish){NULL, NULL});
 }

@@ -160,10 +160,8 @@ Test(export, has_the_rows_that_the_table_has)
  */
 
 static const char *const nasty[] = {
-    "=cmd|' /C calc'!A0",
-    "two\r\nlines, \"quoted\"; and\ttabs",
-    "\xef\xbc\x9d\x31+1",
-    "\x01\x1f \\ / \xe2\x80\xa8 \xf0\x9f\x98\x80",
+    "=cmd|' /C calc'!A0", "two\r\nlines, \"quoted\"; and\ttabs",
+    "\xef\xbc\x9d\x31+1", "\x01\x1f \\ / \xe2\x80\xa8 \xf0\x9f\x98\x80",
     "{\"json\": [1, 2]}",
 };
 enum { NASTY = sizeof nasty / sizeof *nasty, MANY = 450 };

@@ -11,5 +11,8 @@ int program_token(struct session *session, int argc, char **argv);
 int program_import(struct session *session, int argc, char **argv);
 int program_watch(struct session *session, int argc, char **argv);
 int program_health(struct session *session, int argc, char **argv);
+int program_report_activity(struct session *session, int argc, char **argv);
+int program_report_volume(struct session *session, int argc, char **argv);
+int program_report_engagements(struct session *session, int argc, char **argv);
 
 #endif

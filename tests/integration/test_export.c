@@ -385,3 +385,49 @@ Test(export, what_cannot_be_exported_is_refused)
     rpc_stream_free(stream);
     shop_end(&d);
 }
+
+/* --- the command -----------------------------------------------------------------------------------------
+ */
+
+static char *content(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s", path);
+    char *text = NULL;
+    size_t size = 0;
+    cr_assert_geq(getdelim(&text, &size, '\0', file), 0);
+    fclose(file);
+    return text;
+}
+
+Test(export, the_command_leaves_a_whole_file_or_none)
+{
+    struct shop d = shop_begin("UTC", NULL);
+    shop_write(&d, shop_case(&d), "ann");
+    export_request request = export_ask(&d, EXPORT_CSV);
+    bytes file = export_file(&d, &request);
+    const char *csv = arena_printf(d.memory, "%s/table.csv", suite_directory(d.suite));
+    const char *svg = arena_printf(d.memory, "%s/chart.svg", suite_directory(d.suite));
+    cr_assert_eq(
+        suite_run(d.suite, (const char *const[]){"report", "engagements", "acme", "--csv", csv, NULL}, NULL),
+        0);
+    char *text = content(csv);
+    cr_expect_str_eq(text, bytes_text(&file));
+    free(text);
+    cr_expect_eq(suite_run(d.suite,
+                           (const char *const[]){"report", "engagements", "nobody", "--csv", csv, NULL},
+                           NULL),
+                 1);
+    text = content(csv);
+    cr_expect_str_eq(text, bytes_text(&file), "what was there stays");
+    free(text);
+    cr_assert_eq(
+        suite_run(d.suite, (const char *const[]){"report", "activity", "acme", "--svg", svg, NULL}, NULL), 0);
+    text = content(svg);
+    cr_expect_not_null(strstr(text, "</svg>"));
+    free(text);
+    cr_expect_eq(suite_run(d.suite, (const char *const[]){"report", "activity", "acme", "--svg", NULL}, NULL),
+                 2);
+    bytes_release(&file);
+    shop_end(&d);
+}

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "rpc/wire.h"
 #include "tests/support/case_replicas.h"
+#include "tests/support/metrics_page.h"
 #include "tests/support/raw_http2.h"
 #include "tests/support/session_client.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SOON (20 * CLOCK_SECOND)
@@ -17,7 +19,7 @@
 typedef Casework__Cases__V1__AttachRequest request_message;
 
 static struct case_replicas r;
-static struct session_client bert;
+static struct session_client anna, bert;
 
 static void start(int64_t grace_us)
 {
@@ -27,6 +29,8 @@ static void start(int64_t grace_us)
 
 static void teardown(void)
 {
+    if (anna.memory)
+        session_client_break(&anna);
     if (bert.memory)
         session_client_break(&bert);
     case_replicas_stop(&r);
@@ -141,7 +145,6 @@ Test(session_slow, whose_queue_was_full_may_resume_within_the_grace_time)
     fidget(name, MORE_THAN_ALL_QUEUES);
     cr_assert(session_client_close(&bert, name));
     cr_assert(session_client_await(&bert, SESSION_NEWS(TAB_CLOSED), name, SOON)); /* all was heard */
-    struct session_client anna;
     session_client_attach(&anna, r.channels[0], "acme", "anna", token);
     cr_assert(anna.resumed);
     cr_assert(session_client_await(&anna, SESSION_NEWS(LOCK_GRANTED), name, SOON), "it holds the case still");
@@ -150,7 +153,66 @@ Test(session_slow, whose_queue_was_full_may_resume_within_the_grace_time)
     close(fd); /* what becomes of the old stream does nothing to the new one */
     more = session_client_next(&anna, CLOCK_SECOND, &ended);
     cr_assert(!more && !ended);
+}
+
+/* Until the metric has that value. */
+static void await_metric(const char *name, double value)
+{
+    int64_t until = clock_monotonic_us() + SOON;
+    const struct timespec pause = {.tv_nsec = 10 * 1000000};
+    double found;
+    while ((found = metrics_page_value(r.metrics_ports[0], name)) != value) {
+        cr_assert_lt(clock_monotonic_us(), until, "%s is %g, should be %g", name, found, value);
+        nanosleep(&pause, NULL);
+    }
+}
+
+#define ENDED(reason) "casework_case_session_streams_ended_total{reason=\"" reason "\"}"
+
+/* A client that reads again, before it is cut off, takes what was queued and then hears why it has ended. */
+Test(session_slow, who_reads_again_is_told_why_its_stream_has_ended)
+{
+    start(CLOCK_SECOND);
+    const char *name = case_replicas_case(&r, "acme");
+    session_client_attach(&anna, r.channels[0], "acme", "anna", NULL);
+    cr_assert(session_client_open(&anna, name));
+    cr_assert(session_client_await(&anna, SESSION_NEWS(LOCK_GRANTED), name, SOON));
+    join(name);
+    await_metric("casework_case_sessions", 2);
+    while (metrics_page_value(r.metrics_ports[0], ENDED("SLOW_READER")) != 1)
+        fidget(name, MORE_THAN_ALL_QUEUES);
+    await_metric("casework_case_sessions", 1);
+    cr_assert(session_client_await_end(&anna, SOON));
+    cr_assert_eq(anna.end.code, STATUS_RESOURCE_EXHAUSTED, "%s", anna.end.message);
+    cr_assert_str_eq(anna.end.reason, "SLOW_READER");
+    cr_assert(session_client_await(&bert, SESSION_NEWS(LOCK_GRANTED), name, SOON));
+}
+
+Test(session_slow, metrics_tell_how_many_sessions_there_are_and_why_their_streams_have_ended)
+{
+    start(CLOCK_MINUTE);
+    char token[sizeof anna.token];
+    session_client_attach(&anna, r.channels[0], "acme", "anna", NULL);
+    session_client_attach(&bert, r.channels[0], "acme", "bert", NULL);
+    await_metric("casework_case_sessions", 2);
+    await_metric(ENDED("LOGGED_OUT"), -1);
+    cr_assert(session_client_log_out(&bert));
+    await_metric(ENDED("LOGGED_OUT"), 1);
+    await_metric("casework_case_sessions", 1);
+    memcpy(token, anna.token, sizeof token);
     session_client_break(&anna);
+    await_metric(ENDED("CLIENT_LEFT"), 1);
+    await_metric("casework_case_sessions", 0);
+    session_client_attach(&anna, r.channels[0], "acme", "anna", token);
+    cr_assert(anna.resumed);
+    await_metric("casework_case_sessions", 1);
+    struct session_client again;
+    session_client_attach(&again, r.channels[0], "acme", "anna", token);
+    await_metric(ENDED("SESSION_RESUMED"), 1);
+    await_metric("casework_case_sessions", 1);
+    session_client_break(&again);
+    await_metric(ENDED("CLIENT_LEFT"), 2);
+    await_metric(ENDED("LOGGED_OUT"), 1);
 }
 
 /* Even the welcome is too much for its window, and nothing more comes that could fill a queue. */

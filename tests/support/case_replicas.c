@@ -70,17 +70,18 @@ static const char *log_file(char ret_path[64])
 /* At its address. Nothing is called before all have been started. */
 static void start_program(struct case_replicas *r, unsigned replica)
 {
-    char program[256], listen[160], url[512], redis[512], log[64];
+    char program[256], listen[160], url[512], redis[512], metrics[64], log[64];
     const char *bin = getenv("CASEWORK_BIN");
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", r->addresses[replica]);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(r->pg));
     snprintf(redis, sizeof redis, "REDIS_URL=%s", r->redis ? embedded_redis_url(r->redis) : "");
+    snprintf(metrics, sizeof metrics, "METRICS_ADDRESS=127.0.0.1:%u", r->metrics_ports[replica]);
     const struct process_options options = {
         .argv = (const char *const[]){program, NULL},
         .output_file = log_file(log),
         .settings =
-            (const char *const[]){listen, url, redis, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z",
+            (const char *const[]){listen, url, redis, metrics, "CLOCK=manual=2026-03-02T09:00:00Z",
                                   "SEARCH_TARGET=", "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
     };
     error err;
@@ -96,6 +97,7 @@ void case_replicas_start(struct case_replicas *r, unsigned count, bool with_redi
     r->redis = with_redis ? redis_server_start(false, NULL) : NULL;
     for (unsigned i = 0; i < count; i++) {
         snprintf(r->addresses[i], sizeof r->addresses[i], "127.0.0.1:%u", process_free_port());
+        r->metrics_ports[i] = process_free_port();
         start_program(r, i);
     }
     for (unsigned i = 0; i < count; i++) {

@@ -27,7 +27,8 @@ struct case_replicas {
     process *processes[CASE_REPLICAS_MAX];
     rpc_channel *channels[CASE_REPLICAS_MAX];
     char addresses[CASE_REPLICAS_MAX][32];
-    arena *memory; /* of the answers of all calls */
+    uint16_t metrics_ports[CASE_REPLICAS_MAX]; /* metrics_page.h */
+    arena *memory;                             /* of the answers of all calls */
 };
 
 void case_replicas_start(struct case_replicas *r, unsigned count, bool with_redis);

@@ -3,23 +3,22 @@
 #include "base/clock.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "rpc/wire.h"
+#include "tests/support/metrics_page.h"
 #include "tests/support/plain_search.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SEARCH (&casework__search__v1__search_service__descriptor)
 #define WAIT_US (30 * CLOCK_SECOND)
 
-enum { MEMORY = 64 << 20, METRICS_MAX = 1 << 20 };
+enum { MEMORY = 64 << 20 };
 
 typedef Casework__Search__V1__SearchCasesResponse search_response;
 
@@ -290,29 +289,9 @@ void search_program_expect_same(struct search_program *world)
     arena_clear(world->memory);
 }
 
-/* The answer to GET /metrics; "" when there is none yet. */
-static const char *fetch_metrics(struct search_program *world)
-{
-    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
-    const struct sockaddr_in address = {.sin_family = AF_INET,
-                                        .sin_port = htons(world->metrics_port),
-                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char *answer = arena_calloc(world->memory, 1, METRICS_MAX);
-    size_t length = 0;
-    ssize_t more;
-    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(s, (const struct sockaddr *)&address, sizeof address) == 0 &&
-        write(s, request, strlen(request)) == (ssize_t)strlen(request))
-        while ((more = read(s, answer + length, METRICS_MAX - 1 - length)) > 0)
-            length += (size_t)more;
-    close(s);
-    return answer;
-}
-
 double search_program_metric(struct search_program *world, const char *name)
 {
-    const char *line = strstr(fetch_metrics(world), arena_printf(world->memory, "\n%s ", name));
-    return line ? strtod(line + strlen(name) + 1, NULL) : -1;
+    return metrics_page_value(world->metrics_port, name);
 }
 
 int search_program_files_with(const struct search_program *world, const char *text)

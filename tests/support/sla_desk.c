@@ -2,19 +2,17 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/case_service.pb-c.h"
+#include "tests/support/metrics_page.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define SLA (&casework__sla__v1__sla_service__descriptor)
 
-enum { MEMORY = 16 << 20, METRICS_MAX = 1 << 20 };
+enum { MEMORY = 16 << 20 };
 
 #define STREAM_TIMEOUT_US (60 * CLOCK_SECOND)
 
@@ -181,45 +179,11 @@ static const char *metrics_address(suite *s, unsigned replica)
     return address;
 }
 
-static int connect_to(const char *address)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    char host[64];
-    snprintf(host, sizeof host, "%s", address);
-    char *colon = strrchr(host, ':');
-    cr_assert_not_null(colon);
-    *colon = '\0';
-    to.sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
-    cr_assert_eq(inet_pton(AF_INET, host, &to.sin_addr), 1);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 10}, sizeof(struct timeval));
-    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0, "metrics at %s", address);
-    return fd;
-}
-
-static char *read_metrics(suite *s, unsigned replica)
-{
-    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
-    char *text = calloc(1, METRICS_MAX);
-    size_t used = 0;
-    ssize_t got;
-    int fd = connect_to(metrics_address(s, replica));
-    cr_assert_eq(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), (ssize_t)sizeof request - 1);
-    while (used < METRICS_MAX - 1 && (got = recv(fd, text + used, METRICS_MAX - 1 - used, 0)) > 0)
-        used += (size_t)got;
-    close(fd);
-    return text;
-}
-
 double sla_desk_metric(suite *s, unsigned replica, const char *name)
 {
-    char *text = read_metrics(s, replica);
-    char line[160];
-    snprintf(line, sizeof line, "\n%s ", name);
-    const char *found = strstr(text, line);
-    double value = found ? strtod(found + strlen(line), NULL) : -1;
-    free(text);
-    return value;
+    const char *port = strrchr(metrics_address(s, replica), ':');
+    cr_assert_not_null(port);
+    return metrics_page_value((uint16_t)strtol(port + 1, NULL, 10), name);
 }
 
 /* --- Redis, waiting ------------------------------------------------------------------------------- */

@@ -126,7 +126,9 @@ void model_wire_call(const struct model_ways *ways, unsigned first, const char *
     *ret_reply = (struct model_reply){.attempts = 1};
     while (!attempt(ways->channels[(first + ret_reply->attempts - 1) % ways->count], command, request,
                     session, memory, ret_reply, &err)) {
-        bool surely_not = err.code != STATUS_UNKNOWN && err.code != STATUS_UNAVAILABLE;
+        /* What was answered too late may have been carried out. */
+        bool surely_not = err.code != STATUS_UNKNOWN && err.code != STATUS_UNAVAILABLE &&
+                          err.code != STATUS_DEADLINE_EXCEEDED;
         if (surely_not || !command->request_id || ret_reply->attempts == ATTEMPTS_MAX) {
             ret_reply->code = err.code;
             snprintf(ret_reply->reason, sizeof ret_reply->reason, "%s", err.reason);

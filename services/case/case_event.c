@@ -214,6 +214,8 @@ static void pack_timer_step(struct packer *p, const struct timer_step *step,
     out->step = (Casework__Sla__V1__TimerStep)step->step;
     out->basis_version = step->basis_version;
     out->due_time = timestamp(p, step->due_time);
+    if (step->target_time != 0)
+        out->target_time = timestamp(p, step->target_time);
 }
 
 Casework__Cases__V1__CaseFacts *case_event_facts(arena *memory, const struct case_record *record)

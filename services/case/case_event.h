@@ -64,6 +64,7 @@ struct timer_step {
     enum timer_kind kind;
     enum timer_step_kind step;
     int64_t basis_version, due_time;
+    int64_t target_time; /* of a warning: the deadline; 0: not told */
 };
 
 /* One change. Pointers belong to the arena of whoever made it. */

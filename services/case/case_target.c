@@ -49,18 +49,22 @@ enum { MOMENT_ID_COLUMN, MOMENT_DATA_COLUMN };
 
 /* --- one case ------------------------------------------------------------------------------------- */
 
+static Google__Protobuf__Timestamp *copy_time(arena *memory, const Google__Protobuf__Timestamp *time)
+{
+    return time != NULL ? arena_memdup(memory, time, sizeof *time) : NULL;
+}
+
 static Casework__Cases__V1__TimerStepFacts *copy_step(arena *memory,
                                                       const Casework__Cases__V1__TimerStepFacts *step)
 {
     Casework__Cases__V1__TimerStepFacts *copy = arena_memdup(memory, step, sizeof *step);
-    if (copy != NULL && step->due_time != NULL)
-        copy->due_time = arena_memdup(memory, step->due_time, sizeof *step->due_time);
-    return copy != NULL && (step->due_time == NULL || copy->due_time != NULL) ? copy : NULL;
-}
-
-static Google__Protobuf__Timestamp *copy_time(arena *memory, const Google__Protobuf__Timestamp *time)
-{
-    return time != NULL ? arena_memdup(memory, time, sizeof *time) : NULL;
+    if (copy == NULL)
+        return NULL;
+    copy->due_time = copy_time(memory, step->due_time);
+    copy->target_time = copy_time(memory, step->target_time);
+    bool whole = (step->due_time == NULL || copy->due_time != NULL) &&
+                 (step->target_time == NULL || copy->target_time != NULL);
+    return whole ? copy : NULL;
 }
 
 static bool is_reply(const wire_event *event)

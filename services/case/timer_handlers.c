@@ -23,7 +23,8 @@ static bool read_step(const Casework__Cases__V1__RecordTimerStepRequest *request
     step->kind = (enum timer_kind)request->kind;
     step->step = (enum timer_step_kind)request->step;
     step->basis_version = request->basis_version;
-    if (!time_input(request->due_time, "due_time", &step->due_time, err))
+    if (!time_input(request->due_time, "due_time", &step->due_time, err) ||
+        !time_input(request->target_time, "target_time", &step->target_time, err))
         return false;
     if (request->due_time != NULL && request->due_time->nanos % 1000 != 0)
         step->due_time++; /* never early */

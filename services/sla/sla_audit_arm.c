@@ -56,15 +56,15 @@ static bool add_timers(struct arming *arming, const struct sla_expected *expecte
 static bool collect(void *context, const Casework__Cases__V1__StreamSnapshotResponse *part, error *err)
 {
     struct arming *arming = context;
-    for (size_t i = 0; i < part->n_cases; i++) {
-        struct sla_expected expected;
-        if (!sla_expected_of(arming->audit->parts, part->cases[i]->name, part->cases[i]->facts, &expected,
-                             err) ||
-            !add_timers(arming, &expected, err))
-            return false;
-    }
+    struct sla_expected *cases;
+    if (!sla_expected_part(arming->audit->parts, part, &cases, err))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < part->n_cases; i++)
+        ok = add_timers(arming, &cases[i], err);
+    free(cases);
     arming->audit->cases_total += (int64_t)part->n_cases;
-    return true;
+    return ok;
 }
 
 static int by_deadline(const void *a, const void *b)

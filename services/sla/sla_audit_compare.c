@@ -115,17 +115,22 @@ static void find(struct suspect *suspect, const struct timer *expected, const st
         finding->actual = *actual;
 }
 
-static bool is_as_expected(const struct timer *expected, const struct timer_place *place)
+/* When to look at targets is the same wherever it is over: the look tells what is to be done. */
+static bool is_as_expected(const struct comparing *comparing, const struct timer *expected,
+                           const struct timer_place *place)
 {
-    return place->is_there && place->due_us == expected->due_us && !place->has_other;
+    int64_t now_us = suite_clock_now_us(comparing->audit->parts->clock);
+    bool same = place->due_us == expected->due_us ||
+                (expected->rule == SLA_RULE_TARGETS && place->due_us <= now_us && expected->due_us <= now_us);
+    return place->is_there && same && !place->has_other;
 }
 
-static void judge_expected(struct suspect *suspect, const struct timer *expected,
-                           const struct timer_place *place)
+static void judge_expected(const struct comparing *comparing, struct suspect *suspect,
+                           const struct timer *expected, const struct timer_place *place)
 {
     struct timer actual = *expected;
     actual.due_us = place->due_us;
-    if (is_as_expected(expected, place))
+    if (is_as_expected(comparing, expected, place))
         return;
     if (place->has_other)
         find(suspect, expected, &place->other);
@@ -162,7 +167,7 @@ static bool look_at(const struct comparing *comparing, struct suspect *suspect, 
     memset(suspect->findings, 0, sizeof suspect->findings);
     suspect->finding_count = 0;
     for (size_t i = 0; i < count; i++)
-        judge_expected(suspect, &timers[i], &places[i]);
+        judge_expected(comparing, suspect, &timers[i], &places[i]);
     for (size_t i = 0; i < suspect->extra_count; i++)
         judge_extra(suspect, &timers[count + i], &places[count + i]);
     suspect->seen = before_count == suspect->finding_count && before_count > 0;
@@ -233,6 +238,23 @@ static bool policies_at_work(const struct comparing *comparing, bool *ret_at_wor
     return true;
 }
 
+/* Events do not tell the suspects' histories: they are read again. */
+static bool renew_targets(const struct comparing *comparing, error *err)
+{
+    struct sla_expected *cases = calloc(HASH_COUNT(comparing->suspects) + 1, sizeof *cases);
+    size_t count = 0;
+    if (!cases)
+        return out_of_memory(err);
+    for (const struct suspect *suspect = comparing->suspects; suspect; suspect = suspect->hh.next)
+        cases[count++] = suspect->expected;
+    bool ok = sla_expected_targets(comparing->audit->parts, cases, count, err);
+    count = 0;
+    for (struct suspect *suspect = comparing->suspects; ok && suspect; suspect = suspect->hh.next)
+        suspect->expected = cases[count++];
+    free(cases);
+    return ok;
+}
+
 /* *ret_open: suspects that may turn out either way. */
 static bool look_at_all(struct comparing *comparing, bool at_work, bool *ret_open, error *err)
 {
@@ -254,6 +276,7 @@ static bool run_round(struct comparing *comparing, struct feed_positions *at, in
     bool at_work;
     return policies_at_work(comparing, &at_work, err) && sla_cases_positions(parts->cases, &heads, err) &&
            sla_replay_read(&comparing->history, at, &heads, take_event, comparing, err) &&
+           renew_targets(comparing, err) &&
            await_bucket(comparing, heads.at[comparing->partition], until_us, err) &&
            look_at_all(comparing, at_work, ret_open, err);
 }
@@ -338,11 +361,10 @@ struct compared_part {
 static bool derive_part(struct comparing *comparing, const Casework__Cases__V1__StreamSnapshotResponse *part,
                         struct compared_part *compared, error *err)
 {
+    if (!sla_expected_part(comparing->audit->parts, part, &compared->cases, err))
+        return false;
     for (size_t i = 0; i < part->n_cases; i++) {
-        struct sla_expected *expected = &compared->cases[i];
-        if (!sla_expected_of(comparing->audit->parts, part->cases[i]->name, part->cases[i]->facts, expected,
-                             err))
-            return false;
+        const struct sla_expected *expected = &compared->cases[i];
         for (size_t t = 0; t < expected->count; t++) {
             compared->timers[compared->timer_count++] = expected->timers[t];
             if (!note_expected(comparing, &expected->timers[t], err))
@@ -360,7 +382,7 @@ static bool suspect_part(struct comparing *comparing, const struct compared_part
         const struct sla_expected *expected = &compared->cases[i];
         bool good = true;
         for (size_t t = 0; t < expected->count; t++, at++)
-            good = good && is_as_expected(&compared->timers[at], &compared->places[at]);
+            good = good && is_as_expected(comparing, &compared->timers[at], &compared->places[at]);
         if (good)
             continue;
         struct suspect *suspect = suspect_of(comparing, expected->account, expected->case_id);
@@ -389,13 +411,11 @@ static bool take_part(void *context, const Casework__Cases__V1__StreamSnapshotRe
     struct comparing *comparing = context;
     size_t most = part->n_cases * SLA_CASE_TIMERS_MAX + 1;
     struct compared_part compared = {
-        .cases = calloc(part->n_cases + 1, sizeof *compared.cases),
         .timers = calloc(most, sizeof *compared.timers),
         .places = calloc(most, sizeof *compared.places),
     };
-    bool ok = compared.cases && compared.timers && compared.places
-                  ? compare_part(comparing, part, &compared, err)
-                  : out_of_memory(err);
+    bool ok = compared.timers && compared.places ? compare_part(comparing, part, &compared, err)
+                                                 : out_of_memory(err);
     free(compared.cases);
     free(compared.timers);
     free(compared.places);
@@ -440,10 +460,8 @@ static bool compare_page(struct comparing *comparing, struct timer_cursor *curso
         !timer_store_page(audit->parts->timers, comparing->partition, *audit->account ? audit->account : NULL,
                           INT64_MAX, cursor, timers, scores, PAGE_TIMERS, &count, ret_end, err))
         return false;
-    /* When to look at targets follows from the case's whole history: who looks in vain finds that out. */
     for (size_t i = 0; i < count; i++)
-        if (timers[i].rule != SLA_RULE_TARGETS && !is_expected(comparing, &timers[i]) &&
-            !suspect_surplus(comparing, &timers[i], err))
+        if (!is_expected(comparing, &timers[i]) && !suspect_surplus(comparing, &timers[i], err))
             return false;
     return HASH_COUNT(comparing->suspects) < SUSPECTS_MAX || settle_suspects(comparing, err);
 }

@@ -4,7 +4,7 @@
 /* The timers that a case should have: the one question that the feed, rebuilds and checks ask alike. */
 
 #include "base/error.h"
-#include "casework/cases/v1/event.pb-c.h"
+#include "casework/cases/v1/event_service.pb-c.h"
 #include "sla/sla_parts.h"
 
 #include <stdbool.h>
@@ -20,9 +20,21 @@ struct sla_expected {
     int64_t policy_version; /* under which they were worked out */
 };
 
-/* By the copy of the account's policy. INTERNAL for a name or facts that cannot be read. */
+/* The closing timer, by the copy of the account's policy. INTERNAL for a name or facts that cannot be read.
+ */
 bool sla_expected_of(const struct sla_parts *parts, const char *case_name,
                      const Casework__Cases__V1__CaseFacts *facts, struct sla_expected *ret_expected,
                      error *err) __attribute__((warn_unused_result));
+
+/*
+ * Works out anew when the cases' targets are to be looked at next, from their histories as they are now: of
+ * accounts that have targets, up to 200 cases are read at a time.
+ */
+bool sla_expected_targets(const struct sla_parts *parts, struct sla_expected *cases, size_t count, error *err)
+    __attribute__((warn_unused_result));
+
+/* All timers of the part's cases; *ret_cases, one for each of them, is the caller's to free. */
+bool sla_expected_part(const struct sla_parts *parts, const Casework__Cases__V1__StreamSnapshotResponse *part,
+                       struct sla_expected **ret_cases, error *err) __attribute__((warn_unused_result));
 
 #endif

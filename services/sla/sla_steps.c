@@ -58,19 +58,28 @@ static void recorded(void *argument, const ProtobufCMessage *response, const err
     finish(argument, response ? CLOSE_DONE : result_of(err), err);
 }
 
+static void set_time(Google__Protobuf__Timestamp *wire, int64_t time_us)
+{
+    google__protobuf__timestamp__init(wire);
+    wire->seconds = time_us / CLOCK_SECOND;
+    wire->nanos = (int32_t)(time_us % CLOCK_SECOND) * 1000;
+}
+
 static void record(struct firing_step *step, const struct sla_due_step *due, int64_t case_version)
 {
     Casework__Cases__V1__RecordTimerStepRequest request =
         CASEWORK__CASES__V1__RECORD_TIMER_STEP_REQUEST__INIT;
-    Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    Google__Protobuf__Timestamp time;
+    Google__Protobuf__Timestamp deadline;
     struct rpc_client_options options = {.timeout_us = time_left(step)};
-    time.seconds = due->due_us / CLOCK_SECOND;
-    time.nanos = (int32_t)(due->due_us % CLOCK_SECOND) * 1000;
+    set_time(&time, due->due_us);
+    set_time(&deadline, due->deadline_us);
     request.name = step->name;
     request.kind = (Casework__Sla__V1__TimerKind)due->kind;
     request.step = (Casework__Sla__V1__TimerStep)due->step;
     request.basis_version = due->basis;
     request.due_time = &time;
+    request.target_time = due->deadline_us > 0 ? &deadline : NULL;
     request.case_version = case_version;
     rpc_client_call_async(step->cases, CASE_SERVICE, "RecordTimerStep", &request.base, &options, recorded,
                           step);

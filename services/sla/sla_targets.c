@@ -157,11 +157,17 @@ static bool reach(const struct sla_targets *targets, const struct sla_target *ta
 /* --- states and steps ----------------------------------------------------------------------------- */
 
 static void propose(struct sla_case_timers *timers, const struct span *span, enum sla_step step, int64_t time,
-                    int64_t due)
+                    int64_t due, int64_t deadline)
 {
     if (time < timers->next.time_us)
         timers->next = (struct sla_due_step){
-            .time_us = time, .kind = span->kind, .step = step, .basis = span->basis, .due_us = due};
+            .time_us = time,
+            .kind = span->kind,
+            .step = step,
+            .basis = span->basis,
+            .due_us = due,
+            .deadline_us = deadline,
+        };
 }
 
 /* A later timer of a kind takes the place of the one before. */
@@ -184,7 +190,7 @@ static void derive_ended(const struct span *span, int64_t due_us, struct sla_tim
     bool late = span->end_us > due_us;
     timer->state = late ? SLA_STATE_BREACHED : SLA_STATE_MET;
     timer->due_us = due_us;
-    propose(timers, span, late ? SLA_STEP_BREACHED : SLA_STEP_MET, late ? due_us : span->end_us, due_us);
+    propose(timers, span, late ? SLA_STEP_BREACHED : SLA_STEP_MET, late ? due_us : span->end_us, due_us, 0);
 }
 
 static void derive_running(const struct span *span, const struct recorded *recorded, bool reached,
@@ -198,9 +204,9 @@ static void derive_running(const struct span *span, const struct recorded *recor
         timer->warn_us = 0;
     timer->state = !reached ? SLA_STATE_PAUSED : recorded->warned ? SLA_STATE_WARNED : SLA_STATE_ARMED;
     if (warn_reached && !recorded->warned && !over)
-        propose(timers, span, SLA_STEP_WARNED, timer->warn_us, timer->warn_us);
+        propose(timers, span, SLA_STEP_WARNED, timer->warn_us, timer->warn_us, timer->due_us);
     else if (reached)
-        propose(timers, span, SLA_STEP_BREACHED, timer->due_us, timer->due_us);
+        propose(timers, span, SLA_STEP_BREACHED, timer->due_us, timer->due_us, 0);
 }
 
 static void derive_span(const struct sla_targets *targets, const struct sla_history *history,

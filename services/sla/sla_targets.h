@@ -107,7 +107,8 @@ struct sla_due_step {
     enum sla_kind kind;
     enum sla_step step;
     int64_t basis;
-    int64_t due_us; /* what RecordTimerStep compares: the deadline, or of a warning its time */
+    int64_t due_us;      /* what RecordTimerStep compares: the deadline, or of a warning its time */
+    int64_t deadline_us; /* of a warning, if its target does not stand still before that; else 0 */
 };
 
 struct sla_case_timers {

@@ -15,7 +15,6 @@ enum { PAGE_CASES = 1000, REARM_CASES = 200, REARM_TRIES = 50 };
 
 #define SWEEP_ROOM_WAIT_US (10 * CLOCK_SECOND)
 #define PAGE_TIME_US (5 * CLOCK_SECOND)
-#define REARM_TIME_US (60 * CLOCK_SECOND)
 
 static struct timer timer_of(const struct due_case *due, const struct sla_policy *policy)
 {
@@ -373,27 +372,6 @@ static bool rearm_targets(struct rearm *rearm, error *err)
     }
     sla_case_walk_release(&walk);
     sla_terms_release(terms);
-    return ok;
-}
-
-bool sla_truth_rearm_targets(const struct sla_parts *parts, const char *account, error *err)
-{
-    struct sla_policy_row *rows;
-    size_t count;
-    if (!sla_policies_reload(parts->policies, err) || !sla_policies_all(parts->policies, &rows, &count, err))
-        return false;
-    bool ok = true;
-    for (size_t i = 0; ok && i < count; i++) {
-        struct rearm rearm = {
-            .parts = parts,
-            .row = &rows[i],
-            .version = {.account = rows[i].account, .version = rows[i].policy.version},
-            .deadline_us = clock_monotonic_us() + REARM_TIME_US,
-        };
-        if (rows[i].policy.has_targets && (!*account || strcmp(account, rows[i].account) == 0))
-            ok = rearm_targets(&rearm, err);
-    }
-    free(rows);
     return ok;
 }
 

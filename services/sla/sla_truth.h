@@ -37,10 +37,6 @@ bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_poli
                             int64_t deadline_us, struct sla_effect *ret_effect, error *err)
     __attribute__((warn_unused_result));
 
-/* Arms anew when to look at the targets of the account, "" for all that have any. */
-bool sla_truth_rearm_targets(const struct sla_parts *parts, const char *account, error *err)
-    __attribute__((warn_unused_result));
-
 /*
  * Fires what has been overdue for `grace_us` and more, whatever the schedule says, under the policies as
  * PostgreSQL has them now. *ret_fired: so many.

@@ -44,7 +44,8 @@ static bool read_target(const Casework__Cases__V1__Event *event, struct watch_st
     step->kind = facts->kind;
     step->step = facts->step;
     step->version = facts->basis_version;
-    return wire_time_us(facts->due_time, &step->due_us);
+    return wire_time_us(facts->due_time, &step->due_us) &&
+           (!facts->target_time || wire_time_us(facts->target_time, &step->deadline_us));
 }
 
 bool watch_step_read(const struct sla_parts *parts, const Casework__Cases__V1__Event *event,
@@ -116,10 +117,12 @@ static wire_timer *timer_after(arena *memory, const struct watch_step *step)
     timer->state = state_after(step->step);
     timer->version = step->version;
     Google__Protobuf__Timestamp *due = wire_timestamp(memory, step->due_us);
-    if (step->step == STEP(WARNED))
+    if (step->step == STEP(WARNED)) {
         timer->warn_time = due;
-    else
+        timer->due_time = wire_timestamp(memory, step->deadline_us);
+    } else {
         timer->due_time = due;
+    }
     return timer->case_ && timer->name && (due || step->due_us == 0) ? timer : NULL;
 }
 

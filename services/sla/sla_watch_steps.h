@@ -21,7 +21,8 @@ struct watch_step {
     Casework__Sla__V1__TimerKind kind;
     Casework__Sla__V1__TimerStep step;
     int64_t version;
-    int64_t due_us; /* of the step: a warning's own time for a warning; 0: not known */
+    int64_t due_us;      /* of the step: a warning's own time for a warning; 0: not known */
+    int64_t deadline_us; /* of a warning: the deadline; 0: not known */
     int64_t event_us;
 };
 

@@ -20,11 +20,13 @@ Casework__Sla__V1__Timer *sla_wire_timer(arena *memory, const struct sla_parts *
     int64_t left_us = timer->due_us - suite_clock_now_us(parts->clock);
     if (!wire)
         return NULL;
+    bool close = timer->rule != SLA_RULE_TARGETS;
     casework__sla__v1__timer__init(wire);
-    wire->name =
-        arena_printf(memory, "accounts/%s/cases/%" PRId64 "/timers/close", timer->account, timer->case_id);
+    wire->name = arena_printf(memory, "accounts/%s/cases/%" PRId64 "/timers/%s", timer->account,
+                              timer->case_id, close ? "close" : "targets");
     wire->case_ = arena_printf(memory, "accounts/%s/cases/%" PRId64, timer->account, timer->case_id);
-    wire->kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE;
+    wire->kind = close ? CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE
+                       : CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_UNSPECIFIED;
     wire->state = CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED;
     wire->version = timer->version;
     wire->due_time = wire_timestamp(memory, timer->due_us);

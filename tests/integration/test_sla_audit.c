@@ -1,6 +1,7 @@
 /* RebuildTimers and CheckTimers on running services. */
 
 #include "base/clock.h"
+#include "casework/cases/v1/case_service.pb-c.h"
 #include "feed/partition.h"
 #include "tests/support/sla_desk.h"
 
@@ -130,6 +131,91 @@ Test(sla_audit, what_only_moves_is_no_difference)
         moving.names[i] = sla_desk_resolved(s, account, memory);
     cr_assert_eq(pthread_create(&thread, NULL, keep_moving, &moving), 0);
     for (int i = 0; i < 4; i++) {
+        sla_desk_expect_same(s, account);
+        cr_assert_eq(sla_desk_rebuild(s, account, memory)->timers_removed, 0);
+    }
+    atomic_store(&moving.stop, true);
+    pthread_join(thread, NULL);
+    cr_assert_gt(moving.changes, 20, "it did move");
+    sla_desk_expect_same(s, account);
+    end();
+}
+
+/* --- targets -------------------------------------------------------------------------------------- */
+
+/* When the targets of a case are looked at, as the schedule has it. */
+static char *look_of(const char *case_name)
+{
+    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
+    request.name = (char *)(uintptr_t)case_name;
+    const Casework__Cases__V1__GetCaseResponse *response =
+        suite_call(s, &casework__cases__v1__case_service__descriptor, "GetCase", &request, memory);
+    return arena_printf(memory, "acme/%s/t%lld", strrchr(case_name, '/') + 1,
+                        (long long)response->case_->version);
+}
+
+static size_t steps_of(const char *case_name)
+{
+    Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
+    size_t count = 0;
+    request.parent = (char *)(uintptr_t)case_name;
+    request.page_size = 1000;
+    const Casework__Cases__V1__ListCaseEventsResponse *response =
+        suite_call(s, &casework__cases__v1__case_service__descriptor, "ListCaseEvents", &request, memory);
+    for (size_t i = 0; i < response->n_events; i++)
+        count += response->events[i]->timer_step_facts != NULL;
+    return count;
+}
+
+Test(sla_audit, looks_at_targets_are_compared_and_rebuilt)
+{
+    begin(NULL);
+    sla_desk_targets(s, account);
+    const char *names[4];
+    for (size_t i = 0; i < 4; i++)
+        names[i] = suite_create_case(s, account, "Parcel", "Where is it?", memory, NULL);
+    suite_step(s, "ResolveCase", names[3], NULL);
+    suite_advance(s, 2 * CLOCK_MINUTE);
+    cr_assert_eq(sla_desk_closings(s, names[3]), 1);
+    struct sla_desk_check check = sla_desk_check(s, account);
+    cr_assert_eq(check.differences, 0, "%d missing, %d surplus, %d changed", check.missing, check.surplus,
+                 check.changed);
+    cr_assert_eq(check.cases, 4);
+    cr_assert_eq(check.timers, 3, "no look at what is closed, and recorded");
+
+    cr_assert(sla_desk_redis(s, "ZREM", bucket, look_of(names[0]), NULL), "one is lost");
+    cr_assert(sla_desk_redis(s, "ZADD", bucket, "4000000000000000", look_of(names[1])), "one is moved");
+    cr_assert(sla_desk_redis(s, "ZADD", bucket, "4000000000000000", "acme/999/t3"), "of a case that is not");
+    cr_assert(sla_desk_redis(s, "ZADD", bucket, "4000000000000000", look_of(names[3])), "of a closed case");
+    char *elsewhere = arena_printf(memory, "casework:{b%02d}:timers", feed_partition("other"));
+    cr_assert(sla_desk_redis(s, "ZADD", elsewhere, "4000000000000000", "other/1/t3"), "without targets");
+    check = sla_desk_check(s, account);
+    cr_assert_eq(check.missing, 1);
+    cr_assert_eq(check.changed, 1);
+    cr_assert_eq(check.surplus, 2);
+    cr_assert_eq(sla_desk_check(s, "accounts/-").surplus, 3);
+
+    const Casework__Sla__V1__RebuildTimersResponse *done = sla_desk_rebuild(s, account, memory);
+    cr_assert_eq(done->timers_written, 3);
+    cr_assert_eq(done->timers_removed, 2);
+    sla_desk_expect_same(s, account);
+    suite_advance(s, 20 * CLOCK_HOUR);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(steps_of(names[i]), 4, "warned and breached, twice");
+    sla_desk_expect_same(s, account);
+    end();
+}
+
+Test(sla_audit, looks_that_move_are_no_difference)
+{
+    struct moving moving = {0};
+    pthread_t thread;
+    begin(&(struct suite_options){.clock = "real"});
+    sla_desk_targets(s, account);
+    for (size_t i = 0; i < MOVING; i++)
+        moving.names[i] = sla_desk_resolved(s, account, memory);
+    cr_assert_eq(pthread_create(&thread, NULL, keep_moving, &moving), 0);
+    for (int i = 0; i < 3; i++) {
         sla_desk_expect_same(s, account);
         cr_assert_eq(sla_desk_rebuild(s, account, memory)->timers_removed, 0);
     }

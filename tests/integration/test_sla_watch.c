@@ -113,6 +113,34 @@ static void expect_closing(const watch_item *item, const char *case_name, int64_
     cr_assert_gt(item->position, 0);
 }
 
+static void expect_target(const watch_item *item, Casework__Sla__V1__TimerStep step, int64_t warn_us,
+                          int64_t due_us)
+{
+    const Casework__Sla__V1__Timer *timer = item->timer;
+    cr_assert_eq(item->step, step);
+    cr_assert_eq(timer->kind, KIND(FIRST_REPLY));
+    cr_assert_eq(timer->due_time->seconds * CLOCK_SECOND + timer->due_time->nanos / 1000, due_us);
+    cr_assert_eq(timer->warn_time != NULL, warn_us > 0);
+    if (warn_us > 0)
+        cr_assert_eq(timer->warn_time->seconds * CLOCK_SECOND + timer->warn_time->nanos / 1000, warn_us);
+}
+
+Test(sla_watch, a_warning_tells_its_time_and_the_deadline)
+{
+    begin(NULL);
+    sla_desk_targets(s, account);
+    rpc_stream *stream = watch_from_now(account, NULL);
+    suite_create_case(s, account, "Parcel", "Where is it?", memory, NULL);
+    int64_t written_us = suite_now_us(s);
+    suite_advance(s, 2 * CLOCK_HOUR);
+    expect_target(next_step(stream), CASEWORK__SLA__V1__TIMER_STEP__TIMER_STEP_WARNED,
+                  written_us + 48 * CLOCK_MINUTE, written_us + CLOCK_HOUR);
+    expect_target(next_step(stream), CASEWORK__SLA__V1__TIMER_STEP__TIMER_STEP_BREACHED, 0,
+                  written_us + CLOCK_HOUR);
+    rpc_stream_free(stream);
+    end();
+}
+
 Test(sla_watch, tells_closings_as_they_happen_and_goes_on_from_any_of_them)
 {
     enum { COUNT = 12 };

@@ -34,6 +34,31 @@ void sla_desk_policy(suite *s, const char *account, int64_t after_resolved_us)
     arena_free(memory);
 }
 
+void sla_desk_targets(suite *s, const char *account)
+{
+    Casework__Sla__V1__UpdatePolicyRequest request = CASEWORK__SLA__V1__UPDATE_POLICY_REQUEST__INIT;
+    Casework__Sla__V1__SlaPolicy policy = CASEWORK__SLA__V1__SLA_POLICY__INIT;
+    Casework__Sla__V1__SlaTarget targets[2] = {CASEWORK__SLA__V1__SLA_TARGET__INIT,
+                                               CASEWORK__SLA__V1__SLA_TARGET__INIT};
+    Casework__Sla__V1__SlaTarget *list[] = {&targets[0], &targets[1]};
+    Google__Protobuf__Duration hour = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Protobuf__Duration hours = GOOGLE__PROTOBUF__DURATION__INIT;
+    arena *memory = arena_new(MEMORY);
+    sla_desk_policy(s, account, CLOCK_MINUTE);
+    hour.seconds = 3600;
+    hours.seconds = 36000;
+    targets[0].kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_FIRST_REPLY;
+    targets[0].target_duration = &hour;
+    targets[1].kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_RESOLUTION;
+    targets[1].target_duration = &hours;
+    policy.name = arena_printf(memory, "%s/slaPolicy", account);
+    policy.targets = list;
+    policy.n_targets = 2;
+    request.policy = &policy;
+    (void)suite_call(s, SLA, "UpdatePolicy", &request, memory);
+    arena_free(memory);
+}
+
 const char *sla_desk_resolved(suite *s, const char *account, arena *memory)
 {
     const char *name = suite_create_case(s, account, "Parcel", "Where is it?", memory, NULL);

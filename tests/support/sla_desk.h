@@ -13,6 +13,9 @@
 /* Cases close so long after they were resolved. */
 void sla_desk_policy(suite *s, const char *account, int64_t after_resolved_us);
 
+/* First reply within an hour, resolution within ten; what is resolved closes after a minute. */
+void sla_desk_targets(suite *s, const char *account);
+
 /* A case of the account that has just been resolved; in `memory`. */
 const char *sla_desk_resolved(suite *s, const char *account, arena *memory);
 

@@ -418,7 +418,7 @@ static error record_step(struct case_record record, enum timer_kind kind, enum t
 {
     struct case_context context = context_of("");
     struct case_act act = {.kind = CASE_ACT_RECORD_TIMER_STEP};
-    act.timer.step = (struct timer_step){kind, step, basis, due};
+    act.timer.step = (struct timer_step){kind, step, basis, due, 0};
     act.timer.reply_time = reply;
     error err = {0};
     case_change_begin(ret_change, &record);

@@ -566,6 +566,9 @@ static bool set_up_session(pg_conn *conn, error *err)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!pg_conn_set(conn, settings[i][0], settings[i][1], err))
             return false;
+    if (conn->options.search_path != NULL &&
+        !pg_conn_set(conn, "search_path", conn->options.search_path, err))
+        return false;
     pg_result *result;
     if (!pg_query(conn, &get_origin, NULL, 0, &result, err))
         return false;

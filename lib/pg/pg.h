@@ -170,6 +170,7 @@ struct pg_options {
     int64_t statement_timeout_us; /* asked of the server, and waited for a little longer; 0: 10 s */
     int64_t lock_timeout_us;      /* 0: the statement timeout */
     int64_t idle_timeout_us;      /* a transaction that asks for nothing for so long is ended; 0: 30 s */
+    const char *search_path;      /* schemas; NULL: what the server says. Kept, not copied */
     bool read_only; /* any server will do (target_session_attrs=any), transactions are READ ONLY; else a
                        writable one */
 };

@@ -5,11 +5,14 @@
 #include "feed/host.h"
 #include "report/report_feed.h"
 #include "report/report_handlers.h"
+#include "report/report_rebuild.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct settings {
-    const char *database_url;
+    const char *database_url, *rebuild;
     int64_t readers, lanes, patience, exact_max;
 };
 
@@ -44,7 +47,7 @@ static bool run(struct parts *parts, const struct settings *settings, error *err
     service->cases = parts->feed_host.cases;
     service->clock = parts->feed_host.clock;
     if (!rpc_server_add(host->server, report_methods, service, err) ||
-        !report_feed_new(service->cases, service->store, rpc_host_set_serving, host, &parts->feed, err))
+        !report_feed_new(service->cases, service->store, rpc_host_set_serving, host, NULL, &parts->feed, err))
         return false;
     service->consumer = report_feed_consumer(parts->feed);
     return feed_host_follow_clock(&parts->feed_host, host, feed_host_settle, service->consumer, err) &&
@@ -60,6 +63,27 @@ static void close_all(struct parts *parts)
     report_feed_free(parts->feed);
     feed_host_close(&parts->feed_host);
     report_store_free(parts->service.store);
+}
+
+/* Instead of serving. The exit status: 3 where the new tables and the serving ones differ. */
+static int rebuild(struct parts *parts, const struct settings *settings)
+{
+    error err = {0};
+    int64_t differences = 0;
+    struct report_rebuild_options options = {.database_url = settings->database_url,
+                                             .swap = strcmp(settings->rebuild, "swap") == 0};
+    bool done = (options.swap || strcmp(settings->rebuild, "check") == 0 ||
+                 error_set(&err, STATUS_INVALID_ARGUMENT, "", "REBUILD: neither check nor swap")) &&
+                rpc_host_channel(&parts->host, parts->feed_host.case_target, &options.cases, &err) &&
+                report_rebuild(&options, &differences, &err);
+    rpc_channel_free(options.cases);
+    if (!done) {
+        log_error("cannot rebuild", LOG_TEXT("error.message", err.message),
+                  LOG_TEXT("error.detail", err.detail));
+        return EXIT_FAILURE;
+    }
+    printf("%s%s\n", differences == 0 ? "the same" : "different", options.swap ? ", exchanged" : "");
+    return differences == 0 ? EXIT_SUCCESS : 3;
 }
 
 int main(int argc, char **argv)
@@ -94,6 +118,10 @@ int main(int argc, char **argv)
          .minimum = 1,
          .maximum = 86400,
          .value = &settings.patience},
+        {.env = "REBUILD",
+         .help = "build the tables again beside the serving ones, compare, end: check or swap; empty: serve",
+         .fallback = "",
+         .value = &settings.rebuild},
         {.env = "REPORT_EXACT_MAX",
          .help = "engagements of a range up to which percentiles are exact; beyond, within 1%",
          .fallback = "100000",
@@ -106,6 +134,8 @@ int main(int argc, char **argv)
     int code = rpc_host_configure(&parts.host, "report", "counts what happened when", options, argc, argv);
     if (code >= 0)
         return code;
+    if (settings.rebuild[0] != '\0')
+        return rebuild(&parts, &settings);
 
     error err = {0};
     bool done = run(&parts, &settings, &err);

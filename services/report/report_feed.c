@@ -16,6 +16,7 @@ struct report_feed {
     report_store *store;
     void (*caught_up)(void *context);
     void *context;
+    struct report_feed_limit limit;
     arena *memory;              /* of one response's events */
     struct feed_positions done; /* what load and apply have told the consumer */
     feed_consumer *consumer;
@@ -29,10 +30,10 @@ static bool out_of_memory(error *err)
 /* --- one response ----------------------------------------------------------------------------------------
  */
 
-static bool apply(void *context, wire_event *const *events, size_t count, const struct feed_positions *heads,
-                  error *err)
+/* The events up to the heads. */
+static bool apply_up_to(report_feed *feed, wire_event *const *events, size_t count,
+                        const struct feed_positions *heads, error *err)
 {
-    report_feed *feed = context;
     arena_clear(feed->memory);
     struct report_event *sorted = arena_calloc(feed->memory, count + 1, sizeof *sorted);
     if (sorted == NULL)
@@ -71,6 +72,27 @@ static bool apply(void *context, wire_event *const *events, size_t count, const 
     return true;
 }
 
+static bool apply(void *context, wire_event *const *events, size_t count, const struct feed_positions *heads,
+                  error *err)
+{
+    report_feed *feed = context;
+    if (feed->limit.lower == NULL)
+        return apply_up_to(feed, events, count, heads, err);
+    struct feed_positions lowered = *heads;
+    wire_event **within = calloc(count + 1, sizeof(wire_event *));
+    size_t kept = 0;
+    bool done = within != NULL ? feed->limit.lower(feed->limit.context, &lowered, err) : out_of_memory(err);
+    for (size_t i = 0; done && i < count; i++) {
+        if (events[i]->position <= lowered.at[events[i]->partition])
+            within[kept++] = events[i];
+    }
+    done = done && apply_up_to(feed, within, kept, &lowered, err);
+    free(within);
+    if (done && memcmp(lowered.at, heads->at, sizeof lowered.at) != 0)
+        return error_set(err, STATUS_UNAVAILABLE, "", "the rest is read later");
+    return done;
+}
+
 static bool load(void *context, struct feed_positions *ret_positions, error *err)
 {
     report_feed *feed = context;
@@ -94,12 +116,14 @@ static void tell_caught_up(void *context)
 }
 
 bool report_feed_new(rpc_channel *cases, report_store *store, void (*caught_up)(void *context), void *context,
-                     report_feed **ret_feed, error *err)
+                     const struct report_feed_limit *limit, report_feed **ret_feed, error *err)
 {
     report_feed *feed = calloc(1, sizeof *feed);
     if (feed == NULL)
         return out_of_memory(err);
     *feed = (report_feed){.cases = cases, .store = store, .caught_up = caught_up, .context = context};
+    if (limit != NULL)
+        feed->limit = *limit;
     feed->memory = arena_new(EVENTS_BYTES_MAX);
     static const struct feed_consumer_handlers handlers = {
         .load = load, .apply = apply, .reset = reset, .caught_up = tell_caught_up};

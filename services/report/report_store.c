@@ -141,7 +141,8 @@ bool report_store_new(const struct report_store_options *options, report_store *
     if (store == NULL)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
     store->exact_max = options->exact_max;
-    store->options = (struct pg_options){.url = options->database_url, .application = "casework-report"};
+    store->options = (struct pg_options){
+        .url = options->database_url, .application = "casework-report", .search_path = options->search_path};
     if (!open_all(store, options, err)) {
         report_store_free(store);
         return false;

@@ -26,7 +26,8 @@ struct report_store_options {
     const char *database_url; /* must outlive the store */
     unsigned readers;         /* connections for reads */
     unsigned lanes;           /* connections for writes */
-    int64_t exact_max;        /* engagements up to which percentiles are exact */
+    const char *search_path; /* where the tables are; NULL: where the database says. Must outlive the store */
+    int64_t exact_max;       /* engagements up to which percentiles are exact */
 };
 
 /* Checks the schema; connects when needed. */

@@ -110,8 +110,8 @@ static struct rebuild rebuild(suite *s, const struct feed_positions *heads)
         .database_url = embedded_pg_url(r.pg), .readers = 2, .lanes = 2};
     error err = {0};
     cr_assert(report_store_new(&options, &r.store, &err), "%s", err.message);
-    cr_assert(report_feed_new(suite_channel(s, SUITE_CASE, 0), r.store, nothing, NULL, &r.feed, &err), "%s",
-              err.message);
+    cr_assert(report_feed_new(suite_channel(s, SUITE_CASE, 0), r.store, nothing, NULL, NULL, &r.feed, &err),
+              "%s", err.message);
     cr_assert(
         feed_consumer_wait(report_feed_consumer(r.feed), heads, clock_monotonic_us() + CLOCK_MINUTE, &err),
         "%s", err.message);

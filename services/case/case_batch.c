@@ -320,20 +320,25 @@ static bool is_out_of_memory(const struct overlay *overlay, const error *refusal
            (refusal->code == STATUS_RESOURCE_EXHAUSTED && strcmp(refusal->reason, "REQUEST_TOO_LARGE") == 0);
 }
 
-static bool decide(void *context, pg_batch *batch, error *err)
+/*
+ * Commands of a batch were under way at the same time, so that any order of them will do. Whatever takes
+ * texts away comes last: it knows of all that the batch has made of them, and nothing is answered afterwards.
+ */
+enum { TURNS = 3 };
+
+static int turn_of(enum case_method method)
 {
-    const struct case_batch_context *own = context;
-    struct batch_state *state = pg_batch_state(batch);
-    struct overlay *overlay = &state->overlay;
-    read_feeds(overlay, pg_batch_lock(batch));
-    case_known_confirm(own->known, overlay, pg_batch_lock(batch));
-    if (!case_store_load(overlay, &state->reads, batch, err) || !read_references(state, batch, err))
-        return false;
-    join_messages(overlay);
+    return method == CASE_METHOD_ERASE_CONTACT ? 2 : method == CASE_METHOD_REDACT_MESSAGE ? 1 : 0;
+}
+
+static bool run_turn(struct overlay *overlay, pg_batch *batch, int turn, error *err)
+{
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         struct case_command *command = command_at(batch, i);
-        command->answer = (struct case_answer){0};
         error refusal = {0};
+        if (turn_of(command->method) != turn)
+            continue;
+        command->answer = (struct case_answer){0};
         overlay_enter(overlay, (int)command->lane.partition);
         if (!run(overlay, command, &refusal)) {
             if (overlay->apart) { /* the lane runs each of them again, alone */
@@ -345,6 +350,23 @@ static bool decide(void *context, pg_batch *batch, error *err)
                                  "the batch needs too much memory");
             command->lane.outcome = refusal;
         }
+    }
+    return true;
+}
+
+static bool decide(void *context, pg_batch *batch, error *err)
+{
+    const struct case_batch_context *own = context;
+    struct batch_state *state = pg_batch_state(batch);
+    struct overlay *overlay = &state->overlay;
+    read_feeds(overlay, pg_batch_lock(batch));
+    case_known_confirm(own->known, overlay, pg_batch_lock(batch));
+    if (!case_store_load(overlay, &state->reads, batch, err) || !read_references(state, batch, err))
+        return false;
+    join_messages(overlay);
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (!run_turn(overlay, batch, turn, err))
+            return false;
     }
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         struct case_command *command = command_at(batch, i);

@@ -53,20 +53,28 @@ static bool is_same_place(struct message_place a, struct message_place b)
     return a.case_id == b.case_id && a.number == b.number;
 }
 
-/* That message, a copy of it, or a message to a third party that has its text: `at` is where it was written.
- */
-static bool has_text_of(const struct overlay *overlay, const struct family_entry *family, const char *account,
-                        struct message_place of, struct message_place at)
+/* That message, or one stored before this batch that has its text. */
+static bool is_of_family(const struct family_entry *family, struct message_place of, struct message_place at)
 {
-    if (is_same_place(at, of))
-        return true;
     for (size_t i = 0; i < family->count; i++) {
         if (is_same_place(at, family->members[i]))
             return true;
     }
+    return is_same_place(at, of);
+}
+
+/* That message, a copy of it, or a message to a third party that has its text: `at` is where it was written.
+ * One of this batch was made of that message or of any of its family; of what others of this batch had been
+ * made of, it was made of too (note_forwarded). */
+static bool has_text_of(const struct overlay *overlay, const struct family_entry *family, const char *account,
+                        struct message_place of, struct message_place at)
+{
+    if (is_of_family(family, of, at))
+        return true;
     for (size_t i = 0; i < overlay->forwarded.count; i++) {
         const struct forwarded_text *text = overlay->forwarded.items[i];
-        if (is_same_place(at, text->in) && is_same_place(of, text->of) && strcmp(text->account, account) == 0)
+        if (is_same_place(at, text->in) && is_of_family(family, of, text->of) &&
+            strcmp(text->account, account) == 0)
             return true;
     }
     return false;
@@ -101,7 +109,8 @@ static bool redact_run(struct overlay *overlay, struct case_command *command, er
         overlay_message(overlay, command->account, case_id, command->redact.number);
     if (entry == NULL || message == NULL)
         return batch_out_of_memory(err);
-    if (!entry->entry.exists || !message->entry.exists)
+    /* Nobody knows yet of a copy that this batch makes, and what it is a copy of may not be known here. */
+    if (!entry->entry.exists || !message->entry.exists || message->is_copy)
         return batch_not_found(err, "accounts/%s/cases/%lld/messages/%d", command->account,
                                (long long)case_id, command->redact.number);
     return redact_family(overlay, command, &message->record, err) &&
@@ -133,7 +142,6 @@ static bool add_erasure(struct overlay *overlay, const struct case_command *comm
 
 static void erase_gather(struct overlay *overlay, const struct case_command *command)
 {
-    overlay->ways_move = true;
     overlay_contact(overlay, command->account, command->given_contact.contact.id);
     overlay_traces(overlay, command->account, command->given_contact.contact.id);
 }
@@ -173,36 +181,16 @@ static bool tell_others(struct overlay *overlay, const struct case_command *comm
     return true;
 }
 
-static bool is_by(const struct message_record *message, const char *account, const char *contact)
-{
-    const char *by = strstr(message->author, "/contacts/");
-    return by != NULL && strcmp(by + strlen("/contacts/"), contact) == 0 &&
-           strcmp(message->account, account) == 0;
-}
-
-/* What this batch knows of the contact's cases and addresses, it knows no more. */
-static void forget_contact(struct overlay *overlay, const char *account, const char *contact)
+/* Its addresses are nobody's from now on, those too that it has got in this batch. Of its texts nothing has
+ * to be known here: nothing of the batch runs later that could tell of them, and they are stored so that the
+ * work afterwards finds them like others. */
+static void forget_addresses(struct overlay *overlay, const char *account, const char *contact)
 {
     for (size_t i = 0; i < overlay->entries[ENTRY_ADDRESS].count; i++) {
         struct address_entry *address = overlay->entries[ENTRY_ADDRESS].items[i];
         if (address->entry.exists && strcmp(address->contact, contact) == 0 &&
             strcmp(address->entry.key.account, account) == 0)
             address->entry.exists = false;
-    }
-    for (size_t i = 0; i < overlay->entries[ENTRY_CASE].count; i++) {
-        struct case_entry *entry = overlay->entries[ENTRY_CASE].items[i];
-        if (!entry->entry.exists || strcmp(entry->record.contact, contact) != 0 ||
-            strcmp(entry->record.account, account) != 0)
-            continue;
-        entry->record.being_erased = true;
-        case_erase_texts(&entry->record);
-        for (struct message_entry *message = entry->messages; message != NULL; message = message->next)
-            message_erase_texts(&message->record);
-    }
-    for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
-        struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
-        if (message->entry.exists && is_by(&message->record, account, contact))
-            message_erase_texts(&message->record);
     }
 }
 
@@ -222,7 +210,7 @@ static bool erase_run(struct overlay *overlay, struct case_command *command, err
         record->version++;
         record->update_time = record->erase_time = overlay->now;
         contact->entry.changed = true;
-        forget_contact(overlay, command->account, record->id);
+        forget_addresses(overlay, command->account, record->id);
         if (!batch_tell_resource(overlay, command, EVENT_KIND_CONTACT_ERASED, "contacts", id, 0, err) ||
             !add_erasure(overlay, command, record->id, err) || !tell_others(overlay, command, id, err))
             return false;

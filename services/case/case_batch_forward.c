@@ -63,11 +63,6 @@ static bool is_outdated(const struct overlay *overlay, const struct case_entry *
         if (left->target == entry->record.id && strcmp(left->account, entry->record.account) == 0)
             return true;
     }
-    for (size_t i = 0; i < overlay->erasures.count; i++) {
-        const struct erasure *erasure = overlay->erasures.items[i];
-        if (strcmp(erasure->account, entry->record.account) == 0)
-            return true;
-    }
     return !whole && transcript->count == 0;
 }
 

@@ -218,9 +218,9 @@ static bool write_deletion_rows(struct overlay *overlay, pg_batch *batch, error 
            rows_write(&rows, &insert_deletions, batch, err);
 }
 
-/* Those that were stored before this batch, or copies that this batch has made: other new ones are written as
- * they are now. */
-static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *batch, error *err)
+/* Those that were stored before this batch: new ones are written as they are now, and copies as their origins
+ * are. */
+static bool write_redacted_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
     ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_TEXT, PG_INT2, PG_TEXT);
@@ -228,7 +228,7 @@ static bool write_redacted_rows(struct overlay *overlay, bool copies, pg_batch *
         const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         const struct message_record *record = &message->record;
         struct text_list attachments;
-        if (!message->redacted || message->entry.inserted != copies || (copies && !message->is_copy))
+        if (!message->redacted || message->entry.inserted)
             continue;
         if (!rows_flat_attachments(overlay->memory, record, &attachments))
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
@@ -364,12 +364,11 @@ static bool write_wiped_cases(struct overlay *overlay, pg_batch *batch, error *e
 
 bool store_write_erased_first(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    return write_redacted_rows(overlay, false, batch, err) && write_erased_addresses(overlay, batch, err);
+    return write_redacted_rows(overlay, batch, err) && write_erased_addresses(overlay, batch, err);
 }
 
 bool store_write_erasures(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    return write_redacted_rows(overlay, true, batch, err) && write_erasure_rows(overlay, batch, err) &&
-           write_deletion_rows(overlay, batch, err) && write_wipes(overlay, batch, err) &&
-           write_wiped_cases(overlay, batch, err);
+    return write_erasure_rows(overlay, batch, err) && write_deletion_rows(overlay, batch, err) &&
+           write_wipes(overlay, batch, err) && write_wiped_cases(overlay, batch, err);
 }

@@ -70,7 +70,7 @@ static const char *field_text(arena *memory, const ProtobufCMessage *message,
     return text ? text : "";
 }
 
-/* A message within a cell: a time, a duration, or its fields with = between them. */
+/* A message within a cell: a time, a duration, a pair with = between the two, or its fields by name. */
 static const char *message_text(arena *memory, const ProtobufCMessage *message)
 {
     if (field_is_well_known(message->descriptor, "Timestamp")) {
@@ -84,8 +84,13 @@ static const char *message_text(arena *memory, const ProtobufCMessage *message)
         return duration_text(memory, ((const Google__Protobuf__Duration *)message)->seconds);
     const char *text = "";
     for (unsigned i = 0; text && i < message->descriptor->n_fields; i++) {
-        const char *value = field_text(memory, message, &message->descriptor->fields[i]);
-        if (*value)
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        const char *value = field_text(memory, message, field);
+        if (!*value)
+            continue;
+        if (message->descriptor->n_fields > 2)
+            text = arena_printf(memory, "%s%s%s %s", text, *text ? ", " : "", field->name, value);
+        else
             text = *text ? arena_printf(memory, "%s=%s", text, value) : value;
     }
     return text ? text : "";

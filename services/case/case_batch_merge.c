@@ -81,7 +81,8 @@ static void merge_gather(struct overlay *overlay, const struct case_command *com
     overlay_merges(overlay, command->account, command->merge.target);
 }
 
-static bool add_copies(struct overlay *overlay, struct case_entry *target,
+static bool add_copies(struct overlay *overlay, const struct case_entry *source,
+                       const struct case_conversation *of_source, struct case_entry *target,
                        const struct case_merge_change *change, error *err)
 {
     for (size_t i = 0; i < change->copy_count; i++) {
@@ -92,6 +93,8 @@ static bool add_copies(struct overlay *overlay, struct case_entry *target,
         message->record = *copy;
         message->entry.asked = message->entry.exists = message->entry.inserted = true;
         message->is_copy = true;
+        message->copied_number = of_source->items[i].number;
+        message->copied_erased = source->record.erased || source->record.being_erased;
         message->next = target->messages;
         target->messages = message;
     }
@@ -123,10 +126,10 @@ static bool merge_run(struct overlay *overlay, struct case_command *command, err
     if (!case_rules_merge(&context, &source->record, command->merge.expected_source, &target->record,
                           command->merge.expected_target, &of_source, &of_target, &change, err))
         return false;
-    if (change.source.event_count > 0 &&
-        (!batch_apply(overlay, source, &change.source, err) ||
-         !batch_apply(overlay, target, &change.target, err) || !add_copies(overlay, target, &change, err) ||
-         !stand(overlay, command->account, &change.merge, err)))
+    if (change.source.event_count > 0 && (!batch_apply(overlay, source, &change.source, err) ||
+                                          !batch_apply(overlay, target, &change.target, err) ||
+                                          !add_copies(overlay, source, &of_source, target, &change, err) ||
+                                          !stand(overlay, command->account, &change.merge, err)))
         return false;
     return answer_merge(overlay, command, source, target, err);
 }

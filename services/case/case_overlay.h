@@ -119,8 +119,10 @@ struct case_entry {
 };
 
 struct message_entry {
-    struct entry entry; /* key: account, n = case, m = number */
-    bool is_copy;       /* inserted: of its origin, so without body and attachments */
+    struct entry entry;    /* key: account, n = case, m = number */
+    bool is_copy;          /* inserted: of its origin, so without body and attachments */
+    bool copied_erased;    /* a copy out of the case of an erased contact: without any texts */
+    int32_t copied_number; /* of the copy's model in the case merged_from */
     struct message_record record;
     bool reported; /* its delivery was told in this batch */
     bool redacted; /* by this batch */

@@ -56,6 +56,9 @@
     ".account AND ec.id IN (" m ".case_id, " m ".origin_case) AND ec.contact = er.contact OFFSET 0)"  \
     " OR " HAS_ERASED_TEXT(m) ")))"
 
+/* The name of an agent or a contact, as opposed to what somebody has made up: it stays when texts go. */
+#define MESSAGE_AUTHOR_STAYS "'^accounts/[a-z0-9._-]+/(agents|contacts)/[a-z0-9._-]+$'"
+
 /* What is kept of an external id once its text has to go: enough to know it again. */
 #define EXTERNAL_ID_ERASED(id) "'sha256:' || encode(sha256(convert_to(" id ", 'UTF8')), 'hex')"
 

@@ -97,6 +97,11 @@ static bool check_partner(const struct case_record *record, error *err)
     return record->status != CASE_STATUS_DELETED || case_step_refuse(record, err);
 }
 
+static bool is_erased(const struct case_record *record)
+{
+    return record->erased || record->being_erased;
+}
+
 static bool too_large(const struct case_record *record, error *err)
 {
     error_set(err, STATUS_FAILED_PRECONDITION, "CASE_TOO_LARGE", "case %lld has too many messages",
@@ -168,6 +173,7 @@ static bool make_copies(const struct case_context *context, const struct case_co
         copy->case_id = change->target.after.id;
         copy->number = ++number;
         copy->merged_from = change->source.after.id;
+        copy->redacted = copy->redacted || is_erased(&change->source.after);
     }
     *ret_all = (struct case_conversation){all, count};
     return true;
@@ -189,7 +195,7 @@ static bool tell(const struct case_context *context, struct case_change *change,
 /* Into a case of an erased contact nothing is written: nobody would erase it once more. */
 static bool check_target(const struct case_record *target, error *err)
 {
-    if (target->erased || target->being_erased)
+    if (is_erased(target))
         return case_refuse_erased(target, err);
     return target->status != CASE_STATUS_CLOSED || case_step_refuse(target, err);
 }

@@ -296,8 +296,7 @@ static const struct pg_statement wipe_messages = {
     .name = "case_wipe_messages",
     .sql = "UPDATE messages m SET redacted = true, body = '', attachments = '{}', third_party = '',"
            " external_id = '',"
-           " author = CASE WHEN m.author ~ '^accounts/[a-z0-9._-]+/(agents|contacts)/[a-z0-9._-]+$'"
-           " THEN m.author ELSE '' END,"
+           " author = CASE WHEN m.author ~ " MESSAGE_AUTHOR_STAYS " THEN m.author ELSE '' END,"
            " delivery_failure = CASE WHEN m.delivery = 1 THEN '" CASE_DELIVERY_REDACTED "' ELSE '' END,"
            " delivery = CASE WHEN m.delivery = 1 THEN 3 ELSE m.delivery END"
            " FROM" WIPED_MESSAGES " WHERE m.partition = w.partition AND m.account = w.account"

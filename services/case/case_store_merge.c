@@ -176,7 +176,10 @@ bool store_load_reply(struct overlay *overlay, void *entry, const pg_result *res
 /* --- writes -----------------------------------------------------------------------------------------------
  */
 
-/* Everything but the number, the state and where it came from is its origin's. */
+/*
+ * Everything but the number, the state and where it came from is as it stands in the source, or in its origin
+ * where the source has it from this batch. The two are alike unless the source has lost its texts.
+ */
 static const struct pg_statement insert_copies = {
     .name = "case_insert_copies",
     .rows = true,
@@ -185,14 +188,25 @@ static const struct pg_statement insert_copies = {
         "redacted,"
         " send_time, create_time, author, third_party, external_id, delivery_failure, merged_from, body,"
         " attachments, origin_case, origin_number)"
-        " SELECT o.partition, o.account, u.case_id, u.number, o.kind, u.state, o.delivery, o.automatic,"
-        " o.redacted, o.send_time, o.create_time, o.author, o.third_party, o.external_id, o.delivery_failure,"
-        " u.merged_from, o.body, o.attachments, u.origin_case, u.origin_number"
+        " SELECT o.partition, o.account, u.case_id, u.number, o.kind, u.state,"
+        " CASE WHEN u.erased AND o.delivery = 1 THEN 3 ELSE o.delivery END, o.automatic,"
+        " o.redacted OR u.erased, o.send_time, o.create_time,"
+        " CASE WHEN u.erased AND o.author !~ " MESSAGE_AUTHOR_STAYS " THEN '' ELSE o.author END,"
+        " CASE WHEN u.erased THEN '' ELSE o.third_party END,"
+        " CASE WHEN u.erased THEN '' ELSE o.external_id END,"
+        " CASE WHEN NOT u.erased THEN o.delivery_failure"
+        " WHEN o.delivery = 1 THEN '" CASE_DELIVERY_REDACTED "' ELSE '' END,"
+        " u.merged_from, CASE WHEN u.erased THEN '' ELSE o.body END,"
+        " CASE WHEN u.erased THEN '{}' ELSE o.attachments END, u.origin_case, u.origin_number"
         " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::int8[]), unnest($4::int4[]), "
-        "unnest($5::int2[]), unnest($6::int8[]), unnest($7::int8[]), unnest($8::int4[]))"
-        " AS u(partition, account, case_id, number, state, merged_from, origin_case, origin_number),"
-        " LATERAL (SELECT * FROM messages t WHERE t.partition = u.partition AND t.account = u.account"
-        " AND t.case_id = u.origin_case AND t.number = u.origin_number LIMIT 1) o",
+        "unnest($5::int2[]), unnest($6::int8[]), unnest($7::int4[]), unnest($8::bool[]), unnest($9::int8[]),"
+        " unnest($10::int4[]))"
+        " AS u(partition, account, case_id, number, state, merged_from, source_number, erased, origin_case,"
+        " origin_number),"
+        " LATERAL (SELECT * FROM (SELECT 1 AS place, t.* FROM messages t WHERE t.partition = u.partition"
+        " AND t.account = u.account AND t.case_id = u.merged_from AND t.number = u.source_number"
+        " UNION ALL SELECT 2, t.* FROM messages t WHERE t.partition = u.partition AND t.account = u.account"
+        " AND t.case_id = u.origin_case AND t.number = u.origin_number) p ORDER BY place LIMIT 1) o",
 };
 
 static const struct pg_statement delete_copies = {
@@ -263,7 +277,7 @@ bool store_write_left_copies(struct overlay *overlay, pg_batch *batch, error *er
 static bool write_copies(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_INT2, PG_INT8, PG_INT8, PG_INT4);
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_INT4, PG_INT2, PG_INT8, PG_INT4, PG_BOOL, PG_INT8, PG_INT4);
     for (size_t i = 0; i < overlay->entries[ENTRY_MESSAGE].count; i++) {
         const struct message_entry *message = overlay->entries[ENTRY_MESSAGE].items[i];
         if (!message->is_copy || !message->entry.inserted)
@@ -273,6 +287,8 @@ static bool write_copies(struct overlay *overlay, pg_batch *batch, error *err)
         rows_put_int(&rows, message->record.number);
         rows_put_int(&rows, message->record.state);
         rows_put_int(&rows, message->record.merged_from);
+        rows_put_int(&rows, message->copied_number);
+        rows_put_bool(&rows, message->copied_erased);
         rows_put_int(&rows, message->record.origin_case);
         rows_put_int(&rows, message->record.origin_number);
         rows_end_row(&rows);

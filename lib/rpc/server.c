@@ -18,8 +18,6 @@
 
 enum {
     METADATA_BYTES_MAX = 16 * 1024,
-    KEEPALIVE_MS = 60000,            /* a silent peer is asked after this long */
-    KEEPALIVE_TIMEOUT_MS = 20000,    /* and given up after this long without an answer */
     CLIENT_PING_INTERVAL_MS = 10000, /* clients that ping more often are sent away */
 };
 
@@ -42,6 +40,7 @@ static void fill_options(struct rpc_server_options *o)
     o->call_bytes_max = o->call_bytes_max ? o->call_bytes_max : (size_t)64 << 20;
     o->drain_us = o->drain_us ? o->drain_us : 10 * CLOCK_SECOND;
     o->end_patience_us = o->end_patience_us ? o->end_patience_us : CLOCK_MINUTE;
+    o->silence_us = o->silence_us ? o->silence_us : 10 * CLOCK_SECOND;
 }
 
 static grpc_arg number_arg(const char *key, size_t value)
@@ -53,14 +52,17 @@ static grpc_arg number_arg(const char *key, size_t value)
 
 static grpc_server *create_core(const struct rpc_server_options *o)
 {
+    size_t silence_ms = (size_t)(o->silence_us / 1000);
     grpc_arg list[] = {
         number_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, o->streams_max),
         number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, o->message_bytes_max),
         number_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, o->answer_bytes_max),
         number_arg(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES_MAX),
-        number_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
-        number_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        number_arg(GRPC_ARG_KEEPALIVE_TIME_MS, silence_ms),
+        number_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, silence_ms),
         number_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        /* However long a stream has been idle. */
+        number_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         number_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CLIENT_PING_INTERVAL_MS),
         /* Two servers on one port would be a mistake that shows up only as odd answers. */
         number_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),

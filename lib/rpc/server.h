@@ -76,6 +76,8 @@ struct rpc_server_options {
     unsigned requests;        /* posted on a queue beyond one for each method, 0: 64 */
     int64_t drain_us;         /* grace at shutdown, 0: 10 s */
     int64_t end_patience_us;  /* how long a stream that was ended may make no way towards its end, 0: 60 s */
+    int64_t silence_us;       /* a connection that is silent for so long is asked, and closed when it gives no
+                                 answer       for as long again; 0: 10 s */
     const void *descriptor_set; /* FileDescriptorSet with everything served: streaming flags and reflection */
     size_t descriptor_set_size;
 };

@@ -129,14 +129,21 @@ static bool read_all(int fd, uint8_t *data, size_t length)
     return true;
 }
 
+/* The next frame's head and payload; SIZE_MAX: none has come in time, or a longer one than expected. */
+static size_t read_frame(int fd, uint8_t head[9], uint8_t *payload, size_t size)
+{
+    if (!read_all(fd, head, 9))
+        return SIZE_MAX;
+    size_t length = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+    return length <= size && read_all(fd, payload, length) ? length : SIZE_MAX;
+}
+
 size_t raw_read_data(int fd, uint32_t stream, void *data, size_t size)
 {
     uint8_t head[9], payload[1 << 16];
-    while (read_all(fd, head, sizeof head)) {
-        size_t length = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+    size_t length;
+    while ((length = read_frame(fd, head, payload, sizeof payload)) != SIZE_MAX) {
         uint32_t of = (uint32_t)head[5] << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
-        if (length > sizeof payload || !read_all(fd, payload, length))
-            return 0;
         if (head[3] != RAW_DATA || of != stream || length == 0)
             continue;
         length = length < size ? length : size;
@@ -144,4 +151,15 @@ size_t raw_read_data(int fd, uint32_t stream, void *data, size_t size)
         return length;
     }
     return 0;
+}
+
+bool raw_answer_ping(int fd)
+{
+    uint8_t head[9], payload[1 << 16];
+    size_t length;
+    while ((length = read_frame(fd, head, payload, sizeof payload)) != SIZE_MAX) {
+        if (head[3] == RAW_PING && (head[4] & RAW_ACK) == 0)
+            return raw_frame(fd, RAW_PING, RAW_ACK, 0, payload, length);
+    }
+    return false;
 }

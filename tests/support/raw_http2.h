@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum raw_frame { RAW_DATA = 0, RAW_HEADERS = 1, RAW_RST_STREAM = 3, RAW_SETTINGS = 4, RAW_PING = 6 };
-enum { RAW_END_STREAM = 1, RAW_END_HEADERS = 4 };
+enum { RAW_END_STREAM = 1, RAW_END_HEADERS = 4, RAW_ACK = 1 };
 
 /* A connection to 127.0.0.1 that has sent preface and settings. -1: refused. */
 int raw_connect(int port);
@@ -37,6 +37,10 @@ bool raw_message(int fd, uint32_t stream, const void *data, size_t length);
  * within a few seconds, or the peer has closed the connection. What else comes is passed over.
  */
 size_t raw_read_data(int fd, uint32_t stream, void *data, size_t size);
+
+/* Waits for the peer to ask whether somebody is there, and answers; what else comes is passed over. False: it
+ * has not asked within a few seconds, or has closed the connection. */
+bool raw_answer_ping(int fd);
 
 /* Reads and forgets what is there; false: the peer has closed the connection. */
 bool raw_swallow(int fd);

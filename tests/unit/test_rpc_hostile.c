@@ -287,3 +287,21 @@ Test(rpc_hostile, who_does_not_take_the_end_of_a_stream_is_cut_off)
     expect_served();
     close(fd);
 }
+
+/* However long the stream has been idle: pings that are answered are no data. */
+Test(rpc_hostile, who_answers_no_more_is_cut_off)
+{
+    enum { IDLE_PINGS = 5 };
+    const struct rpc_server_options options = {.silence_us = CLOCK_SECOND / 5};
+    rpc_loopback_stop(&loopback);
+    rpc_loopback_start(&loopback, methods, NULL, &options, NULL);
+    int fd = raw_connect(rpc_server_port(loopback.server));
+    cr_assert_geq(fd, 0);
+    cr_assert(raw_call(fd, 1, PATH "StreamingInputCall"));
+    for (int i = 0; i < IDLE_PINGS; i++)
+        cr_assert(raw_answer_ping(fd), "ping %d", i);
+    cr_assert_eq(atomic_load(&calls_done), 0);
+    wait_for(&calls_done, 1);
+    expect_served();
+    close(fd);
+}

@@ -123,8 +123,9 @@ const struct method_ops message_redact_ops = {redact_gather, redact_run};
 /* --- erase a contact --------------------------------------------------------------------------------------
  */
 
+/* `was`: of a contact. */
 static bool add_erasure(struct overlay *overlay, const struct case_command *command, const char *contact,
-                        error *err)
+                        const struct contact_record *was, error *err)
 {
     struct erasure *erasure = arena_calloc(overlay->memory, 1, sizeof *erasure);
     if (erasure == NULL || !entry_list_add(overlay->memory, &overlay->erasures, erasure))
@@ -137,6 +138,8 @@ static bool add_erasure(struct overlay *overlay, const struct case_command *comm
         .request_id = command->request_id,
         .fingerprint = command->fingerprint,
     };
+    if (was != NULL)
+        erasure->was = *was;
     return true;
 }
 
@@ -206,13 +209,14 @@ static bool erase_run(struct overlay *overlay, struct case_command *command, err
     if (command->expected_version != 0 && command->expected_version != record->version)
         return batch_etag_mismatch(err);
     if (record->erase_time == 0) {
+        const struct contact_record was = *record;
         contact_erase_texts(record);
         record->version++;
         record->update_time = record->erase_time = overlay->now;
         contact->entry.changed = true;
         forget_addresses(overlay, command->account, record->id);
         if (!batch_tell_resource(overlay, command, EVENT_KIND_CONTACT_ERASED, "contacts", id, 0, err) ||
-            !add_erasure(overlay, command, record->id, err) || !tell_others(overlay, command, id, err))
+            !add_erasure(overlay, command, record->id, &was, err) || !tell_others(overlay, command, id, err))
             return false;
     }
     command->answer.contact = arena_memdup(overlay->memory, record, sizeof *record);
@@ -417,7 +421,7 @@ static bool delete_run(struct overlay *overlay, struct case_command *command, er
     if (command->expected_version != 0 && command->expected_version != account->record.version)
         return batch_etag_mismatch(err);
     if (!batch_tell_resource(overlay, command, EVENT_KIND_ACCOUNT_DELETED, "", "", 0, err) ||
-        !add_erasure(overlay, command, "", err))
+        !add_erasure(overlay, command, "", NULL, err))
         return false;
     command->answer.position = overlay->feed->head;
     account->entry.exists = false;

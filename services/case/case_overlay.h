@@ -257,6 +257,7 @@ struct deletion_entry {
 /* What this batch erases: a contact, or with contact "" the account. */
 struct erasure {
     const char *account, *contact;
+    struct contact_record was; /* before it lost its addresses */
     struct actor actor;
     int64_t position; /* of the event that tells of it */
     const char *request_id;

@@ -120,6 +120,29 @@ static const struct pg_statement remove_contact_addresses = {
            " WHERE d.partition = u.partition AND d.account = u.account AND d.contact = u.contact",
 };
 
+/*
+ * A reply goes to those, too, who have written in the case of somebody else (case_outgoing.c). What is told
+ * of one that could not be delivered to them stands at that case's messages, and names the address. Of phones
+ * only the digits count. The messages of these cases are looked through here, since the addresses are gone
+ * afterwards.
+ */
+static const struct pg_statement wipe_failures = {
+    .name = "case_wipe_failures",
+    .sql =
+        "UPDATE messages m SET delivery_failure = '' FROM (SELECT w.* FROM unnest($1::int2[], $2::text[],"
+        " $3::text[], $4::text[], $5::text[]) AS u(partition, account, contact, address, digits)"
+        " JOIN case_guests g ON g.partition = u.partition AND g.account = u.account"
+        " AND g.contact = u.contact CROSS JOIN LATERAL (SELECT t.partition, t.account, t.case_id, t.number,"
+        " t.delivery_failure FROM messages t WHERE t.partition = g.partition AND t.account = g.account"
+        " AND t.case_id = g.case_id AND t.delivery_failure <> '' UNION ALL SELECT t.partition, t.account,"
+        " t.case_id, t.number, t.delivery_failure FROM messages t WHERE t.partition = g.partition"
+        " AND t.account = g.account AND t.origin_case <> 0 AND t.origin_case = g.case_id"
+        " AND t.delivery_failure <> '') w WHERE strpos(lower(w.delivery_failure), lower(u.address)) > 0"
+        " OR (u.digits <> '' AND strpos(regexp_replace(w.delivery_failure, '[^0-9]', '', 'g'), u.digits)"
+        " > 0) OFFSET 0) f WHERE m.partition = f.partition AND m.account = f.account"
+        " AND m.case_id = f.case_id AND m.number = f.number",
+};
+
 static const struct pg_statement insert_erasures = {
     .name = "case_insert_erasures",
     .sql = "INSERT INTO erasures (partition, account, contact, position, actor_kind, actor_id, actor_via)"
@@ -180,6 +203,48 @@ static bool write_erased_addresses(struct overlay *overlay, pg_batch *batch, err
         rows_end_row(&rows);
     }
     return rows_write(&rows, &remove_contact_addresses, batch, err);
+}
+
+static const char *digits_of(struct overlay *overlay, const char *phone)
+{
+    enum { FEWEST = 5 }; /* any text may have fewer of them */
+    char *digits = arena_strdup(overlay->memory, phone);
+    size_t count = 0;
+    if (digits == NULL) {
+        overlay->failed = true;
+        return "";
+    }
+    for (const char *c = phone; *c != '\0'; c++) {
+        if (*c >= '0' && *c <= '9')
+            digits[count++] = *c;
+    }
+    digits[count < FEWEST ? 0 : count] = '\0';
+    return digits;
+}
+
+static void put_addresses(struct rows *rows, const struct erasure *erasure, const struct text_list *list,
+                          size_t first, size_t step, bool phones)
+{
+    for (size_t i = first; i < list->count; i += step) {
+        rows_begin_row(rows, erasure->account);
+        rows_put_text(rows, erasure->contact);
+        rows_put_text(rows, list->items[i]);
+        rows_put_text(rows, phones ? digits_of(rows->overlay, list->items[i]) : "");
+        rows_end_row(rows);
+    }
+}
+
+static bool write_wiped_failures(struct overlay *overlay, pg_batch *batch, error *err)
+{
+    struct rows rows;
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TEXT);
+    for (size_t i = 0; i < overlay->erasures.count; i++) {
+        const struct erasure *erasure = overlay->erasures.items[i];
+        put_addresses(&rows, erasure, &erasure->was.emails, 0, 1, false);
+        put_addresses(&rows, erasure, &erasure->was.phones, 0, 1, true);
+        put_addresses(&rows, erasure, &erasure->was.handles, 1, 2, false); /* pairs network, address */
+    }
+    return rows_write(&rows, &wipe_failures, batch, err);
 }
 
 static bool write_erasure_rows(struct overlay *overlay, pg_batch *batch, error *err)
@@ -368,6 +433,7 @@ bool store_write_erased_first(struct overlay *overlay, pg_batch *batch, error *e
 
 bool store_write_erasures(struct overlay *overlay, pg_batch *batch, error *err)
 {
-    return write_erasure_rows(overlay, batch, err) && write_deletion_rows(overlay, batch, err) &&
-           write_wipes(overlay, batch, err) && write_wiped_cases(overlay, batch, err);
+    return write_wiped_failures(overlay, batch, err) && write_erasure_rows(overlay, batch, err) &&
+           write_deletion_rows(overlay, batch, err) && write_wipes(overlay, batch, err) &&
+           write_wiped_cases(overlay, batch, err);
 }

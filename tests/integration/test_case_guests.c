@@ -124,6 +124,33 @@ Test(case_guests, also_when_the_cases_went_apart_or_on)
 }
 
 /* A merge may lead from one channel to another: an id is known where it came in. */
+static const char *fail_reply(const char *case_name, const char *failure)
+{
+    const char *name = desk_add(&server, "anna", case_name, REPLY, "an answer")->name;
+    desk_call(&server, "", DESK_CONNECTORS, "ReportDelivery", desk_report(&server, name, 3, failure, ""));
+    return name;
+}
+
+/* An agent's reply in the case of somebody else stays, but for whom it could not be delivered to. */
+Test(case_guests, erasing_who_wrote_takes_failures_that_name_the_address)
+{
+    struct scene scene = begin();
+    const char *last = desk_receive(&server, "mail", "max@example.com", "e4", "hello")->case_->name;
+    const char *names = fail_reply(scene.jo->name, "550 <Kay@Example.com> unknown");
+    const char *other = fail_reply(scene.jo->name, "550 jo@example.com unknown");
+    desk_merge(&server, scene.jo->name, last);
+    desk_erase(&server, scene.kay->contact);
+    cr_expect_str_eq(desk_get_message(&server, names)->delivery_failure, "");
+    cr_expect_str_eq(desk_get_message(&server, names)->body, "an answer");
+    cr_expect_eq((int)desk_get_message(&server, names)->delivery, 3, "it has failed all the same");
+    cr_expect_str_eq(desk_get_message(&server, other)->delivery_failure, "550 jo@example.com unknown");
+    cr_expect_eq(
+        desk_count(&server, "SELECT count(*) FROM messages WHERE delivery_failure ILIKE '%kay@example%'"), 0,
+        "copies lose it, too");
+    desk_await_erased(&server);
+    cr_expect_str_eq(desk_get_message(&server, other)->delivery_failure, "550 jo@example.com unknown");
+}
+
 Test(case_guests, an_external_id_is_of_the_channel_it_came_by)
 {
     const char *mail = desk_receive(&server, "mail", "jo@example.com", "e1", "hello")->case_->name;

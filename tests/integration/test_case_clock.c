@@ -17,7 +17,7 @@ static struct case_server server;
 static struct rpc_loopback peer;
 static _Atomic int settled;
 static _Atomic int writes_left; /* how many more messages the peer writes, one each time it settles */
-static char *busy_case;
+static char *_Atomic busy_case; /* set last: what the peer reads besides is there then */
 
 static void settle(rpc_call *call, const ProtobufCMessage *request, void *context)
 {

@@ -44,6 +44,7 @@ static void live(struct shop *d)
 /* casework-report with --rebuild; answers how it ended, as waitpid tells. */
 static int rebuild(const struct shop *d, const char *mode, const char *inject)
 {
+    enum { ENVIRONMENT = 10 };
     char keys[512], target[256], database[512], program[512];
     const char *bin = getenv("CASEWORK_BIN");
     json_error_t bad;
@@ -60,7 +61,11 @@ static int rebuild(const struct shop *d, const char *mode, const char *inject)
         char faults[256], wanted[64];
         snprintf(faults, sizeof faults, "CASEWORK_INJECT=%s", inject);
         snprintf(wanted, sizeof wanted, "--rebuild=%s", mode);
-        char *const environment[] = {keys, target, database, faults, NULL};
+        char *environment[ENVIRONMENT] = {keys, target, database, faults};
+        size_t count = 4;
+        for (char **own = environ; *own && count < ENVIRONMENT - 1; own++)
+            if (strstr(*own, "SAN_OPTIONS=")) /* of the sanitizers */
+                environment[count++] = *own;
         char *const arguments[] = {program, wanted, NULL};
         execve(program, arguments, environment);
         _exit(127);

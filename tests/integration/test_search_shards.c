@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define SEARCH (&casework__search__v1__search_service__descriptor)
@@ -264,7 +265,10 @@ Test(search_shards, a_shard_that_stands_still_is_said_so)
         error err;
         if (shard == away)
             continue;
+        int status;
         process_signal(programs[away], SIGSTOP);
+        cr_assert_eq(waitpid(process_pid(programs[away]), &status, WUNTRACED), process_pid(programs[away]));
+        cr_assert(WIFSTOPPED(status));
         bool done = ask_for_first(shard, &err);
         process_signal(programs[away], SIGCONT);
         cr_assert_not(done);

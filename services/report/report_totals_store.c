@@ -127,7 +127,7 @@ void report_totals_bind_parts(pg_params *params, const struct report_range *rang
         return;
     if (from < start)
         from += CLOCK_HOUR;
-    if (last == to + CLOCK_HOUR - 1)
+    if (last - to == CLOCK_HOUR - 1)
         to += CLOCK_HOUR;
     if (from >= to) {
         put_part(columns, -1, start, last);

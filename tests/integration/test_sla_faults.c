@@ -103,6 +103,34 @@ static int64_t expect_each_once(int64_t bound_us)
     return latest_us;
 }
 
+/* What the first replica counts goes beyond so many: it counts after the effect that everybody sees. */
+struct counted {
+    const char *name;
+    double more_than;
+};
+
+static bool has_counted(void *context)
+{
+    const struct counted *counted = context;
+    return sla_desk_metric(s, 0, counted->name) > counted->more_than;
+}
+
+static void await_counted(const char *name, double more_than, const char *what)
+{
+    sla_desk_await(has_counted, &(struct counted){name, more_than}, 20 * CLOCK_SECOND, what);
+}
+
+static void await_swept(void)
+{
+    await_counted("casework_sla_timers_swept_total", 0, "the sweep has closed some");
+}
+
+/* All buckets were built once at the start. */
+static void await_rebuilt(void)
+{
+    await_counted("casework_sla_buckets_rebuilt_total", FEED_PARTITIONS, "what was lost is built again");
+}
+
 /* --- the service ---------------------------------------------------------------------------------- */
 
 /* Dies each time it has come to the point for the third time; what is there then closes all the same. */
@@ -115,6 +143,11 @@ static void check_killed_at(const char *point)
     begin(&(struct suite_options){.settings = settings}, CLOCK_SECOND);
     pid_t former = suite_pid(s, SUITE_SLA, 0);
     resolve_more(6);
+    /* A slow one takes several at a time and comes to the point less often. */
+    for (int tries = 0; tries < 60 && suite_pid(s, SUITE_SLA, 0) == former; tries++) {
+        pause_for(CLOCK_SECOND / 4);
+        resolve_more(1);
+    }
     suite_await_restart(s, SUITE_SLA, 0, former);
     cr_assert_neq(suite_pid(s, SUITE_SLA, 0), former, "it was not killed at %s", point);
     expect_each_once(30 * CLOCK_SECOND);
@@ -136,23 +169,13 @@ Test(sla_faults, killed_after_events_are_applied, .timeout = 120)
     check_killed_at("sla.after_apply");
 }
 
-static double closed_by(unsigned replica)
-{
-    return sla_desk_metric(s, replica, "casework_sla_timers_fired_total{result=\"closed\"}");
-}
-
-static bool has_closed_some(void *context)
-{
-    (void)context;
-    return closed_by(0) > 0;
-}
-
 /* It has claimed, is stopped until its lease is over and the other one has closed, and then goes on. */
 Test(sla_faults, stopped_past_its_lease, .timeout = 120)
 {
     static const char *const settings[] = {"CASEWORK_INJECT=sla.after_claim=sleep:600",
                                            "SLA_LEASE_DURATION=1s", "SLA_SWEEP_INTERVAL=1s",
                                            "SLA_SWEEP_GRACE=1h", NULL};
+    static const char closed[] = "casework_sla_timers_fired_total{result=\"closed\"}";
     begin(&(struct suite_options){.settings = settings, .replicas = 2}, CLOCK_SECOND);
     cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 1), SIGSTOP), 0);
     resolve_more(5);
@@ -162,8 +185,8 @@ Test(sla_faults, stopped_past_its_lease, .timeout = 120)
     for (int i = 0; i < case_count; i++)
         sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 20 * CLOCK_SECOND, "the other one closes it");
     cr_assert_eq(kill(suite_pid(s, SUITE_SLA, 0), SIGCONT), 0);
-    sla_desk_await(has_closed_some, NULL, 20 * CLOCK_SECOND, "what it had claimed is asked for again");
-    cr_assert_gt(closed_by(1), 0);
+    await_counted(closed, 0, "what it had claimed is asked for again");
+    cr_assert_gt(sla_desk_metric(s, 1, closed), 0);
     expect_each_once(20 * CLOCK_SECOND);
     end();
 }
@@ -181,7 +204,7 @@ Test(sla_faults, emptied_under_load, .timeout = 120)
                         : sla_desk_redis(s, "FLUSHALL", NULL, NULL, NULL));
     }
     expect_each_once(15 * CLOCK_SECOND);
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_buckets_rebuilt_total"), 64, "they were lost");
+    await_rebuilt();
     end();
 }
 
@@ -195,12 +218,12 @@ Test(sla_faults, restored_from_an_old_file, .timeout = 120)
     resolve_more(5);
     cr_assert(sla_desk_redis(s, "SAVE", NULL, NULL, NULL));
     resolve_more(5);
+    sla_desk_expect_same(s, "accounts/-"); /* the file is older than what is armed by now */
     embedded_redis_stop(redis, true);
     cr_assert(embedded_redis_restart(redis, &err), "%s", err.message);
     resolve_more(5);
     expect_each_once(15 * CLOCK_SECOND);
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_buckets_rebuilt_total"), 64,
-                 "it was seen to have gone back");
+    await_rebuilt();
     end();
     embedded_redis_free(redis);
 }
@@ -216,7 +239,7 @@ Test(sla_faults, full, .timeout = 120)
     for (int i = 0; i < case_count; i++)
         sla_desk_await(is_closed, (void *)(uintptr_t)names[i], 20 * CLOCK_SECOND,
                        "it closes while Redis is full");
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    await_swept();
     cr_assert(sla_desk_redis(s, "CONFIG", "SET", "maxmemory", "0"));
     expect_each_once(15 * CLOCK_SECOND);
     end();
@@ -237,7 +260,7 @@ Test(sla_faults, away_for_a_while, .timeout = 200)
     cr_assert_lt(clock_monotonic_us(), until_us + away_us);
     while (clock_monotonic_us() < until_us)
         pause_for(CLOCK_SECOND / 10);
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    await_swept();
     cr_assert_eq(kill(redis, SIGCONT), 0);
     expect_each_once(8 * CLOCK_SECOND);
     end();
@@ -295,7 +318,7 @@ Test(sla_faults, redis_clock_an_hour_ahead, .timeout = 120)
     begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
     resolve_more(10);
     expect_each_once(15 * CLOCK_SECOND);
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_fired_total{result=\"early\"}"), 0);
+    await_counted("casework_sla_timers_fired_total{result=\"early\"}", 0, "it was told that it was early");
     double drift = sla_desk_metric(s, 0, "casework_sla_clock_drift_milliseconds{clock=\"redis\"}");
     cr_assert(drift > 3590000 && drift < 3610000, "%g", drift);
     end();
@@ -308,7 +331,7 @@ Test(sla_faults, redis_clock_an_hour_behind, .timeout = 120)
     begin(&(struct suite_options){.settings = settings}, 2 * CLOCK_SECOND);
     resolve_more(10);
     expect_each_once(15 * CLOCK_SECOND);
-    cr_assert_gt(sla_desk_metric(s, 0, "casework_sla_timers_swept_total"), 0);
+    await_swept();
     end();
 }
 

@@ -1,5 +1,4 @@
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/metrics.h"
 #include "pg/lane_internal.h"
 
@@ -11,17 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* How long a batch waits for a server that has just gone; later ones hear UNAVAILABLE after one try. */
-#define RECONNECT_WAIT (2 * CLOCK_SECOND)
-#define RETRY_FIRST (20 * CLOCK_SECOND / 1000)
-#define RETRY_LAST (500 * CLOCK_SECOND / 1000)
-
 enum { RUNS_MAX = 4, LOSSES_MAX = 2 };
-
-static const struct pg_statement get_fate = {
-    .name = "get_fate",
-    .sql = "SELECT pg_xact_status($1::xid8)",
-};
 
 /* When no partition of a batch could be had: until the next try. */
 #define LEFT_OUT_PAUSE (CLOCK_SECOND / 1000)
@@ -42,7 +31,7 @@ struct lane {
     unsigned index;
     pthread_t thread;
     bool running;
-    pg_conn *conn;
+    struct pg_lane_link link;
     pg_batch batch;
     struct pg_command **commands; /* of the batch being run */
     unsigned *taken;              /* its partitions */
@@ -109,146 +98,6 @@ static size_t drop_late(struct pg_command **commands, size_t count)
     return kept;
 }
 
-/* --- the connection --- */
-
-static void disconnect(struct lane *lane)
-{
-    pg_conn_close(lane->conn);
-    lane->conn = NULL;
-}
-
-static bool connect_once(struct lane *lane, error *err)
-{
-    disconnect(lane);
-    if (!pg_conn_open(&lane->lanes->options.connection, &lane->conn, err))
-        return false;
-    if (pg_conn_fix_plans(lane->conn, err))
-        return true;
-    disconnect(lane);
-    return false;
-}
-
-static void note_down(struct lane *lane, int64_t now, const error *err)
-{
-    int64_t up = 0;
-    if (atomic_compare_exchange_strong(&lane->lanes->down_since, &up, now))
-        log_warn("no connection to the database", LOG_NUMBER("lane", lane->index),
-                 LOG_TEXT("error", err->detail));
-}
-
-/* Tries until `until`, at least once. */
-static bool connect_until(struct lane *lane, int64_t until, error *err)
-{
-    int64_t pause = RETRY_FIRST;
-    while (!connect_once(lane, err)) {
-        int64_t now = clock_monotonic_us();
-        note_down(lane, now, err);
-        if (now + pause >= until)
-            return false;
-        nanosleep(&(struct timespec){.tv_nsec = pause * 1000}, NULL);
-        pause = pause * 2 < RETRY_LAST ? pause * 2 : RETRY_LAST;
-    }
-    if (atomic_exchange(&lane->lanes->down_since, 0))
-        log_info("connected to the database again", LOG_NUMBER("lane", lane->index));
-    return true;
-}
-
-static bool ensure_connected(struct lane *lane, error *err)
-{
-    if (pg_conn_usable(lane->conn))
-        return true;
-    int64_t since = lane->lanes->down_since;
-    return connect_until(lane, (since ? since : clock_monotonic_us()) + RECONNECT_WAIT, err);
-}
-
-/* --- a commit whose answer was lost --- */
-
-enum fate { FATE_COMMITTED, FATE_ABORTED, FATE_IN_PROGRESS, FATE_UNKNOWN };
-
-static enum fate ask_fate(struct lane *lane, int64_t xid, error *err)
-{
-    pg_params p;
-    pg_result *result;
-    pg_params_init(&p, lane->batch.memory);
-    pg_add_int8(&p, xid); /* xid8 travels like int8 */
-    if (!pg_query(lane->conn, &get_fate, &p, 0, &result, err)) {
-        if (!pg_conn_usable(lane->conn))
-            return FATE_IN_PROGRESS;
-        /* 22023: "in the future". A crash lost the id itself: nothing of it was ever durable. */
-        return strstr(err->detail, "22023") ? FATE_ABORTED : FATE_UNKNOWN;
-    }
-    const char *status = pg_get_text(result, 0, 0);
-    enum fate fate = strcmp(status, "committed") == 0     ? FATE_COMMITTED
-                     : strcmp(status, "aborted") == 0     ? FATE_ABORTED
-                     : strcmp(status, "in progress") == 0 ? FATE_IN_PROGRESS
-                                                          : FATE_UNKNOWN;
-    pg_result_free(result);
-    return fate;
-}
-
-/* Whose is a committed transaction of our id after a crash? Ours for sure if a partition still carries our
- * mark. */
-static enum fate check_mark(struct lane *lane, error *err)
-{
-    pg_params p;
-    pg_result *result;
-    const struct pg_statement *statement = lane->lanes->ops->mark;
-    pg_params_init(&p, lane->batch.memory);
-    pg_batch_add_partitions(&lane->batch, &p);
-    if (!statement || !pg_query(lane->conn, statement, &p, 0, &result, err))
-        return FATE_UNKNOWN;
-    bool ours = false;
-    for (int row = 0; row < pg_rows(result); row++)
-        ours |= !pg_is_null(result, row, 0) && pg_get_int(result, row, 0) == lane->batch.mark;
-    pg_result_free(result);
-    return ours ? FATE_COMMITTED : FATE_UNKNOWN;
-}
-
-/*
- * A transaction's id means something only in the history it was given in: not on another cluster, nor after a
- * standby was promoted. A crash takes back the ids of transactions of which nothing had reached the disk, and
- * the server gives them out again: an id that is unknown or aborted then is surely not committed, but one
- * that is committed may be another's.
- */
-static enum fate find_fate(struct lane *lane, error *err)
-{
-    char origin[sizeof lane->conn->origin], incarnation[sizeof lane->conn->incarnation];
-    int64_t until = clock_monotonic_us() + lane->lanes->options.outcome_wait_us;
-    memcpy(origin, lane->conn->origin, sizeof origin);
-    memcpy(incarnation, lane->conn->incarnation, sizeof incarnation);
-    for (;;) {
-        if (!pg_conn_usable(lane->conn) && !connect_until(lane, until, err))
-            return FATE_UNKNOWN;
-        if (strcmp(origin, lane->conn->origin) != 0)
-            return FATE_UNKNOWN;
-        enum fate fate = ask_fate(lane, lane->batch.xid, err);
-        if (fate == FATE_COMMITTED && strcmp(incarnation, lane->conn->incarnation) != 0)
-            return check_mark(lane, err);
-        if (fate != FATE_IN_PROGRESS)
-            return fate;
-        if (clock_monotonic_us() >= until)
-            return FATE_UNKNOWN;
-        nanosleep(&(struct timespec){.tv_nsec = RETRY_FIRST * 1000}, NULL);
-    }
-}
-
-/* Turns a lost commit into what became of it. */
-static enum pg_run resolve_lost_commit(struct lane *lane, error *err)
-{
-    enum fate fate = find_fate(lane, err);
-    metrics_add(lane->lanes->lost_commits, 1);
-    static const char *const names[] = {"committed", "aborted", "in progress", "unknown"};
-    log_warn("connection lost at commit", LOG_NUMBER("lane", lane->index), LOG_NUMBER("xid", lane->batch.xid),
-             LOG_TEXT("fate", names[fate]));
-    if (fate == FATE_COMMITTED)
-        return PG_RUN_COMMITTED;
-    if (fate == FATE_ABORTED)
-        return PG_RUN_LOST;
-    error_set(err, STATUS_UNKNOWN, "OUTCOME_UNKNOWN",
-              "the connection was lost and the outcome cannot be found out");
-    return PG_RUN_LOST_AT_COMMIT;
-}
-
 /* --- running --- */
 
 static bool is_worth_running_alone(const error *err)
@@ -305,18 +154,20 @@ static void run_commands(struct lane *lane, struct pg_command **commands, size_t
         count = drop_late(commands, count);
         if (count == 0)
             return;
-        if (!ensure_connected(lane, &err)) {
+        if (!pg_lane_link_ensure(&lane->link, &err)) {
             run = PG_RUN_LOST;
             break;
         }
         pg_batch_clear(batch);
-        batch->conn = lane->conn;
+        batch->conn = lane->link.conn;
         batch->commands = commands;
         batch->count = count;
         batch->waits = waits;
         run = pg_batch_run(batch, ops, context, &err);
-        if (run == PG_RUN_LOST_AT_COMMIT)
-            run = resolve_lost_commit(lane, &err);
+        if (run == PG_RUN_LOST_AT_COMMIT) {
+            run = pg_lane_link_resolve(&lane->link, batch, &err);
+            metrics_add(lane->lanes->lost_commits, 1);
+        }
         metrics_add(runs == 1 ? lane->lanes->batches : lane->lanes->reruns, 1);
         pg_batch_end(batch, ops, context, run == PG_RUN_COMMITTED);
         if (batch->left_out > 0) {
@@ -485,7 +336,7 @@ static void *run_lane(void *argument)
         metrics_add(lane->lanes->batch_commands, (int64_t)count);
         metrics_observe(lane->lanes->batch_time, clock_monotonic_us() - start);
     }
-    disconnect(lane);
+    pg_lane_link_close(&lane->link);
     return NULL;
 }
 
@@ -584,6 +435,10 @@ static bool lane_init(struct lane *lane, pg_lanes *lanes, unsigned index)
 {
     lane->lanes = lanes;
     lane->index = index;
+    lane->link = (struct pg_lane_link){.options = &lanes->options,
+                                       .mark = lanes->ops->mark,
+                                       .down_since = &lanes->down_since,
+                                       .lane = index};
     lane->commands = calloc(lanes->options.batch_max, sizeof(struct pg_command *));
     lane->taken = calloc(lanes->options.partitions, sizeof *lane->taken);
     lane->batch.memory = arena_new(lanes->options.memory_max);

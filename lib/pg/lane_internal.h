@@ -1,10 +1,15 @@
 #ifndef CASEWORK_PG_LANE_INTERNAL_H
 #define CASEWORK_PG_LANE_INTERNAL_H
 
-/* Between lane.c (who runs what, and again) and batch.c (one run of one batch on one connection). */
+/*
+ * Between lane.c (who runs what, and again), batch.c (one run of one batch on one connection) and lane_link.c
+ * (the connection, and what became of a commit that it took along).
+ */
 
 #include "pg/lane.h"
 #include "pg/pg_internal.h"
+
+#include <stdatomic.h>
 
 enum pg_batch_phase { PG_BATCH_READ, PG_BATCH_DECIDE, PG_BATCH_WRITE };
 
@@ -53,5 +58,23 @@ void pg_batch_clear(pg_batch *batch);
 
 /* The partitions got, as parameter. */
 void pg_batch_add_partitions(const pg_batch *batch, pg_params *params);
+
+/* A lane's connection, opened again as often as need be. */
+struct pg_lane_link {
+    const struct pg_lane_options *options; /* with defaults filled in */
+    const struct pg_statement *mark;       /* of the ops */
+    _Atomic int64_t *down_since;           /* of all lanes, monotonic; 0: the server answered last time */
+    unsigned lane;
+    pg_conn *conn; /* NULL: none */
+};
+
+/* Connects where there is no usable connection. Waits for a server that has just gone, once for all lanes. */
+bool pg_lane_link_ensure(struct pg_lane_link *link, error *err);
+
+void pg_lane_link_close(struct pg_lane_link *link);
+
+/* What became of a run that was lost at commit: COMMITTED, LOST, or still LOST_AT_COMMIT with `err`, if it
+ * cannot be found out in time. */
+enum pg_run pg_lane_link_resolve(struct pg_lane_link *link, const pg_batch *batch, error *err);
 
 #endif

@@ -141,11 +141,12 @@ void pg_conn_cut(pg_conn *conn);
 bool pg_conn_set(pg_conn *conn, const char *setting, const char *value, error *err);
 
 /*
- * For a connection with the same few statements all its life, which look rows up by key or read them in the
- * order of an index: plans are made once, for any parameters, and one that was made while the tables were
- * empty does not read them from end to end later.
+ * pg_conn_open for a connection with the same few statements all its life, which look rows up by key or read
+ * them in the order of an index: plans are made once, for any parameters, and one that was made while the
+ * tables were empty does not read them from end to end later.
  */
-bool pg_conn_fix_plans(pg_conn *conn, error *err) __attribute__((warn_unused_result));
+bool pg_conn_open_planned(const struct pg_options *options, pg_conn **ret_conn, error *err)
+    __attribute__((warn_unused_result));
 
 /* Fills err from an error result. */
 void pg_error_from_result(const PGresult *result, const char *statement, error *err);

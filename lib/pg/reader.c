@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pg/pg_internal.h"
+#include "pg/reader_queue.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -29,10 +30,6 @@ enum {
 #define QUICK_PATIENCE (2 * CLOCK_SECOND / 1000)
 /* How often, while something is in flight, deadlines are looked at. */
 #define TICK (5 * CLOCK_SECOND / 1000)
-/* How long a read without a deadline waits for a connection. */
-#define QUEUE_WAIT (5 * CLOCK_SECOND)
-
-enum fate { FATE_LOST, FATE_LATE, FATE_BUSY, FATE_UNWANTED, FATE_PARAMETERS };
 
 enum link_state { LINK_NONE, LINK_OPENING, LINK_IDLE, LINK_BUSY };
 
@@ -50,27 +47,17 @@ struct link {
     struct pg_read *group[GROUP_MAX]; /* from `answered` on in flight; NULL: nobody waits any more */
 };
 
-struct queue {
-    struct pg_read *first, **last;
-};
-
 struct pg_reader {
     struct pg_options options;
     pthread_mutex_t lock;
     pthread_cond_t wanted; /* another connection */
     bool wants, stopping, ticking;
     unsigned size, waiting;
-    struct queue quick, slow;
+    struct pg_queue quick, slow;
     int events, timer, stop;
     unsigned thread_count;
     pthread_t threads[THREADS + 1];
     struct link links[];
-};
-
-/* Reads that end without a result, once the lock is free. */
-struct failures {
-    struct queue list;
-    error lost; /* of those whose connection was lost */
 };
 
 /* What a group has brought so far. */
@@ -79,76 +66,9 @@ struct outcome {
     pg_result *result; /* NULL: failed */
 };
 
-/* --- queues --- */
-
-static void queue_init(struct queue *queue)
-{
-    queue->first = NULL;
-    queue->last = &queue->first;
-}
-
-static void push_back(struct queue *queue, struct pg_read *read)
-{
-    read->next = NULL;
-    *queue->last = read;
-    queue->last = &read->next;
-}
-
-static void push_front(struct queue *queue, struct pg_read *read)
-{
-    read->next = queue->first;
-    queue->first = read;
-    if (!read->next)
-        queue->last = &read->next;
-}
-
-static struct pg_read *pop(struct queue *queue)
-{
-    struct pg_read *read = queue->first;
-    queue->first = read->next;
-    if (!queue->first)
-        queue->last = &queue->first;
-    return read;
-}
-
-static struct queue *queue_of(pg_reader *reader, const struct pg_read *read)
+static struct pg_queue *queue_of(pg_reader *reader, const struct pg_read *read)
 {
     return read->statement->quick ? &reader->quick : &reader->slow;
-}
-
-static void give_up(struct failures *failures, struct pg_read *read, enum fate fate)
-{
-    read->fate = fate;
-    push_back(&failures->list, read);
-}
-
-static void tell_failure(struct pg_read *read, const error *lost)
-{
-    error err;
-    switch ((enum fate)read->fate) {
-    case FATE_LOST:
-        err = *lost;
-        break;
-    case FATE_LATE:
-        error_set(&err, STATUS_DEADLINE_EXCEEDED, "DATABASE_SLOW", "the database took too long");
-        error_add_detail(&err, "%s: no answer in time", read->statement->name);
-        break;
-    case FATE_UNWANTED:
-        error_set(&err, STATUS_CANCELLED, "", "nobody waits for the answer any more");
-        break;
-    case FATE_PARAMETERS:
-        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request takes too much memory");
-        break;
-    default:
-        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "DATABASE_BUSY", "too many requests for the database");
-    }
-    read->done(read, NULL, &err);
-}
-
-static void tell_failures(struct failures *failures)
-{
-    while (failures->list.first)
-        tell_failure(pop(&failures->list), &failures->lost);
 }
 
 /* --- links --- */
@@ -160,29 +80,19 @@ static void arm(const pg_reader *reader, struct link *link, int operation)
     epoll_ctl(reader->events, operation, pg_conn_socket(link->conn), &event);
 }
 
-static bool has_deadline(const struct pg_read *read)
-{
-    return read->deadline_us > 0 && read->deadline_us < INT64_MAX;
-}
-
-static bool is_late(const struct pg_read *read, int64_t now_us)
-{
-    return has_deadline(read) && read->deadline_us <= now_us;
-}
-
 /* Ends a lost connection. What was in flight is tried again elsewhere if that makes sense. */
-static void lose(pg_reader *reader, struct link *link, const error *err, struct failures *failures)
+static void lose(pg_reader *reader, struct link *link, const error *err, struct pg_failures *failures)
 {
     bool again = link->kept && err->code == STATUS_UNAVAILABLE;
     for (unsigned i = link->count; i-- > link->answered;) {
         struct pg_read *read = link->group[i];
         if (read && again && read->tries++ < reader->size) {
             read->since_us = clock_monotonic_us();
-            push_front(queue_of(reader, read), read);
+            pg_queue_push_front(queue_of(reader, read), read);
             reader->waiting++;
         } else if (read) {
             failures->lost = *err;
-            give_up(failures, read, FATE_LOST);
+            pg_failures_add(failures, read, PG_FATE_LOST);
         }
     }
     pg_conn_close(link->conn);
@@ -208,7 +118,7 @@ static struct link *find_link(pg_reader *reader, enum link_state state)
 /* --- sending --- */
 
 /* The queue that is to be served now; that whose first read has waited longest. */
-static struct queue *choose_queue(pg_reader *reader, int64_t now_us)
+static struct pg_queue *choose_queue(pg_reader *reader, int64_t now_us)
 {
     unsigned quick = 0, slow = 0;
     for (unsigned i = 0; i < reader->size; i++) {
@@ -225,18 +135,18 @@ static struct queue *choose_queue(pg_reader *reader, int64_t now_us)
     return b ? &reader->slow : NULL;
 }
 
-static void fill_group(pg_reader *reader, struct link *link, struct queue *queue, int64_t now_us,
-                       struct failures *failures)
+static void fill_group(pg_reader *reader, struct link *link, struct pg_queue *queue, int64_t now_us,
+                       struct pg_failures *failures)
 {
     unsigned max = queue == &reader->quick ? GROUP_MAX : 1;
     link->count = link->answered = 0;
     while (queue->first && link->count < max) {
-        struct pg_read *read = pop(queue);
+        struct pg_read *read = pg_queue_pop(queue);
         reader->waiting--;
-        if (is_late(read, now_us))
-            give_up(failures, read, FATE_LATE);
+        if (pg_read_is_late(read, now_us))
+            pg_failures_add(failures, read, PG_FATE_LATE);
         else if (read->is_wanted && !read->is_wanted(read))
-            give_up(failures, read, FATE_UNWANTED);
+            pg_failures_add(failures, read, PG_FATE_UNWANTED);
         else
             link->group[link->count++] = read;
     }
@@ -246,10 +156,10 @@ static void fill_group(pg_reader *reader, struct link *link, struct queue *queue
 }
 
 /* An idle link, held, with what it is to send; NULL: nothing can be sent now. */
-static struct link *take_group(pg_reader *reader, struct failures *failures)
+static struct link *take_group(pg_reader *reader, struct pg_failures *failures)
 {
     int64_t now_us = reader->waiting ? clock_monotonic_us() : 0;
-    struct queue *queue;
+    struct pg_queue *queue;
     while (reader->waiting && (queue = choose_queue(reader, now_us))) {
         struct link *link = find_link(reader, LINK_IDLE);
         if (!link) {
@@ -289,7 +199,7 @@ static void start_ticking(pg_reader *reader)
 }
 
 /* With the lock, which it gives up in between. */
-static void send_waiting(pg_reader *reader, struct failures *failures)
+static void send_waiting(pg_reader *reader, struct pg_failures *failures)
 {
     for (struct link *link; (link = take_group(reader, failures));) {
         error err;
@@ -306,22 +216,22 @@ static void send_waiting(pg_reader *reader, struct failures *failures)
 
 void pg_reader_submit(pg_reader *reader, struct pg_read *read)
 {
-    struct failures failures;
-    queue_init(&failures.list);
+    struct pg_failures failures;
+    pg_queue_init(&failures.list);
     read->since_us = clock_monotonic_us();
     read->tries = 0;
     pthread_mutex_lock(&reader->lock);
     if (read->params && read->params->failed) {
-        give_up(&failures, read, FATE_PARAMETERS);
+        pg_failures_add(&failures, read, PG_FATE_PARAMETERS);
     } else if (reader->waiting == QUEUE_MAX) {
-        give_up(&failures, read, FATE_BUSY);
+        pg_failures_add(&failures, read, PG_FATE_BUSY);
     } else {
-        push_back(queue_of(reader, read), read);
+        pg_queue_push_back(queue_of(reader, read), read);
         reader->waiting++;
         send_waiting(reader, &failures);
     }
     pthread_mutex_unlock(&reader->lock);
-    tell_failures(&failures);
+    pg_failures_tell(&failures);
 }
 
 /* --- receiving --- */
@@ -388,7 +298,7 @@ static bool receive(struct link *link, struct haul *haul, bool *ret_over, error 
 static void run_again(pg_reader *reader, const struct haul *haul)
 {
     for (unsigned i = haul->again_count; i-- > 0;)
-        push_front(queue_of(reader, haul->again[i]), haul->again[i]);
+        pg_queue_push_front(queue_of(reader, haul->again[i]), haul->again[i]);
     reader->waiting += haul->again_count;
 }
 
@@ -404,10 +314,10 @@ static void tell_outcomes(const struct haul *haul)
 static void serve(pg_reader *reader, struct link *link)
 {
     struct haul haul;
-    struct failures failures;
+    struct pg_failures failures;
     error err;
     bool over;
-    queue_init(&failures.list);
+    pg_queue_init(&failures.list);
     haul.count = haul.again_count = 0;
     link->held = true;
     pthread_mutex_unlock(&reader->lock);
@@ -427,36 +337,17 @@ static void serve(pg_reader *reader, struct link *link)
     send_waiting(reader, &failures);
     pthread_mutex_unlock(&reader->lock);
     tell_outcomes(&haul);
-    tell_failures(&failures);
+    pg_failures_tell(&failures);
 }
 
 /* --- time --- */
 
-static void expire_queue(pg_reader *reader, struct queue *queue, int64_t now_us, struct failures *failures)
-{
-    struct queue rest;
-    queue_init(&rest);
-    while (queue->first) {
-        struct pg_read *read = pop(queue);
-        bool late = is_late(read, now_us);
-        if (late || (!has_deadline(read) && now_us - read->since_us >= QUEUE_WAIT)) {
-            reader->waiting--;
-            give_up(failures, read, late ? FATE_LATE : FATE_BUSY);
-        } else {
-            push_back(&rest, read);
-        }
-    }
-    *queue = rest;
-    if (!rest.first)
-        queue->last = &queue->first;
-}
-
 /* Nobody waits longer than to its deadline; the connection is kept as long as the server may still answer. */
-static void expire_link(pg_reader *reader, struct link *link, int64_t now_us, struct failures *failures)
+static void expire_link(pg_reader *reader, struct link *link, int64_t now_us, struct pg_failures *failures)
 {
     for (unsigned i = link->answered; i < link->count; i++) {
-        if (link->group[i] && is_late(link->group[i], now_us)) {
-            give_up(failures, link->group[i], FATE_LATE);
+        if (link->group[i] && pg_read_is_late(link->group[i], now_us)) {
+            pg_failures_add(failures, link->group[i], PG_FATE_LATE);
             link->group[i] = NULL;
         }
     }
@@ -470,22 +361,22 @@ static void expire_link(pg_reader *reader, struct link *link, int64_t now_us, st
 
 static void tick(pg_reader *reader)
 {
-    struct failures failures;
+    struct pg_failures failures;
     uint64_t ticks;
-    queue_init(&failures.list);
+    pg_queue_init(&failures.list);
     ssize_t got = read(reader->timer, &ticks, sizeof ticks);
     (void)got; /* not blocking: another thread may have been faster */
     int64_t now_us = clock_monotonic_us();
     pthread_mutex_lock(&reader->lock);
     reader->ticking = false;
-    expire_queue(reader, &reader->quick, now_us, &failures);
-    expire_queue(reader, &reader->slow, now_us, &failures);
+    reader->waiting -= pg_queue_expire(&reader->quick, now_us, &failures);
+    reader->waiting -= pg_queue_expire(&reader->slow, now_us, &failures);
     for (unsigned i = 0; i < reader->size; i++)
         if (reader->links[i].state == LINK_BUSY && !reader->links[i].held)
             expire_link(reader, &reader->links[i], now_us, &failures);
     send_waiting(reader, &failures);
     pthread_mutex_unlock(&reader->lock);
-    tell_failures(&failures);
+    pg_failures_tell(&failures);
 }
 
 /* --- threads --- */
@@ -530,38 +421,25 @@ static bool any_alive(const pg_reader *reader)
     return false;
 }
 
-static void give_up_all(pg_reader *reader, const error *err, struct failures *failures)
+static void give_up_all(pg_reader *reader, const error *err, struct pg_failures *failures)
 {
     failures->lost = *err;
     for (; reader->quick.first; reader->waiting--)
-        give_up(failures, pop(&reader->quick), FATE_LOST);
+        pg_failures_add(failures, pg_queue_pop(&reader->quick), PG_FATE_LOST);
     for (; reader->slow.first; reader->waiting--)
-        give_up(failures, pop(&reader->slow), FATE_LOST);
-}
-
-static bool open_conn(const struct pg_options *options, pg_conn **ret_conn, error *err)
-{
-    pg_conn *conn;
-    if (!pg_conn_open(options, &conn, err))
-        return false;
-    if (!pg_conn_fix_plans(conn, err)) {
-        pg_conn_close(conn);
-        return false;
-    }
-    *ret_conn = conn;
-    return true;
+        pg_failures_add(failures, pg_queue_pop(&reader->slow), PG_FATE_LOST);
 }
 
 /* With the lock, which it gives up in between. */
 static void open_link(pg_reader *reader, struct link *link)
 {
-    struct failures failures;
+    struct pg_failures failures;
     pg_conn *conn;
     error err;
-    queue_init(&failures.list);
+    pg_queue_init(&failures.list);
     link->state = LINK_OPENING;
     pthread_mutex_unlock(&reader->lock);
-    bool good = open_conn(&reader->options, &conn, &err);
+    bool good = pg_conn_open_planned(&reader->options, &conn, &err);
     pthread_mutex_lock(&reader->lock);
     if (good) {
         *link = (struct link){.conn = conn, .state = LINK_IDLE};
@@ -574,7 +452,7 @@ static void open_link(pg_reader *reader, struct link *link)
             give_up_all(reader, &err, &failures);
     }
     pthread_mutex_unlock(&reader->lock);
-    tell_failures(&failures);
+    pg_failures_tell(&failures);
     pthread_mutex_lock(&reader->lock);
 }
 
@@ -626,8 +504,8 @@ bool pg_reader_new(const struct pg_options *options, unsigned size, pg_reader **
     if (!reader->options.statement_timeout_us)
         reader->options.statement_timeout_us = PG_STATEMENT_TIMEOUT;
     reader->size = size;
-    queue_init(&reader->quick);
-    queue_init(&reader->slow);
+    pg_queue_init(&reader->quick);
+    pg_queue_init(&reader->slow);
     pthread_mutex_init(&reader->lock, NULL);
     pthread_cond_init(&reader->wanted, NULL);
     if (!start(reader)) {

@@ -6,6 +6,7 @@
 
 #include "case/case_row.h"
 #include "case/case_store.h"
+#include "case/case_store_directory.h"
 #include "case/case_store_erase.h"
 #include "case/case_store_merge.h"
 #include "case/case_store_people.h"
@@ -49,87 +50,6 @@ const struct pg_statement case_store_lock_free_manual = {
 const struct pg_statement case_store_mark = {
     .name = "case_mark",
     .sql = "SELECT mark FROM partitions WHERE partition = ANY ($1::int2[])",
-};
-
-static const struct pg_statement read_accounts = {
-    .name = "case_accounts",
-    .rows = true,
-    .sql =
-        "SELECT " ACCOUNT_COLUMNS ", k.ord"
-        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), generate_subscripts($1::int2[], 1)) AS "
-        "k(partition, account, ord),"
-        " LATERAL (SELECT * FROM accounts t WHERE t.partition = k.partition AND t.account = k.account LIMIT "
-        "1) a",
-};
-
-static const struct pg_statement read_agents = {
-    .name = "case_agents",
-    .rows = true,
-    .sql = "SELECT " AGENT_COLUMNS ", k.ord"
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
-           "generate_subscripts($1::int2[], 1)) AS k(partition, account, agent, "
-           "ord),"
-           " LATERAL (SELECT * FROM agents t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.agent = k.agent LIMIT 1) g",
-};
-
-static const struct pg_statement read_channels = {
-    .name = "case_channels",
-    .rows = true,
-    .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
-           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
-           "channel, ord),"
-           " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.channel = k.channel LIMIT 1) h",
-};
-
-static const struct pg_statement read_contacts = {
-    .name = "case_contacts",
-    .rows = true,
-    .sql = "SELECT " CONTACT_COLUMNS ", k.ord"
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
-           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
-           "contact, ord),"
-           " LATERAL (SELECT * FROM contacts t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.contact = k.contact LIMIT 1) p",
-};
-
-static const struct pg_statement read_channels_of_network = {
-    .name = "case_channels_of_network",
-    .rows = true,
-    .sql = "SELECT " CHANNEL_COLUMNS ", k.ord"
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
-           "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
-           "network, ord),"
-           " LATERAL (SELECT * FROM channels t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.network = k.network ORDER BY t.channel LIMIT 1) h",
-};
-
-static const struct pg_statement read_channel_addresses = {
-    .name = "case_channel_addresses",
-    .rows = true,
-    .sql =
-        "SELECT n.network, h.channel, k.ord"
-        " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
-        "unnest($5::int8[]), generate_subscripts($1::int2[], 1))"
-        " AS k(partition, account, of, address, beside, ord),"
-        " LATERAL (SELECT CASE WHEN k.beside = 0 THEN k.of ELSE (SELECT t.network FROM channels t"
-        " WHERE t.partition = k.partition AND t.account = k.account AND t.channel = k.of) END AS network) n"
-        " LEFT JOIN LATERAL (SELECT t.channel FROM channels t WHERE t.partition = k.partition"
-        " AND t.account = k.account AND t.network = n.network AND t.address = k.address LIMIT 1) h ON true",
-};
-
-static const struct pg_statement read_addresses = {
-    .name = "case_addresses",
-    .rows = true,
-    .sql = "SELECT d.contact, k.ord"
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), "
-           "generate_subscripts($1::int2[], 1)) AS k(partition, "
-           "account, network, address, "
-           "ord),"
-           " LATERAL (SELECT t.contact FROM contact_addresses t WHERE t.partition = k.partition"
-           " AND t.account = k.account AND t.network = k.network AND t.address = k.address LIMIT 1) d",
 };
 
 static const struct pg_statement read_cases = {
@@ -277,76 +197,6 @@ struct reading {
     load_row *load;
 };
 
-static bool load_account(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
-{
-    (void)overlay, (void)err;
-    struct account_entry *account = entry;
-    account_row_read(result, row, &account->record);
-    account->entry.exists = true;
-    return true;
-}
-
-static bool load_agent(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
-{
-    (void)overlay, (void)err;
-    struct agent_entry *agent = entry;
-    agent_row_read(result, row, &agent->record);
-    agent->entry.exists = true;
-    return true;
-}
-
-static bool load_channel(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
-{
-    (void)overlay, (void)err;
-    struct channel_entry *channel = entry;
-    channel_row_read(result, row, &channel->record);
-    channel->entry.exists = true;
-    return true;
-}
-
-static bool load_contact(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
-{
-    struct contact_entry *contact = entry;
-    contact->entry.exists = true;
-    return contact_row_read(result, row, overlay->memory, &contact->record, err);
-}
-
-/* The channel itself comes with it. */
-static bool load_channel_of_network(struct overlay *overlay, void *entry, const pg_result *result, int row,
-                                    error *err)
-{
-    struct channel_ref_entry *ref = entry;
-    struct channel_record record;
-    channel_row_read(result, row, &record);
-    ref->channel = record.id;
-    ref->entry.exists = true;
-    struct channel_entry *channel = overlay_channel(overlay, ref->entry.key.account, record.id);
-    if (channel == NULL)
-        return true;
-    channel->entry.asked = true;
-    return load_channel(overlay, channel, result, row, err);
-}
-
-static bool load_channel_address(struct overlay *overlay, void *entry, const pg_result *result, int row,
-                                 error *err)
-{
-    (void)overlay, (void)err;
-    struct channel_ref_entry *ref = entry;
-    ref->network = pg_get_text(result, row, 0);
-    ref->channel = pg_get_text(result, row, 1);
-    ref->entry.exists = ref->channel[0] != '\0';
-    return true;
-}
-
-static bool load_address(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
-{
-    (void)overlay, (void)err;
-    struct address_entry *address = entry;
-    address->contact = pg_get_text(result, row, 0);
-    address->entry.exists = address->was_stored = true;
-    return true;
-}
-
 static bool load_case(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
 {
     struct case_entry *found = entry;
@@ -463,21 +313,21 @@ static bool load_transcript(struct overlay *overlay, void *entry, const pg_resul
 }
 
 static const struct reading readings[STORE_READS] = {
-    {ENTRY_ACCOUNT, &read_accounts, {PARTS_END}, ACCOUNT_COLUMN_COUNT, load_account},
-    {ENTRY_AGENT, &read_agents, {PART_A, PARTS_END}, AGENT_COLUMN_COUNT, load_agent},
-    {ENTRY_CHANNEL, &read_channels, {PART_A, PARTS_END}, CHANNEL_COLUMN_COUNT, load_channel},
+    {ENTRY_ACCOUNT, &store_read_accounts, {PARTS_END}, ACCOUNT_COLUMN_COUNT, store_load_account},
+    {ENTRY_AGENT, &store_read_agents, {PART_A, PARTS_END}, AGENT_COLUMN_COUNT, store_load_agent},
+    {ENTRY_CHANNEL, &store_read_channels, {PART_A, PARTS_END}, CHANNEL_COLUMN_COUNT, store_load_channel},
     {ENTRY_CHANNEL_OF_NETWORK,
-     &read_channels_of_network,
+     &store_read_channels_of_network,
      {PART_A, PARTS_END},
      CHANNEL_COLUMN_COUNT,
-     load_channel_of_network},
+     store_load_channel_of_network},
     {ENTRY_CHANNEL_ADDRESS,
-     &read_channel_addresses,
+     &store_read_channel_addresses,
      {PART_A, PART_B, PART_N, PARTS_END},
      2,
-     load_channel_address},
-    {ENTRY_CONTACT, &read_contacts, {PART_A, PARTS_END}, CONTACT_COLUMN_COUNT, load_contact},
-    {ENTRY_ADDRESS, &read_addresses, {PART_A, PART_B, PARTS_END}, 1, load_address},
+     store_load_channel_address},
+    {ENTRY_CONTACT, &store_read_contacts, {PART_A, PARTS_END}, CONTACT_COLUMN_COUNT, store_load_contact},
+    {ENTRY_ADDRESS, &store_read_addresses, {PART_A, PART_B, PARTS_END}, 1, store_load_address},
     {ENTRY_CASE, &read_cases, {PART_N, PARTS_END}, CASE_COLUMN_COUNT + 2, load_case},
     {ENTRY_MESSAGE, &read_messages, {PART_N, PART_M, PARTS_END}, MESSAGE_COLUMN_COUNT, load_message},
     {ENTRY_REQUEST, &read_requests, {PART_A, PARTS_END}, 6, load_request},

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "casework/testing/v1/clock_service.pb-c.h"
 #include "feed/partition.h"
 #include "rpc/wire.h"
@@ -17,7 +18,14 @@
 #define CALL_WAIT_US (10 * CLOCK_MINUTE)
 #define SETTLE_WAIT_US (CLOCK_MINUTE)
 
-enum { PEERS_MAX = 16, TARGET_MAX = 256, MEMORY_MAX = 1 << 20, PAUSE_MS = 5, ROUNDS_MAX = 1000 };
+enum {
+    PEERS_MAX = 16,
+    TARGET_MAX = 256,
+    MEMORY_MAX = 1 << 20,
+    PAUSE_MS = 5,
+    ROUNDS_MAX = 1000,
+    CONNECTIONS = 8, /* one moves, others wait for it or ask for the time */
+};
 
 /* One replica of a service. */
 struct peer {
@@ -26,7 +34,7 @@ struct peer {
 };
 
 struct case_clock {
-    struct pg_options connection;
+    pg_pool *pool;
     struct peer peers[PEERS_MAX];
     size_t peer_count;
 };
@@ -41,10 +49,15 @@ static const struct pg_statement clock_prepare_real = {
     .sql = "UPDATE suite SET manual_time = NULL WHERE manual_time IS NOT NULL",
 };
 
-/* One mover at a time, whichever replica it asks; given up with the connection. The key is "cwclock". */
+/* One mover at a time, whichever replica it asks; lost with the connection. The key is "cwclock". */
 static const struct pg_statement clock_lock = {
     .name = "clock_lock",
     .sql = "SELECT pg_advisory_lock(28006000712213355)",
+};
+
+static const struct pg_statement clock_unlock = {
+    .name = "clock_unlock",
+    .sql = "SELECT pg_advisory_unlock_all()",
 };
 
 static const struct pg_statement clock_read = {
@@ -69,16 +82,14 @@ struct move {
     arena *memory; /* cleared at every step */
     int64_t deadline_us;
     int64_t now_us;
+    bool moved; /* stored a time */
     const char *traceparent;
 };
 
 /* --- the stored time --- */
 
-static bool read_time(pg_conn *conn, int64_t deadline_us, int64_t *ret_time_us, error *err)
+static bool take_time(pg_result *result, int64_t *ret_time_us, error *err)
 {
-    pg_result *result;
-    if (!pg_query(conn, &clock_read, NULL, deadline_us, &result, err))
-        return false;
     int64_t time_us = pg_get_time(result, 0, 0);
     pg_result_free(result);
     if (time_us == 0)
@@ -87,11 +98,19 @@ static bool read_time(pg_conn *conn, int64_t deadline_us, int64_t *ret_time_us, 
     return true;
 }
 
+static bool read_time(struct move *move, error *err)
+{
+    pg_result *result;
+    return pg_query(move->conn, &clock_read, NULL, move->deadline_us, &result, err) &&
+           take_time(result, &move->now_us, err);
+}
+
 static bool store_time(struct move *move, int64_t time_us, error *err)
 {
     pg_params params;
     pg_params_init(&params, move->memory);
     pg_add_time(&params, time_us);
+    move->moved = true; /* perhaps even when the answer is lost */
     if (!pg_query(move->conn, &clock_set, &params, move->deadline_us, NULL, err))
         return false;
     move->now_us = time_us;
@@ -267,9 +286,24 @@ static bool target_duration(const ProtobufCMessage *request, int64_t now_us, int
 static bool move_with(struct move *move, const ProtobufCMessage *request, target_of *target, error *err)
 {
     int64_t target_us;
-    return pg_query(move->conn, &clock_lock, NULL, move->deadline_us, NULL, err) &&
-           read_time(move->conn, move->deadline_us, &move->now_us, err) &&
-           target(request, move->now_us, &target_us, err) && move_to(move, target_us, err);
+    bool done = pg_query(move->conn, &clock_lock, NULL, move->deadline_us, NULL, err) &&
+                read_time(move, err) && target(request, move->now_us, &target_us, err) &&
+                move_to(move, target_us, err);
+    /* Clients ask again what was UNAVAILABLE: what has gone half of the way would go it twice. */
+    if (!done && move->moved && err->code == STATUS_UNAVAILABLE) {
+        err->code = STATUS_ABORTED;
+        snprintf(err->reason, sizeof err->reason, "NOT_SETTLED");
+    }
+    return done;
+}
+
+/* The connection that cannot even do that is closed by the pool, and the lock is gone with it. */
+static void let_go(pg_pool *pool, pg_conn *conn)
+{
+    error err;
+    if (conn && !pg_query(conn, &clock_unlock, NULL, 0, NULL, &err))
+        log_debug("the clock's lock goes with its connection", LOG_TEXT("why", err.detail));
+    pg_pool_release(pool, conn);
 }
 
 static bool move_clock(rpc_call *call, case_clock *clock, const ProtobufCMessage *request, target_of *target,
@@ -283,9 +317,9 @@ static bool move_clock(rpc_call *call, case_clock *clock, const ProtobufCMessage
     bool done = false;
     if (!move.memory)
         error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory to move the clock");
-    else if (pg_conn_open(&clock->connection, &move.conn, err))
+    else if (pg_pool_acquire(clock->pool, move.deadline_us, &move.conn, err))
         done = move_with(&move, request, target, err);
-    pg_conn_close(move.conn);
+    let_go(clock->pool, move.conn);
     arena_free(move.memory);
     if (done)
         *ret_time_us = move.now_us;
@@ -297,12 +331,11 @@ static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *co
     (void)request;
     case_clock *clock = context;
     Casework__Testing__V1__GetTimeResponse response = CASEWORK__TESTING__V1__GET_TIME_RESPONSE__INIT;
-    pg_conn *conn = NULL;
+    pg_result *result;
     int64_t time_us = 0;
     error err;
-    bool done = pg_conn_open(&clock->connection, &conn, &err) && read_time(conn, 0, &time_us, &err);
-    pg_conn_close(conn);
-    if (!done) {
+    if (!pg_pool_query(clock->pool, &clock_read, NULL, 0, &result, &err) ||
+        !take_time(result, &time_us, &err)) {
         rpc_call_fail(call, &err);
         return;
     }
@@ -375,12 +408,12 @@ bool case_clock_new(const struct pg_options *connection, const struct rpc_host *
     case_clock *clock = calloc(1, sizeof *clock);
     if (!clock)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the clock");
-    clock->connection = *connection;
-    for (size_t i = 0; i < count; i++) {
-        if (!add_replicas(clock, host, &peers[i], err)) {
-            case_clock_free(clock);
-            return false;
-        }
+    bool good = pg_pool_new(connection, CONNECTIONS, &clock->pool, err);
+    for (size_t i = 0; i < count && good; i++)
+        good = add_replicas(clock, host, &peers[i], err);
+    if (!good) {
+        case_clock_free(clock);
+        return false;
     }
     *ret_clock = clock;
     return true;
@@ -392,6 +425,7 @@ void case_clock_free(case_clock *clock)
         return;
     for (size_t i = 0; i < clock->peer_count; i++)
         rpc_channel_free(clock->peers[i].channel);
+    pg_pool_free(clock->pool);
     free(clock);
 }
 

@@ -33,6 +33,7 @@ bool case_clock_prepare(const struct pg_options *connection, bool manual, int64_
 
 /*
  * The host says how to reach the peers. The connection's text and the names must outlive the clock.
+ * Connections are kept: a database that takes no new ones for a while does not stop the clock.
  */
 bool case_clock_new(const struct pg_options *connection, const struct rpc_host *host,
                     const struct case_clock_peer *peers, size_t count, case_clock **ret_clock, error *err)

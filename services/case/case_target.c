@@ -22,15 +22,24 @@ typedef Casework__Cases__V1__TargetFacts wire_facts;
 /* $3, $4: the status and case to go on behind. */
 static const struct pg_statement select_running = {
     .name = "case_targets_running",
-    .sql = "SELECT c.id, c.version, c.status FROM cases c WHERE c.partition = $1::int2"
+    .sql = "SELECT c.id, c.version, c.update_time, c.status FROM cases c WHERE c.partition = $1::int2"
            " AND c.account = $2::text AND c.status BETWEEN 1 AND 4"
            " AND (c.status, c.id) > ($3::int2, $4::int8) AND " EXISTING
            " ORDER BY c.status, c.id LIMIT $5::int4",
 };
 
+/* $3, $4: the time and case to go on behind. */
+static const struct pg_statement select_closed = {
+    .name = "case_targets_closed",
+    .sql = "SELECT c.id, c.version, c.update_time FROM cases c WHERE c.partition = $1::int2"
+           " AND c.account = $2::text AND c.status = 5"
+           " AND (c.update_time, c.id) > ($3::timestamptz, $4::int8) AND " EXISTING
+           " ORDER BY c.update_time, c.id LIMIT $5::int4",
+};
+
 static const struct pg_statement select_named = {
     .name = "case_targets_named",
-    .sql = "SELECT c.id, c.version, c.status FROM unnest($3::int8[]) AS k(id) CROSS JOIN LATERAL"
+    .sql = "SELECT c.id, c.version, c.update_time FROM unnest($3::int8[]) AS k(id) CROSS JOIN LATERAL"
            " (SELECT * FROM cases WHERE partition = $1::int2 AND account = $2::text AND id = k.id LIMIT 1) c"
            " WHERE " EXISTING " ORDER BY c.id",
 };
@@ -44,7 +53,7 @@ static const struct pg_statement select_moments = {
            " ORDER BY position DESC LIMIT 2000) e ORDER BY k.ord, e.position",
 };
 
-enum { ID_COLUMN, VERSION_COLUMN, STATUS_COLUMN };
+enum { ID_COLUMN, VERSION_COLUMN, UPDATE_COLUMN, STATUS_COLUMN };
 enum { MOMENT_ID_COLUMN, MOMENT_DATA_COLUMN };
 
 /* --- one case ------------------------------------------------------------------------------------- */
@@ -163,7 +172,7 @@ static bool add_history(struct history *history, int row, int count)
 /* Cases as the first statement found them. */
 struct found {
     size_t count;
-    int64_t *ids, *versions;
+    int64_t *ids, *versions, *update_times;
 };
 
 static bool keep_found(struct case_read *read, size_t count, struct found *ret_found)
@@ -171,11 +180,13 @@ static bool keep_found(struct case_read *read, size_t count, struct found *ret_f
     struct found found = {.count = count};
     found.ids = arena_calloc(read->memory, count + 1, sizeof *found.ids);
     found.versions = arena_calloc(read->memory, count + 1, sizeof *found.versions);
-    if (found.ids == NULL || found.versions == NULL)
+    found.update_times = arena_calloc(read->memory, count + 1, sizeof *found.update_times);
+    if (found.ids == NULL || found.versions == NULL || found.update_times == NULL)
         return false;
     for (size_t i = 0; i < count; i++) {
         found.ids[i] = pg_get_int(read->result, (int)i, ID_COLUMN);
         found.versions[i] = pg_get_int(read->result, (int)i, VERSION_COLUMN);
+        found.update_times[i] = pg_get_time(read->result, (int)i, UPDATE_COLUMN);
     }
     *ret_found = found;
     return true;
@@ -205,7 +216,9 @@ static bool add_facts(struct case_read *read, arena *scratch, const char *accoun
         casework__cases__v1__target_facts__init(history.facts);
         history.facts->version = found->versions[i];
         history.facts->case_ = case_wire_case_name(read->memory, account, found->ids[i]);
-        if (history.facts->case_ == NULL || !add_history(&history, row, count))
+        history.facts->update_time = wire_timestamp(read->memory, found->update_times[i]);
+        if (history.facts->case_ == NULL || history.facts->update_time == NULL ||
+            !add_history(&history, row, count))
             return false;
         if (history.facts->facts != NULL)
             response->facts[response->n_facts++] = history.facts;
@@ -266,6 +279,42 @@ static bool find_running(struct case_read *read, const struct rpc_page *page, co
     return keep_found(read, count, ret_found);
 }
 
+static bool find_closed(struct case_read *read, const struct rpc_page *page, const char *account,
+                        int64_t since_us, struct found *ret_found, struct rpc_page_key *ret_key,
+                        bool *ret_more)
+{
+    case_read_add_account(read, account);
+    pg_add_time(&read->params, page->after ? page->key.first : since_us ? since_us : 1); /* 0 is no time */
+    pg_add_int8(&read->params, page->key.second);
+    pg_add_int4(&read->params, page->size + 1);
+    if (!case_read_run(read, &select_closed))
+        return false;
+    size_t count = case_read_page_rows(read, page, ret_more);
+    if (!keep_found(read, count, ret_found))
+        return false;
+    if (*ret_more)
+        *ret_key = (struct rpc_page_key){
+            .first = ret_found->update_times[count - 1], .second = ret_found->ids[count - 1], .text = ""};
+    return true;
+}
+
+/* Which cases the request means. */
+static bool find_cases(struct case_read *read, const Casework__Cases__V1__ListTargetFactsRequest *request,
+                       const struct rpc_page *page, const char *account, struct found *ret_found,
+                       struct rpc_page_key *ret_key, bool *ret_more)
+{
+    int64_t since_us;
+    if (!wire_time_us(request->closed_since_time, &since_us))
+        return error_bad_field(&read->err, "closed_since_time", "is no time");
+    if (request->n_cases > 0 && request->closed_since_time)
+        return error_bad_field(&read->err, "closed_since_time", "does not go with cases");
+    if (request->n_cases > 0)
+        return find_named(read, request, account, ret_found);
+    if (request->closed_since_time)
+        return find_closed(read, page, account, since_us, ret_found, ret_key, ret_more);
+    return find_running(read, page, account, ret_found, ret_key, ret_more);
+}
+
 static ProtobufCMessage *answer_targets(struct case_read *read, const ProtobufCMessage *message)
 {
     const Casework__Cases__V1__ListTargetFactsRequest *request = (const void *)message;
@@ -277,11 +326,8 @@ static ProtobufCMessage *answer_targets(struct case_read *read, const ProtobufCM
     if (!rpc_name_account(read->memory, request->parent, "parent", &account, &read->err) ||
         !rpc_page_open(read->memory, message, NULL, &target_page_sizes, &page, &read->err))
         return NULL;
-    bool named = request->n_cases > 0;
-    if (named ? !find_named(read, request, account, &found)
-              : !find_running(read, &page, account, &found, &key, &more))
-        return NULL;
-    if (!read_moments(read, account, &found))
+    if (!find_cases(read, request, &page, account, &found, &key, &more) ||
+        !read_moments(read, account, &found))
         return NULL;
     Casework__Cases__V1__ListTargetFactsResponse *response = respond(read, account, &found);
     if (response == NULL)

@@ -17,6 +17,7 @@
 
 #define TROUBLE_INTERVAL_US CLOCK_SECOND
 #define POLICY_TIME_US (60 * CLOCK_SECOND)
+#define TARGETS_REST 10 /* so many times as long as the sweep over targets took */
 
 struct sla_healer {
     const struct sla_parts *parts;
@@ -24,7 +25,8 @@ struct sla_healer {
     char token[33]; /* names this process as a rebuilder */
     pthread_t thread;
     bool running;
-    int64_t next_sweep_us; /* monotonic; the thread's own, like redis_down */
+    int64_t next_sweep_us; /* monotonic; the thread's own, like the next two */
+    int64_t next_targets_us;
     bool redis_down;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake, changed;
@@ -140,14 +142,28 @@ static void measure(const struct sla_healer *healer)
     sla_metrics_overdue(late_us > 0 ? late_us : 0);
 }
 
+/* Targets of running cases are read one by one: the more there are, the longer the rest in between. */
+static bool sweep_targets(struct sla_healer *healer, int64_t grace_us, int64_t *ret_fired, error *err)
+{
+    int64_t start_us = clock_monotonic_us();
+    if (start_us < healer->next_targets_us)
+        return true;
+    bool ok = sla_truth_sweep_targets(healer->parts, grace_us, ret_fired, err);
+    int64_t end_us = clock_monotonic_us();
+    healer->next_targets_us = end_us + TARGETS_REST * (end_us - start_us);
+    return ok;
+}
+
 static bool sweep(struct sla_healer *healer, error *err)
 {
     int64_t fired = 0;
+    int64_t targets = 0;
     bool manual = suite_clock_is_manual(healer->parts->clock);
-    bool ok = sla_truth_sweep(healer->parts, healer->redis_down || manual ? 0 : healer->options.grace_us,
-                              &fired, err);
-    if (fired > 0)
-        log_info("sweep fired timers", LOG_NUMBER("timers", fired));
+    int64_t grace_us = healer->redis_down || manual ? 0 : healer->options.grace_us;
+    bool ok = sla_truth_sweep(healer->parts, grace_us, &fired, err) &&
+              sweep_targets(healer, grace_us, &targets, err);
+    if (fired + targets > 0)
+        log_info("sweep fired timers", LOG_NUMBER("timers", fired + targets));
     measure(healer);
     /* Without the schedule firing timers are found only here. */
     int64_t interval_us = healer->redis_down ? TROUBLE_INTERVAL_US : healer->options.interval_us;

@@ -54,6 +54,7 @@ static bool read_case(const Casework__Cases__V1__TargetFacts *wire, arena *memor
     for (size_t i = 0; i < wire->n_moments; i++)
         moments[i] = moment_of(wire->moments[i]);
     ret_case->version = wire->version;
+    ret_case->update_time_us = time_of(wire->update_time);
     ret_case->history = (struct sla_history){
         .labels = (const char *const *)facts->labels,
         .label_count = facts->n_labels,
@@ -142,9 +143,13 @@ bool sla_case_walk_next(struct sla_case_walk *walk, rpc_channel *cases, int64_t 
     facts_request request = CASEWORK__CASES__V1__LIST_TARGET_FACTS_REQUEST__INIT;
     const facts_response *response;
     char parent[TIMER_ACCOUNT_SIZE + 16];
+    Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     snprintf(parent, sizeof parent, "accounts/%s", walk->account);
+    since.seconds = walk->closed_since_us / CLOCK_SECOND;
+    since.nanos = (int32_t)(walk->closed_since_us % CLOCK_SECOND) * 1000;
     request.parent = parent;
     request.page_size = WALK_CASES;
+    request.closed_since_time = walk->closed_since_us ? &since : NULL;
     if (walk->page_token)
         request.page_token = walk->page_token;
     if (!ask(cases, &request, deadline_us, ret_page, &response, err))

@@ -18,6 +18,7 @@
 struct sla_case {
     int64_t case_id;
     int64_t version; /* of the case */
+    int64_t update_time_us;
     struct sla_history history;
 };
 
@@ -34,10 +35,12 @@ bool sla_history_named(rpc_channel *cases, const char *account, const int64_t *i
     __attribute__((warn_unused_result));
 void sla_case_page_release(struct sla_case_page *page);
 
-/* A walk over all cases of an account in which targets may run. */
+/* A walk over all cases of an account in which targets may run, or over the closed ones. */
 struct sla_case_walk {
     const char *account;
-    char *page_token; /* owned; NULL at the start */
+    int64_t
+        closed_since_us; /* not 0: closed ones last changed from then on, in the order of update_time_us */
+    char *page_token;    /* owned; NULL at the start */
     bool end;
 };
 

@@ -205,7 +205,7 @@ bool sla_policies_all(sla_policies *policies, struct sla_policy_row **ret_rows, 
 
 #define COLUMNS                                                                                         \
     "account, closing_rule, closing_duration, version, applied_version, update_time, terms, time_zone," \
-    " first_reply_since, next_reply_since, resolution_since"
+    " first_reply_since, next_reply_since, resolution_since, settled_time"
 
 static const struct pg_statement select_all = {
     .name = "sla_policies_all",
@@ -216,6 +216,16 @@ static const struct pg_statement select_one = {
     .name = "sla_policy",
     .sql = "SELECT " COLUMNS " FROM sla.policies WHERE partition = $1::int2 AND account = $2::text",
 };
+
+/* Since when there have been targets at all; 0: there are none. */
+static int64_t first_since(const int64_t since_us[SLA_KINDS])
+{
+    int64_t first_us = 0;
+    for (int kind = SLA_KIND_FIRST_REPLY; kind <= SLA_KIND_RESOLUTION; kind++)
+        if (since_us[kind] && (!first_us || since_us[kind] < first_us))
+            first_us = since_us[kind];
+    return first_us;
+}
 
 /* What it points to lives as long as the result. */
 static void read_row(const pg_result *result, int row, struct stored *ret_stored)
@@ -239,6 +249,8 @@ static void read_row(const pg_result *result, int row, struct stored *ret_stored
         ret_stored->since_us[kind] = pg_get_time(result, row, 6 + kind);
         ret_stored->row.policy.has_targets |= ret_stored->since_us[kind] != 0;
     }
+    int64_t settled_us = pg_get_time(result, row, 11);
+    ret_stored->row.settled_time_us = settled_us ? settled_us : first_since(ret_stored->since_us);
     snprintf(ret_stored->row.account, sizeof ret_stored->row.account, "%s", pg_get_text(result, row, 0));
 }
 
@@ -552,6 +564,12 @@ static const struct pg_statement mark_applied = {
            " WHERE partition = $1::int2 AND account = $2::text AND applied_version < $3::int8",
 };
 
+static const struct pg_statement settle_row = {
+    .name = "sla_policy_settle",
+    .sql = "UPDATE sla.policies SET settled_time = $3::timestamptz WHERE partition = $1::int2"
+           " AND account = $2::text AND (settled_time IS NULL OR settled_time < $3::timestamptz)",
+};
+
 static const struct pg_statement delete_row = {
     .name = "sla_policy_delete",
     .sql = "WITH requests AS (DELETE FROM sla.request_ids WHERE partition = $1::int2 AND account = $2::text)"
@@ -593,6 +611,11 @@ bool sla_policies_mark_applied(sla_policies *policies, const char *account, int6
         entry->row.applied_version = version;
     pthread_rwlock_unlock(&policies->lock);
     return true;
+}
+
+bool sla_policies_settle(sla_policies *policies, const char *account, int64_t settled_time_us, error *err)
+{
+    return change_account(policies, &settle_row, account, 0, settled_time_us, err);
 }
 
 bool sla_policies_delete(sla_policies *policies, const char *account, int64_t delete_time_us, error *err)

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* The number of the last migration in db/sla. */
-enum { SLA_SCHEMA_VERSION = 2 };
+enum { SLA_SCHEMA_VERSION = 3 };
 
 typedef struct sla_policies sla_policies;
 
@@ -51,6 +51,9 @@ struct sla_policy_row {
     struct sla_policy policy;
     int64_t applied_version;
     int64_t update_time_us; /* 0: never changed */
+    /* Closed cases last changed before that have all steps of their targets recorded; with targets never 0.
+     */
+    int64_t settled_time_us;
 };
 
 /* All rows of the copy, in no order; *ret_rows is the caller's to free. */
@@ -95,6 +98,10 @@ bool sla_policies_set_zone(sla_policies *policies, const char *account, const ch
 
 /* All running timers of the account stand under that version. */
 bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)
+    __attribute__((warn_unused_result));
+
+/* Moves the row's settled_time on to that; never back. */
+bool sla_policies_settle(sla_policies *policies, const char *account, int64_t settled_time_us, error *err)
     __attribute__((warn_unused_result));
 
 /* The account was deleted at that business time. A policy set since then belongs to a new account of the same

@@ -80,9 +80,23 @@ static struct due_walk walk_of(const struct sla_policy_row *row, int64_t unchang
 
 /* --- targets -------------------------------------------------------------------------------------- */
 
-/* The timers of one page of a walk. */
+/* How far the steps of closed cases are recorded. */
+struct settling {
+    int64_t settled_us; /* those last changed before that have none left */
+    bool open;          /* one has */
+};
+
+static void note_settled(struct settling *settling, const struct sla_case *one, bool left)
+{
+    settling->open = settling->open || left;
+    if (!settling->open)
+        settling->settled_us = one->update_time_us;
+}
+
+/* The timers of one page of a walk. `settling`: over closed cases; else NULL. */
 static bool target_page(const struct sla_parts *parts, sla_terms *terms, struct sla_case_walk *walk,
-                        int64_t deadline_us, struct timer **ret_timers, size_t *ret_count, error *err)
+                        struct settling *settling, int64_t deadline_us, struct timer **ret_timers,
+                        size_t *ret_count, error *err)
 {
     struct sla_case_page page;
     size_t count = 0;
@@ -90,8 +104,12 @@ static bool target_page(const struct sla_parts *parts, sla_terms *terms, struct 
         return false;
     struct timer *timers = calloc(page.count + 1, sizeof *timers);
     int64_t now_us = suite_clock_now_us(parts->clock);
-    for (size_t i = 0; timers && i < page.count; i++)
-        count += sla_history_timer(terms, walk->account, &page.cases[i], now_us, &timers[count]);
+    for (size_t i = 0; timers && i < page.count; i++) {
+        bool left = sla_history_timer(terms, walk->account, &page.cases[i], now_us, &timers[count]);
+        count += left;
+        if (settling)
+            note_settled(settling, &page.cases[i], left);
+    }
     sla_case_page_release(&page);
     if (!timers)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
@@ -100,23 +118,34 @@ static bool target_page(const struct sla_parts *parts, sla_terms *terms, struct 
     return true;
 }
 
-/* All timers of an account's targets, page by page. */
-static bool walk_targets(const struct sla_parts *parts, const char *account, timers_page *page, void *context,
-                         error *err)
+/* The timers of an account's targets, page by page: in closed cases with `settling`, else in all others. */
+static bool walk_targets(const struct sla_parts *parts, const char *account, struct settling *settling,
+                         timers_page *page, void *context, error *err)
 {
-    struct sla_case_walk walk = {.account = account};
+    struct sla_case_walk walk = {.account = account, .closed_since_us = settling ? settling->settled_us : 0};
     sla_terms *terms = sla_policies_terms(parts->policies, account);
     bool ok = true;
     while (ok && terms && !walk.end) {
         struct timer *timers = NULL;
         size_t count = 0;
-        ok = target_page(parts, terms, &walk, clock_monotonic_us() + PAGE_TIME_US, &timers, &count, err) &&
+        int64_t deadline_us = clock_monotonic_us() + PAGE_TIME_US;
+        ok = target_page(parts, terms, &walk, settling, deadline_us, &timers, &count, err) &&
              (count == 0 || page(context, timers, count, err));
         free(timers);
     }
     sla_case_walk_release(&walk);
     sla_terms_release(terms);
     return ok;
+}
+
+/* What is left of closed cases, which no walk over running ones meets. */
+static bool walk_closed(const struct sla_parts *parts, const struct sla_policy_row *row, timers_page *page,
+                        void *context, error *err)
+{
+    struct settling settling = {.settled_us = row->settled_time_us};
+    return walk_targets(parts, row->account, &settling, page, context, err) &&
+           (settling.settled_us == row->settled_time_us ||
+            sla_policies_settle(parts->policies, row->account, settling.settled_us, err));
 }
 
 /* --- rebuilding ----------------------------------------------------------------------------------- */
@@ -185,7 +214,8 @@ static bool fill(struct rebuild *rebuild, const struct sla_policy_row *rows, siz
         ok = rows[i].policy.rule == SLA_RULE_RESOLVED ||
              walk(rebuild->parts, &one, rebuild_page, rebuild, err);
         ok = ok && (!rows[i].policy.has_targets ||
-                    walk_targets(rebuild->parts, rows[i].account, rebuild_page, rebuild, err));
+                    (walk_targets(rebuild->parts, rows[i].account, NULL, rebuild_page, rebuild, err) &&
+                     walk_closed(rebuild->parts, &rows[i], rebuild_page, rebuild, err)));
     }
     return ok;
 }
@@ -343,7 +373,7 @@ static bool rearm_target_page(struct rearm *rearm, sla_terms *terms, struct sla_
     int64_t position;
     bool ok =
         bucket_position(rearm, &position, err) &&
-        target_page(rearm->parts, terms, walk, rearm->deadline_us, &timers, &count, err) &&
+        target_page(rearm->parts, terms, walk, NULL, rearm->deadline_us, &timers, &count, err) &&
         timer_store_rearm(rearm->parts->timers, &rearm->version, position, timers, count, ret_rearmed, err);
     free(timers);
     return ok;
@@ -425,11 +455,19 @@ static bool sweep_page(void *context, const struct timer *timers, size_t count, 
     return true;
 }
 
+/* The policies as PostgreSQL has them now. */
+static bool read_policies(const struct sla_parts *parts, struct sla_policy_row **ret_rows, size_t *ret_count,
+                          error *err)
+{
+    return sla_policies_reload(parts->policies, err) &&
+           sla_policies_all(parts->policies, ret_rows, ret_count, err);
+}
+
 bool sla_truth_sweep(const struct sla_parts *parts, int64_t grace_us, int64_t *ret_fired, error *err)
 {
     struct sla_policy_row *rows;
     size_t count;
-    if (!sla_policies_reload(parts->policies, err) || !sla_policies_all(parts->policies, &rows, &count, err))
+    if (!read_policies(parts, &rows, &count, err))
         return false;
     struct sweep sweep = {.parts = parts, .due_before_us = suite_clock_now_us(parts->clock) - grace_us};
     struct sla_policy usual = sla_rules_default();
@@ -443,8 +481,25 @@ bool sla_truth_sweep(const struct sla_parts *parts, int64_t grace_us, int64_t *r
     for (size_t i = 0; ok && i < count; i++) {
         struct due_walk one = walk_of(&rows[i], sweep.due_before_us - rows[i].policy.duration_us, PAGE_CASES);
         ok = walk(parts, &one, sweep_page, &sweep, err) &&
-             (!rows[i].policy.has_targets || walk_targets(parts, rows[i].account, sweep_page, &sweep, err));
+             (!rows[i].policy.has_targets || walk_closed(parts, &rows[i], sweep_page, &sweep, err));
     }
+    free(rows);
+    *ret_fired = sweep.fired;
+    return ok;
+}
+
+bool sla_truth_sweep_targets(const struct sla_parts *parts, int64_t grace_us, int64_t *ret_fired, error *err)
+{
+    struct sla_policy_row *rows;
+    size_t count;
+    if (!read_policies(parts, &rows, &count, err))
+        return false;
+    struct sweep sweep = {
+        .parts = parts, .due_before_us = suite_clock_now_us(parts->clock) - grace_us, .custom = true};
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = !rows[i].policy.has_targets ||
+             walk_targets(parts, rows[i].account, NULL, sweep_page, &sweep, err);
     free(rows);
     *ret_fired = sweep.fired;
     return ok;

@@ -39,9 +39,14 @@ bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_poli
 
 /*
  * Fires what has been overdue for `grace_us` and more, whatever the schedule says, under the policies as
- * PostgreSQL has them now. *ret_fired: so many.
+ * PostgreSQL has them now: closings, and what is left to be recorded of closed cases' targets. *ret_fired: so
+ * many.
  */
 bool sla_truth_sweep(const struct sla_parts *parts, int64_t grace_us, int64_t *ret_fired, error *err)
+    __attribute__((warn_unused_result));
+
+/* As sla_truth_sweep, for the targets of running cases: reads each of them. */
+bool sla_truth_sweep_targets(const struct sla_parts *parts, int64_t grace_us, int64_t *ret_fired, error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -68,6 +68,9 @@ static grpc_server *create_core(const struct rpc_server_options *o)
         number_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
         number_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
         number_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        /* The core looks at a message's size only when it has decompressed it: 4 MB would become 4 GB. */
+        number_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+        number_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE),
     };
     grpc_channel_args args = {.num_args = sizeof list / sizeof *list, .args = list};
     return grpc_server_create(&args, NULL);

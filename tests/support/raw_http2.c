@@ -89,10 +89,15 @@ static size_t add_header(uint8_t *block, size_t at, const char *name, const char
 
 bool raw_call(int fd, uint32_t stream, const char *path)
 {
-    return raw_call_as(fd, stream, path, NULL);
+    return raw_call_with(fd, stream, path, NULL, NULL);
 }
 
 bool raw_call_as(int fd, uint32_t stream, const char *path, const char *agent)
+{
+    return raw_call_with(fd, stream, path, "casework-agent", agent);
+}
+
+bool raw_call_with(int fd, uint32_t stream, const char *path, const char *header, const char *value)
 {
     uint8_t block[512];
     size_t length = add_header(block, 0, ":method", "POST");
@@ -101,8 +106,8 @@ bool raw_call_as(int fd, uint32_t stream, const char *path, const char *agent)
     length = add_header(block, length, ":authority", "test");
     length = add_header(block, length, "content-type", "application/grpc");
     length = add_header(block, length, "te", "trailers");
-    if (agent)
-        length = add_header(block, length, "casework-agent", agent);
+    if (value)
+        length = add_header(block, length, header, value);
     return raw_frame(fd, RAW_HEADERS, RAW_END_HEADERS, stream, block, length);
 }
 

@@ -29,6 +29,9 @@ bool raw_call(int fd, uint32_t stream, const char *path);
 /* The same by an agent, who is named by the metadata of a service. */
 bool raw_call_as(int fd, uint32_t stream, const char *path, const char *agent);
 
+/* The same with one header more; `value` may be NULL. */
+bool raw_call_with(int fd, uint32_t stream, const char *path, const char *header, const char *value);
+
 /* One message of the call, with gRPC's five bytes before it. Up to 16,000 bytes. */
 bool raw_message(int fd, uint32_t stream, const void *data, size_t length);
 

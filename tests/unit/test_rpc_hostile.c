@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define SERVICE &grpc__testing__test_service__descriptor
 #define PATH "/grpc.testing.TestService/"
@@ -219,6 +220,62 @@ Test(rpc_hostile, large_headers)
     memset(session, 'x', MEBIBYTE);
     cr_expect_neq(call(session, true, &err), STATUS_OK);
     expect_served();
+}
+
+/* What this process has needed at the most so far. */
+static long peak_bytes(void)
+{
+    char line[128];
+    long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    cr_assert_not_null(file);
+    while (kilobytes == 0 && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kilobytes = strtol(line + 6, NULL, 10);
+    }
+    fclose(file);
+    cr_assert_gt(kilobytes, 0);
+    return kilobytes * 1024;
+}
+
+/* gRPC's five bytes and `size` zeros, as gzip makes them of it. Returns the length of all. */
+static size_t press_zeros(size_t size, uint8_t *message, size_t room)
+{
+    enum { GZIP = 15 + 16 };
+    static uint8_t zeros[MEBIBYTE];
+    z_stream z = {.next_out = message + 5, .avail_out = (uInt)(room - 5)};
+    cr_assert_eq(deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (size_t done = 0; done < size; done += sizeof zeros) {
+        z.next_in = zeros;
+        z.avail_in = sizeof zeros;
+        bool is_last = done + sizeof zeros >= size;
+        cr_assert_eq(deflate(&z, is_last ? Z_FINISH : Z_NO_FLUSH), is_last ? Z_STREAM_END : Z_OK);
+    }
+    size_t length = z.total_out;
+    deflateEnd(&z);
+    const uint8_t head[] = {1, 0, (uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length};
+    memcpy(message, head, sizeof head);
+    return 5 + length;
+}
+
+/* A few kilobytes that would become many megabytes before anybody asks who has sent them. */
+Test(rpc_hostile, a_compressed_message_is_not_blown_up)
+{
+    enum { BLOWN_UP = 48 * MEBIBYTE, FRAME = 16000 };
+    static uint8_t message[60000]; /* fits into the first window */
+    size_t length = press_zeros(BLOWN_UP, message, sizeof message);
+    expect_served();
+    long before = peak_bytes();
+    int fd = connect_raw();
+    cr_assert(raw_call_with(fd, 1, PATH "StreamingInputCall", "grpc-encoding", "gzip"));
+    for (size_t at = 0; at < length; at += FRAME)
+        cr_assert(raw_frame(fd, RAW_DATA, 0, 1, message + at, length - at < FRAME ? length - at : FRAME));
+    cr_assert(raw_frame(fd, RAW_DATA, RAW_END_STREAM, 1, NULL, 0));
+    wait_for(&calls_done, 1);
+    expect_served();
+    cr_assert_eq(atomic_load(&received), 0);
+    cr_assert_lt(peak_bytes() - before, BLOWN_UP / 2);
+    close(fd);
 }
 
 Test(rpc_hostile, what_is_no_http2)

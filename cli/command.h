@@ -34,6 +34,19 @@ struct command_word {
     bool bare;        /* a flag without a value: sets the field to `true` */
 };
 
+/* What many commands have: as `arguments` the account that they are about, among `flags` those of a page. */
+#define COMMAND_IN_ACCOUNT                             \
+    {                                                  \
+        {                                              \
+            "ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0 \
+        }                                              \
+    }
+#define COMMAND_PAGE                                                                   \
+    {"page-size", "page_size", WORD_TEXT, "how many at the most", 0, 0},               \
+    {                                                                                  \
+        "page-token", "page_token", WORD_TEXT, "go on where the last page ended", 0, 0 \
+    }
+
 enum { COMMAND_ARGUMENTS = 4, COMMAND_FLAGS = 14 };
 
 struct command {

@@ -19,11 +19,6 @@
 #define REPORT TARGET_REPORT, &casework__report__v1__report_service__descriptor
 #define CLOCK TARGET_CASE, &casework__testing__v1__clock_service__descriptor
 
-#define PAGE                                                                           \
-    {"page-size", "page_size", WORD_TEXT, "how many at the most", 0, 0},               \
-    {                                                                                  \
-        "page-token", "page_token", WORD_TEXT, "go on where the last page ended", 0, 0 \
-    }
 #define CASE_COLUMNS "name,status,owner,subject,labels,need_reply,message_count,update_time"
 #define NAME(what, kind)                \
     {                                   \
@@ -52,7 +47,7 @@ const struct command commands[] = {
      .resource = "account"},
     {"account", "get", "show an account", CASES(account_service), "GetAccount", NAME("ACCOUNT", WORD_ACCOUNT),
      .resource = "account"},
-    {"account", "list", "list accounts", CASES(account_service), "ListAccounts", .flags = {PAGE},
+    {"account", "list", "list accounts", CASES(account_service), "ListAccounts", .flags = {COMMAND_PAGE},
      .rows = "accounts", .columns = "name,display_name,time_zone,create_time"},
     {"account",
      "update",
@@ -86,8 +81,8 @@ const struct command commands[] = {
      "list an account's agents",
      CASES(agent_service),
      "ListAgents",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE},
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE},
      .rows = "agents",
      .columns = "name,display_name,email,role,disabled"},
 
@@ -96,7 +91,7 @@ const struct command commands[] = {
      "create a contact",
      CASES(contact_service),
      "CreateContact",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
+     COMMAND_IN_ACCOUNT,
      {{"id", "contact_id", WORD_TEXT, "id; by default the service chooses", 0, 0},
       {"name", "contact.display_name", WORD_TEXT, "name", 0, 0},
       {"email", "contact.emails", WORD_TEXT, "e-mail address, may be given again", 0, 0},
@@ -110,8 +105,9 @@ const struct command commands[] = {
      "list an account's contacts",
      CASES(contact_service),
      "ListContacts",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE, {"address", "address", WORD_TEXT, "only those with this address, number or handle", 0, 0}},
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE,
+      {"address", "address", WORD_TEXT, "only those with this address, number or handle", 0, 0}},
      .rows = "contacts",
      .columns = "name,display_name,emails,phones,handles"},
     {"contact",
@@ -143,8 +139,8 @@ const struct command commands[] = {
      "list an account's channels",
      CASES(channel_service),
      "ListChannels",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE},
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE},
      .rows = "channels",
      .columns = "name,network,address"},
 
@@ -153,7 +149,7 @@ const struct command commands[] = {
      "create a case",
      CASES(case_service),
      "CreateCase",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
+     COMMAND_IN_ACCOUNT,
      {{"subject", "case.subject", WORD_TEXT, "subject", 0, 0},
       {"contact", "case.contact", WORD_CONTACT, "contact", 0, 0},
       {"channel", "case.channel", WORD_CHANNEL, "channel", 0, 0},
@@ -169,8 +165,8 @@ const struct command commands[] = {
      "list a folder",
      CASES(case_service),
      "ListCases",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE,
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE,
       {"folder", "folder", WORD_TEXT, "all, new, open, pending, resolved, closed, deleted, my-cases …", 0, 0},
       {"agent", "agent", WORD_AGENT, "whose folders", 0, 0},
       {"owner", "owner", WORD_AGENT, "only this owner's", 0, 0},
@@ -188,7 +184,7 @@ const struct command commands[] = {
      "count the cases of every folder",
      CASES(case_service),
      "CountCases",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
+     COMMAND_IN_ACCOUNT,
      {{"agent", "agent", WORD_AGENT, "whose folders", 0, 0}},
      .rows = "counts",
      .columns = "folder,count"},
@@ -244,7 +240,7 @@ const struct command commands[] = {
      CASES(case_service),
      "ListCaseEvents",
      {{"ACCOUNT/CASE", "parent", WORD_CASE, 0, 0, 0}},
-     {PAGE},
+     {COMMAND_PAGE},
      .rows = "events",
      .columns = "position,event_time,kind,actor,case_facts.status"},
 
@@ -265,7 +261,7 @@ const struct command commands[] = {
      CASES(message_service),
      "ListMessages",
      {{"ACCOUNT/CASE", "parent", WORD_CASE, 0, 0, 0}},
-     {PAGE, {"view", "view", WORD_TEXT, "agent or customer", 0, 0}},
+     {COMMAND_PAGE, {"view", "view", WORD_TEXT, "agent or customer", 0, 0}},
      .rows = "messages",
      .columns = "number,send_time,kind,author,state,body"},
     {"message", "redact", "remove a message's text for good", CASES(message_service), "RedactMessage",
@@ -296,7 +292,7 @@ const struct command commands[] = {
      SEARCH,
      "SearchCases",
      {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}, {"WORDS", "query", WORD_TEXT, 0, 0, 0}},
-     {PAGE,
+     {COMMAND_PAGE,
       {"field", "fields", WORD_TEXT, "subject, label, message, contact-name …", 0, 0},
       {"status", "statuses", WORD_TEXT, "only with this status, may be given again", 0, 0},
       {"owner", "owner", WORD_AGENT, "only this owner's", 0, 0},
@@ -313,8 +309,8 @@ const struct command commands[] = {
      "show the search index",
      SEARCH,
      "GetIndexStatus",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE},
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE},
      .rows = "accounts",
      .columns = "account,indexed_position,cases,words,postings,size_bytes"},
 
@@ -334,8 +330,8 @@ const struct command commands[] = {
      "list timers by deadline",
      SLA,
      "ListTimers",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
-     {PAGE,
+     COMMAND_IN_ACCOUNT,
+     {COMMAND_PAGE,
       {"since", "start_time", WORD_TEXT, "due at this time or later", 0, 0},
       {"until", "end_time", WORD_TEXT, "due before this time", 0, 0},
       {"min-position", "min_position", WORD_TEXT, "wait for this position", 0, 0}},
@@ -360,7 +356,7 @@ const struct command commands[] = {
      "what the cases closed in a range took",
      REPORT,
      "GetEngagementSummary",
-     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
+     COMMAND_IN_ACCOUNT,
      {{"since", "start_time", WORD_TEXT, "closed (or opened) at this time or later", 0, 0},
       {"until", "end_time", WORD_TEXT, "closed (or opened) before this time", 0, 0},
       {"by", "by", WORD_TEXT, "close or open: which time is meant", 0, 0},

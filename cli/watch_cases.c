@@ -22,7 +22,7 @@ static const struct command watch_command = {
     TARGET_CASE,
     CASES,
     "WatchCases",
-    {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}},
+    COMMAND_IN_ACCOUNT,
     {{"folder", "folder", WORD_TEXT, "all, new, open, pending, resolved, closed, deleted, my-cases …", 0, 0},
      {"case", "case", WORD_CASE, "one case instead of a folder", 0, 0},
      {"agent", "agent", WORD_AGENT, "whose folder", 0, 0},

@@ -272,7 +272,7 @@ struct closing {
     void *argument;
 };
 
-static enum close_result result_of(const error *err)
+enum close_result close_result_of(const error *err)
 {
     switch (err->code) {
     case STATUS_ABORTED:
@@ -292,7 +292,7 @@ static void closed(void *argument, const ProtobufCMessage *response, const error
     free(argument);
     int64_t close_time_us = 0;
     if (!response) {
-        closing.done(closing.argument, result_of(err), 0, err);
+        closing.done(closing.argument, close_result_of(err), 0, err);
         return;
     }
     const Casework__Cases__V1__Case *after =

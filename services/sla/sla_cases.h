@@ -69,6 +69,9 @@ enum close_result {
     CLOSE_UNKNOWN, /* no answer: maybe closed, maybe not */
 };
 
+/* What a refusal of the case service means for the timer. */
+enum close_result close_result_of(const error *err);
+
 /* `close_time_us`: the suite's time at the closing; 0 unless CLOSE_DONE. */
 typedef void close_done(void *argument, enum close_result result, int64_t close_time_us, const error *err);
 

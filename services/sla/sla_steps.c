@@ -39,23 +39,9 @@ static int64_t time_left(const struct firing_step *step)
     return left_us > 0 ? left_us : 1;
 }
 
-static enum close_result result_of(const error *err)
-{
-    switch (err->code) {
-    case STATUS_ABORTED:
-        return strcmp(err->reason, "STALE_VERSION") == 0 ? CLOSE_STALE : CLOSE_UNKNOWN;
-    case STATUS_NOT_FOUND:
-        return CLOSE_STALE;
-    case STATUS_FAILED_PRECONDITION:
-        return strcmp(err->reason, "NOT_DUE") == 0 ? CLOSE_EARLY : CLOSE_STALE;
-    default:
-        return CLOSE_UNKNOWN;
-    }
-}
-
 static void recorded(void *argument, const ProtobufCMessage *response, const error *err)
 {
-    finish(argument, response ? CLOSE_DONE : result_of(err), err);
+    finish(argument, response ? CLOSE_DONE : close_result_of(err), err);
 }
 
 static void set_time(Google__Protobuf__Timestamp *wire, int64_t time_us)
@@ -108,7 +94,7 @@ static void answered(void *argument, const ProtobufCMessage *response, const err
     struct sla_case one;
     bool found = false;
     if (!response) {
-        finish(step, result_of(err), err);
+        finish(step, close_result_of(err), err);
         return;
     }
     arena *memory = arena_new(HISTORY_BYTES_MAX);

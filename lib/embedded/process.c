@@ -259,20 +259,29 @@ uint16_t process_free_port(void)
     return port;
 }
 
+/* Whatever the umask: a directory that the servers' users cannot pass would keep them from their own. */
+static bool make_one(const char *path, mode_t mode, error *err)
+{
+    if (mkdir(path, mode) == 0 ? chmod(path, mode) == 0 : errno == EEXIST || errno == EISDIR)
+        return true;
+    return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make %s: %s", path, strerror(errno));
+}
+
 bool process_make_directory(const char *path, error *err)
 {
     char part[4096];
     size_t length = strlen(path);
     if (length == 0 || length >= sizeof part)
         return error_set(err, STATUS_INVALID_ARGUMENT, "PATH", "not a usable path: %s", path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
     for (size_t i = 1; i <= length; i++) {
-        if (path[i] != '/' && path[i] != '\0')
+        if (i < length && path[i] != '/')
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST && errno != EISDIR)
-            return error_set(err, STATUS_FAILED_PRECONDITION, "PATH", "cannot make %s: %s", part,
-                             strerror(errno));
+        if (!make_one(part, i < length && geteuid() == 0 ? 0755 : 0700, err))
+            return false;
     }
     return true;
 }

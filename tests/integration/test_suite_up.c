@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,4 +50,33 @@ Test(suite_up, what_dies_is_started_again)
     suite_advance(s, 0);
     arena_free(memory);
     suite_stop(s);
+}
+
+/* As root the servers run as other users, who must get to their folders. */
+Test(suite_up, keeps_its_data_below_parents_that_it_has_made)
+{
+    char home[64], data[128], path[160];
+    struct stat status;
+    error err;
+    cr_assert(process_make_scratch("casework-home", home, sizeof home, &err), "%s", err.message);
+    cr_assert_eq(chmod(home, 0711), 0);
+    snprintf(data, sizeof data, "%s/not/there/casework", home);
+    umask(0077);
+    for (int round = 0; round < 2; round++) {
+        suite *s = suite_start(&(struct suite_options){.data_directory = data});
+        arena *memory = arena_new(1024 * 1024);
+        if (round == 0)
+            suite_create_account(s, "acme", "UTC", memory);
+        else
+            suite_create_case(s, "accounts/acme", "Kept", "Hello", memory, NULL);
+        arena_free(memory);
+        suite_stop(s);
+    }
+    static const char *const private[] = {"postgresql", "redis", "keys"};
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++) {
+        snprintf(path, sizeof path, "%s/%s", data, private[i]);
+        cr_expect_eq(stat(path, &status), 0, "%s", path);
+        cr_expect_eq(status.st_mode & 077, 0, "%s: %o", path, status.st_mode);
+    }
+    process_remove_tree(home);
 }

@@ -94,7 +94,7 @@ suite *suite_start(const struct suite_options *options)
 {
     static const struct suite_options plain;
     const struct suite_options *o = options ? options : &plain;
-    char program[SUITE_PATH_SIZE + 16], replicas[16], template[64];
+    char program[SUITE_PATH_SIZE + 16], replicas[16], template[64], data[SUITE_PATH_SIZE + 24];
     error err = {0};
     suite *s = calloc(1, sizeof *s);
     if (!s)
@@ -105,9 +105,11 @@ suite *suite_start(const struct suite_options *options)
     snprintf(program, sizeof program, "%s/casework", s->programs);
     snprintf(replicas, sizeof replicas, "%u", o->replicas ? o->replicas : 1);
     snprintf(template, sizeof template, "build/test-pg/%u", geteuid()); /* shared with pg_server */
+    snprintf(data, sizeof data, "%s%s", o->data_directory ? "--data-directory=" : "--ephemeral",
+             o->data_directory ? o->data_directory : "");
     const char *const argv[] = {program,
                                 "up",
-                                "--ephemeral",
+                                data,
                                 "--port",
                                 "0",
                                 "--clock",

@@ -30,6 +30,7 @@ enum { SUITE_REPLICAS_MAX = 4 };
 struct suite_options {
     const char *clock;           /* "real", "manual=TIME"; NULL: manual at SUITE_START */
     unsigned replicas;           /* 0: 1 */
+    const char *data_directory;  /* where data is kept, and stays; NULL: nothing is kept */
     const char *redis_url;       /* of a Redis that is not the suite's own; NULL: its own */
     const char *const *settings; /* "NAME=value" for all services, ended by NULL; NULL: none */
 };

@@ -272,13 +272,17 @@ static const struct pg_statement by_index = {
            " set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)",
 };
 
+/* OFFSET 0: the rows of each key are looked up by the index, not each row among the keys. */
 static const struct pg_statement take_fresh = {
     .name = "report_take_fresh",
     .sql = "WITH k AS MATERIALIZED (SELECT DISTINCT account, level, slot, dimension, key, value FROM"
-           " (SELECT * FROM report_totals WHERE partition = $1::int2 AND fresh LIMIT $2::int8) f)"
-           " DELETE FROM report_totals t USING k WHERE t.partition = $1 AND t.account = k.account"
-           " AND t.level = k.level AND t.dimension = k.dimension AND t.slot = k.slot AND t.key = k.key"
-           " AND t.value = k.value RETURNING t.account, t.level, t.slot, t.dimension, t.key, t.value,"
+           " (SELECT * FROM report_totals WHERE partition = $1::int2 AND fresh LIMIT $2::int8) f),"
+           " r AS MATERIALIZED (SELECT t.row FROM k, LATERAL (SELECT t.ctid AS row FROM report_totals t"
+           " WHERE t.partition = $1 AND t.account = k.account AND t.level = k.level"
+           " AND t.dimension = k.dimension AND t.slot = k.slot AND t.key = k.key AND t.value = k.value"
+           " OFFSET 0) t)"
+           " DELETE FROM report_totals t WHERE t.ctid = ANY (ARRAY(SELECT row FROM r))"
+           " RETURNING t.account, t.level, t.slot, t.dimension, t.key, t.value,"
            " t.closed, t.engagements, t.first_reply, t.resolution, t.interactions, t.agents, t.sketches",
 };
 

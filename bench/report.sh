@@ -5,7 +5,8 @@
 #
 #   REPORT_SIZES="10000 100000 1000000"   cases of the account, spread over 60 days; the first is what others are compared with
 #   REPORT_CALLS=200  REPORT_ROUNDS=2  REPORT_PEER_CALLS=2
-#   REPORT_DATA=                          a directory that keeps what was prepared for the next time
+#   REPORT_DATA=                          a directory that keeps what was prepared for the next time; `bench/report.sh prepare`
+#                                         only prepares it
 #   REPORT_TURN=                          a command that the measuring, not the preparing, is run with
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,8 +67,9 @@ fi
 . bench/support/report_data.sh
 
 start_data "${REPORT_DATA:-}" # sets now_us
+for size in $sizes; do prepare_size "$size"; done
+[ "${1:-}" != prepare ] || exit 0
 for size in $sizes; do
-    prepare_size "$size"
     start_report "$size"
     echo "$size $port $(in_database "report_$size")" >>"$work/services"
 done

@@ -1,6 +1,7 @@
 /*
- * Cases of one account over the last 60 days, as the case service's feed tells of them: for bench/report.sh and
- * bench/export.sh. Two forms, both for COPY … FROM STDIN (FORMAT binary), the same for the same arguments:
+ * Cases of one account over the last 60 days, as the case service's feed tells of them: for bench/report.sh
+ * and bench/export.sh. Two forms, both for COPY … FROM STDIN (FORMAT binary), the same for the same
+ * arguments:
  *
  *     report_events feed CASES NOW_US       rows of the case service's `events`
  *     report_events plain CASES NOW_US      the same events with what reports need of them as columns:
@@ -62,7 +63,8 @@ static int64_t minutes(uint32_t case_id, unsigned throw, int least, int most)
     return least * CLOCK_MINUTE + (int64_t)(dice(case_id, throw) % (uint64_t)span);
 }
 
-/* --- a case's life --------------------------------------------------------------------------------------- */
+/* --- a case's life ---------------------------------------------------------------------------------------
+ */
 
 struct life {
     struct story *story;
@@ -154,7 +156,8 @@ static int64_t start_of(uint32_t id, uint32_t cases, int64_t now)
 
 static struct story tell(uint32_t cases, int64_t now)
 {
-    struct story story = {.steps = calloc((size_t)cases * EVENTS_PER_CASE_MAX, sizeof *story.steps), .now = now};
+    struct story story = {.steps = calloc((size_t)cases * EVENTS_PER_CASE_MAX, sizeof *story.steps),
+                          .now = now};
     if (story.steps == NULL)
         return story;
     for (uint32_t id = 1; id <= cases; id++)
@@ -163,7 +166,8 @@ static struct story tell(uint32_t cases, int64_t now)
     return story;
 }
 
-/* --- the feed's form ------------------------------------------------------------------------------------- */
+/* --- the feed's form -------------------------------------------------------------------------------------
+ */
 
 static void set_time(Google__Protobuf__Timestamp *to, int64_t time)
 {
@@ -199,10 +203,12 @@ static size_t pack_step(const struct step *step, int64_t position, int64_t creat
     Casework__Cases__V1__Event event = CASEWORK__CASES__V1__EVENT__INIT;
     Casework__Cases__V1__CaseFacts facts = CASEWORK__CASES__V1__CASE_FACTS__INIT;
     Casework__Cases__V1__MessageFacts message = CASEWORK__CASES__V1__MESSAGE_FACTS__INIT;
-    Casework__Cases__V1__Classification topic = CASEWORK__CASES__V1__CLASSIFICATION__INIT, *topics[] = {&topic};
+    Casework__Cases__V1__Classification topic = CASEWORK__CASES__V1__CLASSIFICATION__INIT,
+                                        *topics[] = {&topic};
     Google__Protobuf__Timestamp at, create;
     static char *labels[] = {(char *)"billing", (char *)"urgent"};
-    static const char *const values[] = {"", "printer", "invoice", "delivery", "return", "login", "price", "other"};
+    static const char *const values[] = {"",       "printer", "invoice", "delivery",
+                                         "return", "login",   "price",   "other"};
     char name[64], agent[64];
     set_time(&at, step->time);
     set_time(&create, created);
@@ -238,7 +244,8 @@ static size_t pack_step(const struct step *step, int64_t position, int64_t creat
     return casework__cases__v1__event__pack(&event, to);
 }
 
-/* --- COPY's binary form ---------------------------------------------------------------------------------- */
+/* --- COPY's binary form ----------------------------------------------------------------------------------
+ */
 
 static void put(const void *data, size_t length)
 {
@@ -270,7 +277,8 @@ static void put_count(int columns)
     fwrite(&big, sizeof big, 1, stdout);
 }
 
-static void put_event(int64_t position, int64_t case_id, int kind, int64_t time, const uint8_t *data, size_t length)
+static void put_event(int64_t position, int64_t case_id, int kind, int64_t time, const uint8_t *data,
+                      size_t length)
 {
     put_count(7);
     put16(feed_partition(ACCOUNT));

@@ -8,6 +8,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* The message as one line of JSON. False: out of memory. */
@@ -16,6 +17,9 @@ bool print_json(FILE *to, const ProtobufCMessage *message);
 /* The repeated message field `rows` as a table of the comma-separated `columns` (paths). */
 void print_table(FILE *to, arena *memory, const ProtobufCMessage *message, const char *rows,
                  const char *columns);
+
+/* "5s", "3m 20s", "2h 05m"; NULL: the arena is full. */
+const char *print_duration(arena *memory, int64_t seconds);
 
 /* Every set field of the message, a line each. */
 void print_fields(FILE *to, arena *memory, const ProtobufCMessage *message);

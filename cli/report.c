@@ -1,7 +1,9 @@
-/* Reports that become files: engagements as CSV or JSON lines, activity and volume as SVG. */
+/* Reports that become files: engagements as CSV or JSON lines, activity and volume as SVG; and bars in a
+ * terminal. */
 
 #include "base/clock.h"
 #include "casework/report/v1/report_service.pb-c.h"
+#include "cli/bars.h"
 #include "cli/command.h"
 #include "cli/print.h"
 #include "cli/programs.h"
@@ -375,6 +377,92 @@ static bool fetch_chart(struct session *session, const ProtobufCMessage *request
     return file_close(&whole, written, err) && written;
 }
 
+/* --- in a terminal ------------------------------------------------------------------------------- */
+
+typedef Casework__Report__V1__GetCaseActivityResponse activity_answer;
+typedef Casework__Report__V1__GetCaseVolumeResponse volume_answer;
+
+static int64_t instant(const Google__Protobuf__Timestamp *time)
+{
+    return time != NULL ? time->seconds * CLOCK_SECOND + time->nanos / 1000 : 0;
+}
+
+static struct bars_row activity_row(arena *memory, const Casework__Report__V1__CaseActivityRow *row)
+{
+    const Google__Protobuf__Duration *average = row->average_resolve_duration;
+    const char *note = average != NULL ? print_duration(memory, average->seconds) : "";
+    return (struct bars_row){.start_us = instant(row->start_time),
+                             .end_us = instant(row->end_time),
+                             .values = {row->created, row->pending, row->resolved, row->deleted},
+                             .note = note != NULL ? note : ""};
+}
+
+static bool draw_activity(arena *memory, const ProtobufCMessage *message)
+{
+    static const char *const titles[] = {"CREATED", "PENDING", "RESOLVED", "DELETED"};
+    const activity_answer *answer = (const activity_answer *)message;
+    struct bars_row *rows = arena_calloc(memory, answer->n_rows + 1, sizeof *rows), total;
+    if (rows == NULL)
+        return false;
+    for (size_t i = 0; i < answer->n_rows; i++)
+        rows[i] = activity_row(memory, answer->rows[i]);
+    total = activity_row(memory, answer->total);
+    const struct bars bars = {.zone = answer->time_zone,
+                              .position = answer->position,
+                              .titles = titles,
+                              .column_count = 4,
+                              .note_title = "AVERAGE",
+                              .rows = rows,
+                              .row_count = answer->n_rows,
+                              .total = &total};
+    bars_print(stdout, memory, &bars, bars_terminal_width(STDOUT_FILENO), bars_terminal_blocks());
+    return true;
+}
+
+static bool draw_volume(arena *memory, const ProtobufCMessage *message)
+{
+    static const char *const titles[] = {"OPEN CASES"};
+    const volume_answer *answer = (const volume_answer *)message;
+    struct bars_row *rows = arena_calloc(memory, answer->n_rows + 1, sizeof *rows);
+    if (rows == NULL)
+        return false;
+    for (size_t i = 0; i < answer->n_rows; i++)
+        rows[i] = (struct bars_row){.start_us = instant(answer->rows[i]->start_time),
+                                    .end_us = instant(answer->rows[i]->end_time),
+                                    .values = {answer->rows[i]->open_cases},
+                                    .note = ""};
+    const struct bars bars = {.zone = answer->time_zone,
+                              .position = answer->position,
+                              .titles = titles,
+                              .column_count = 1,
+                              .note_title = "",
+                              .rows = rows,
+                              .row_count = answer->n_rows};
+    bars_print(stdout, memory, &bars, bars_terminal_width(STDOUT_FILENO), bars_terminal_blocks());
+    return true;
+}
+
+static int run_bars(struct session *session, const struct command *table, int argc, char **argv)
+{
+    int status = 0;
+    error err;
+    rpc_channel *channel;
+    ProtobufCMessage *answer, *request = command_request(session, table, argc, argv, &status);
+    struct rpc_client_options options = session_call_options(session);
+    if (!request)
+        return status;
+    if (!session_channel(session, TARGET_REPORT, &channel, &err) ||
+        !rpc_client_call(channel, table->service, table->method, request, &options, session->memory, &answer,
+                         &err))
+        return command_fail(&err);
+    bool drawn = table == &activity_command ? draw_activity(session->memory, answer)
+                                            : draw_volume(session->memory, answer);
+    if (drawn)
+        return 0;
+    error_set(&err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+    return command_fail(&err);
+}
+
 static int run_report(struct session *session, const struct command *table, const struct command *chart,
                       int argc, char **argv)
 {
@@ -383,6 +471,8 @@ static int run_report(struct session *session, const struct command *table, cons
     error err;
     if (!take_file(&argc, argv, "--svg", &svg))
         return 2;
+    if (!svg && !session->json && isatty(STDOUT_FILENO))
+        return run_bars(session, table, argc, argv);
     if (!svg)
         return command_run(session, table, argc, argv);
     ProtobufCMessage *request = command_request(session, chart, argc, argv, &status);

@@ -12,7 +12,7 @@
 
 enum { COLUMNS_MAX = 12, CELL_MAX = 60 };
 
-static const char *duration_text(arena *memory, int64_t seconds)
+const char *print_duration(arena *memory, int64_t seconds)
 {
     if (seconds < 60)
         return arena_printf(memory, "%" PRId64 "s", seconds);
@@ -81,7 +81,7 @@ static const char *message_text(arena *memory, const ProtobufCMessage *message)
         return arena_strndup(memory, text, 19);
     }
     if (field_is_well_known(message->descriptor, "Duration"))
-        return duration_text(memory, ((const Google__Protobuf__Duration *)message)->seconds);
+        return print_duration(memory, ((const Google__Protobuf__Duration *)message)->seconds);
     const char *text = "";
     for (unsigned i = 0; text && i < message->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];

@@ -109,7 +109,7 @@ RUNNER := $(if $(filter tsan,$(FLAVOUR)),$(OUT)/obj/tests/runner/fork_runner.o)
 $(call list_file,unit,$(UNIT_SOURCES))
 $(call list_file,integration,$(INTEGRATION_SOURCES))
 
-$(OUT)/bin/unit-tests: $(call objects,$(UNIT_SOURCES)) $(RUNNER) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) $(OUT)/obj/.list/unit
+$(OUT)/bin/unit-tests: $(call objects,$(UNIT_SOURCES)) $(OUT)/obj/cli/bars.o $(RUNNER) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) $(OUT)/obj/.list/unit
 	$(call link,-lcriterion)
 
 $(OUT)/bin/integration-tests: $(call objects,$(INTEGRATION_SOURCES)) $(RUNNER) $(TEST_ARCHIVES) $(CONFORMANCE_ARCHIVE) \

@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "cli/up_port.h"
+#include "embedded/port.h"
 #include "grpc/health/v1/health.pb-c.h"
 
 #include <signal.h>
@@ -27,10 +27,10 @@ const char *up_service_name(enum up_service service)
 
 static bool choose_port(unsigned wanted, uint16_t *ret_port, char ret_address[32], error *err)
 {
-    uint16_t port = wanted ? (uint16_t)wanted : up_port_find();
+    uint16_t port = wanted ? (uint16_t)wanted : port_reserve();
     if (port == 0)
         return error_set(err, STATUS_UNAVAILABLE, "NO_PORT", "no port is free");
-    if (wanted && !up_port_is_free(port))
+    if (wanted && !port_is_free(port))
         return error_set(err, STATUS_FAILED_PRECONDITION, "NO_PORT",
                          "port %u is taken; --port chooses others, --port 0 any free ones", wanted);
     snprintf(ret_address, 32, "127.0.0.1:%u", port);
@@ -184,7 +184,7 @@ static bool is_serving(const struct up_instance *i)
     ProtobufCMessage *response;
     error err;
     /* A channel that was refused once waits before it dials again: better not to ask too early. */
-    if (!up_port_answers(i->port))
+    if (!port_answers(i->port))
         return false;
     arena *memory = arena_new(64 * 1024);
     bool serving = memory &&

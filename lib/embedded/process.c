@@ -2,19 +2,16 @@
 
 #include "base/clock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -242,21 +239,6 @@ bool process_run(const struct process_options *options, int64_t timeout_us, erro
         error_add_detail(err, "%s", tail);
     }
     return false;
-}
-
-uint16_t process_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    uint16_t port = 0;
-    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s < 0)
-        return 0;
-    if (bind(s, (struct sockaddr *)&address, length) == 0 &&
-        getsockname(s, (struct sockaddr *)&address, &length) == 0)
-        port = ntohs(address.sin_port);
-    close(s);
-    return port;
 }
 
 /* Whatever the umask: a directory that the servers' users cannot pass would keep them from their own. */

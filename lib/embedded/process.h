@@ -51,9 +51,6 @@ void process_stop(process *p, int signal_number, int64_t grace_us);
 bool process_run(const struct process_options *options, int64_t timeout_us, error *err)
     __attribute__((warn_unused_result));
 
-/* A TCP port of the loopback interface that is free right now; 0 if none can be had. */
-uint16_t process_free_port(void);
-
 /*
  * Makes a directory and its parents, for us only (mode 0700). Where we are root, programs that become another
  * user must get to what is theirs below: parents that are missing are made with mode 0755 then. Fine if it is

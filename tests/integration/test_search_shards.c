@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "casework/search/v1/search_service.pb-c.h"
+#include "embedded/port.h"
 #include "feed/partition.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "tests/support/case_server.h"
@@ -112,7 +113,7 @@ static void setup(void)
         on_shard[feed_partition(account_ids[i]) % SHARDS]++;
     }
     for (int i = 0; i < SHARDS; i++)
-        snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", process_free_port());
+        snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", port_reserve());
     snprintf(targets, sizeof targets, "%s %s %s", addresses[0], addresses[1], addresses[2]);
     for (int i = 0; i < SHARDS; i++) {
         const struct rpc_channel_options to = {.target = addresses[i]};
@@ -314,7 +315,7 @@ Test(search_shards, wrong_settings_are_refused_at_the_start)
     char directory[] = "/tmp/casework-shards-XXXXXX", log[64], address[32], said[4000];
     cr_assert_not_null(mkdtemp(directory));
     snprintf(log, sizeof log, "%s/log", directory);
-    snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
+    snprintf(address, sizeof address, "127.0.0.1:%u", port_reserve());
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int status = 0;
         process *refused = run_program(wrong[i][0], wrong[i][1], address, log);

@@ -6,6 +6,7 @@
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
+#include "embedded/port.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "rpc/wire.h"
 #include "tests/support/pg_server.h"
@@ -96,8 +97,8 @@ void case_replicas_start(struct case_replicas *r, unsigned count, bool with_redi
     pg_server_migrate(r->pg, "case");
     r->redis = with_redis ? redis_server_start(false, NULL) : NULL;
     for (unsigned i = 0; i < count; i++) {
-        snprintf(r->addresses[i], sizeof r->addresses[i], "127.0.0.1:%u", process_free_port());
-        r->metrics_ports[i] = process_free_port();
+        snprintf(r->addresses[i], sizeof r->addresses[i], "127.0.0.1:%u", port_reserve());
+        r->metrics_ports[i] = port_reserve();
         start_program(r, i);
     }
     for (unsigned i = 0; i < count; i++) {

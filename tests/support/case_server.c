@@ -4,6 +4,7 @@
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/testing/v1/clock_service.pb-c.h"
+#include "embedded/port.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "pg/pg.h"
 #include "rpc/wire.h"
@@ -63,7 +64,7 @@ void case_server_start_replica(struct case_server *server, process **ret_process
 {
     char address[32], program[256], listen[64], url[512], log[64], peer[128];
     const char *bin = getenv("CASEWORK_BIN"), *search = getenv("CASE_SERVER_PEER");
-    snprintf(address, sizeof address, "127.0.0.1:%u", process_free_port());
+    snprintf(address, sizeof address, "127.0.0.1:%u", port_reserve());
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(server->pg));

@@ -1,6 +1,7 @@
 #include "tests/support/redis_group.h"
 
 #include "base/clock.h"
+#include "embedded/port.h"
 #include "embedded/process.h"
 #include "tests/support/redis_server.h"
 
@@ -112,7 +113,7 @@ static void start_sentinel(struct redis_watched *w)
     snprintf(w->directory, sizeof w->directory, "/tmp/casework-sentinel-XXXXXX");
     if (!mkdtemp(w->directory))
         give_up("no directory in /tmp");
-    w->sentinel_port = process_free_port();
+    w->sentinel_port = port_reserve();
     snprintf(path, sizeof path, "%s/sentinel.conf", w->directory);
     write_settings(w, path);
     const char *const argv[] = {"redis-server", path, "--sentinel", NULL};
@@ -133,9 +134,9 @@ redis_watched *redis_watched_start(void)
 {
     redis_watched *w = calloc(1, sizeof *w);
     char port[PORT_TEXT];
-    w->ports[0] = process_free_port();
+    w->ports[0] = port_reserve();
     w->servers[0] = start_at(w->ports[0], (const char *const[]){"--repl-diskless-sync-delay", "0", NULL});
-    w->ports[1] = process_free_port();
+    w->ports[1] = port_reserve();
     snprintf(port, sizeof port, "%u", w->ports[0]);
     w->servers[1] = start_at(w->ports[1], (const char *const[]){"--replicaof", "127.0.0.1", port,
                                                                 "--repl-diskless-sync-delay", "0", NULL});
@@ -143,7 +144,7 @@ redis_watched *redis_watched_start(void)
     start_sentinel(w);
     await_saying(w->sentinel_port, "INFO sentinel", "status=ok,address");
     await_saying(w->sentinel_port, "INFO sentinel", "slaves=1");
-    snprintf(w->url, sizeof w->url, "redis+sentinel://127.0.0.1:%u,127.0.0.1:%u/timers", process_free_port(),
+    snprintf(w->url, sizeof w->url, "redis+sentinel://127.0.0.1:%u,127.0.0.1:%u/timers", port_reserve(),
              w->sentinel_port);
     return w;
 }
@@ -225,8 +226,8 @@ struct redis_cluster_group {
 static void start_node(redis_cluster_group *g, int node)
 {
     char bus[PORT_TEXT];
-    g->buses[node] = process_free_port();
-    g->ports[node] = process_free_port();
+    g->buses[node] = port_reserve();
+    g->ports[node] = port_reserve();
     snprintf(bus, sizeof bus, "%u", g->buses[node]);
     g->servers[node] =
         start_at(g->ports[node], (const char *const[]){"--cluster-enabled", "yes", "--cluster-node-timeout",

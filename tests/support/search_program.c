@@ -1,6 +1,7 @@
 #include "tests/support/search_program.h"
 
 #include "base/clock.h"
+#include "embedded/port.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "rpc/wire.h"
 #include "tests/support/metrics_page.h"
@@ -99,8 +100,8 @@ void search_program_start(struct search_program *world, const struct search_prog
     error err;
     if (!settings)
         settings = &usual;
-    snprintf(world->address, sizeof world->address, "127.0.0.1:%u", process_free_port());
-    world->metrics_port = process_free_port();
+    snprintf(world->address, sizeof world->address, "127.0.0.1:%u", port_reserve());
+    world->metrics_port = port_reserve();
     const char *program = arena_printf(world->memory, "%s/casework-search", bin ? bin : "build/test/bin");
     const char *directory = arena_printf(world->memory, "%s/index", world->directory);
     const struct process_options options = {

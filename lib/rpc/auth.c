@@ -5,6 +5,7 @@
 #include "rpc/keys.h"
 #include "rpc/token.h"
 #include "rpc/token_cache.h"
+#include "rpc/wire.h"
 
 #include <errno.h>
 #include <jwt.h>
@@ -104,14 +105,6 @@ static bool get_time(jwt_t *jwt, const char *claim, int64_t absent, int64_t *ret
     return good;
 }
 
-static bool is_id(const char *text)
-{
-    size_t length = strlen(text);
-    if (length == 0 || length > 63 || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") != length)
-        return false;
-    return text[0] != '.' && text[0] != '_' && text[0] != '-';
-}
-
 static bool read_claims(jwt_t *jwt, struct rpc_caller *caller)
 {
     const char *subject = jwt_get_grant(jwt, "sub");
@@ -123,9 +116,10 @@ static bool read_claims(jwt_t *jwt, struct rpc_caller *caller)
     caller->agent = agent ? agent : "";
     if (!role || !rpc_role_parse(role, &caller->role))
         return false;
-    if (strcmp(caller->account, "*") == 0 ? caller->role != RPC_ROLE_SERVICE : !is_id(caller->account))
+    if (strcmp(caller->account, "*") == 0 ? caller->role != RPC_ROLE_SERVICE
+                                          : !wire_id_valid(caller->account))
         return false;
-    if (caller->agent[0] ? !is_id(caller->agent) : caller->role == RPC_ROLE_AGENT)
+    if (caller->agent[0] ? !wire_id_valid(caller->agent) : caller->role == RPC_ROLE_AGENT)
         return false;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "rpc/auth.h"
 #include "rpc/server_private.h"
 #include "rpc/trace.h"
+#include "rpc/wire.h"
 
 #include <string.h>
 
@@ -38,17 +39,31 @@ static bool check_token(struct rpc_call *call, error *err)
     return auth_check(call->server->auth, text + skip, length - skip, call->memory, &call->caller, err);
 }
 
+/* Metadata is no field of a message: nothing has looked whether it is text. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++) {
+        if (*text <= ' ' || *text > '~')
+            return false;
+    }
+    return true;
+}
+
 /* A service speaks for an agent and names a session by metadata. */
 static bool take_identity(struct rpc_call *call, error *err)
 {
     const char *agent = core_metadata_text(&call->metadata, "casework-agent", call->memory);
     const char *session = core_metadata_text(&call->metadata, "casework-session", call->memory);
+    if (session && !is_plain(session))
+        return error_bad_field(err, "casework-session", "is no session's id");
     if (session)
         call->caller.session = session;
     if (!agent)
         return true;
     if (!*agent) /* nobody's rights are not everybody's */
         return error_set(err, STATUS_INVALID_ARGUMENT, "AGENT_REQUIRED", "casework-agent names no agent");
+    if (!wire_id_valid(agent))
+        return error_bad_field(err, "casework-agent", "is no agent's id");
     if (call->caller.role == RPC_ROLE_SERVICE)
         call->caller.agent = agent;
     else if (strcmp(call->caller.agent, agent) != 0)

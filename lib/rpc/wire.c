@@ -173,16 +173,24 @@ static bool is_lower_or_digit(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool is_segment(const char *text, size_t length)
+static bool is_id(const char *text, size_t length)
 {
-    if (length == 1 && text[0] == '-')
-        return true;
     if (length == 0 || length > 63 || !is_lower_or_digit(text[0]))
         return false;
     for (size_t i = 1; i < length; i++)
         if (!is_lower_or_digit(text[i]) && text[i] != '.' && text[i] != '_' && text[i] != '-')
             return false;
     return true;
+}
+
+bool wire_id_valid(const char *id)
+{
+    return is_id(id, strlen(id));
+}
+
+static bool is_segment(const char *text, size_t length)
+{
+    return (length == 1 && text[0] == '-') || is_id(text, length);
 }
 
 bool wire_name_parse(arena *memory, const char *pattern, const char *name, const char **parts,

@@ -48,6 +48,9 @@ char *wire_token_seal(arena *memory, const void *payload, size_t length, const c
 bool wire_token_open(arena *memory, const char *token, const char *binding, void **ret_payload,
                      size_t *ret_length) __attribute__((warn_unused_result));
 
+/* An account's, agent's, contact's or channel's id: [a-z0-9][a-z0-9._-]{0,62}. */
+bool wire_id_valid(const char *id);
+
 /*
  * Resource names. `pattern` is "accounts/{}/cases/{}"; each {} takes one segment (checked:
  * [a-z0-9][a-z0-9._-]{0,62}, or a lone "-" where the name stands for all) into parts[]. False if the name

@@ -394,6 +394,13 @@ Test(rpc_server, only_services_speak_for_agents)
     cr_assert_str_eq(call_echo(service, &as_bob)->username, "acme/bob");
     cr_assert_eq(call_raw(service, "UnaryCall", &request.base, &as_nobody, &err), STATUS_INVALID_ARGUMENT);
     cr_assert_str_eq(err.reason, "AGENT_REQUIRED");
+    static const char *const no_ids[] = {"Bob", "-", "b b", "a/b", ".b"};
+    for (size_t i = 0; i < sizeof no_ids / sizeof *no_ids; i++) {
+        const struct rpc_client_options as_none = {.timeout_us = 10000000, .agent = no_ids[i]};
+        cr_expect_eq(call_raw(service, "UnaryCall", &request.base, &as_none, &err), STATUS_INVALID_ARGUMENT,
+                     "%s", no_ids[i]);
+        cr_expect_str_eq(err.violations[0].key, "casework-agent");
+    }
     rpc_channel_free(service);
     rpc_channel *ann = channel_for("acme", RPC_ROLE_AGENT, "ann");
     cr_assert_str_eq(call_echo(ann, &soon)->username, "acme/ann");

@@ -37,6 +37,9 @@ static bool settle(void *context, int64_t now_us, const struct feed_positions *h
     const struct sla_service *service = context;
     return sla_healer_run(service->healer, deadline_us, err) &&
            feed_consumer_wait(sla_feed_consumer(service->feed), heads, deadline_us, err) &&
+           /* The feed may have brought an account's new zone. */
+           (sla_policies_at_work(service->parts.policies) ||
+            sla_healer_run(service->healer, deadline_us, err)) &&
            sla_firing_settle(service->parts.firing, now_us, deadline_us, ret_next_due_us, err);
 }
 

@@ -91,14 +91,20 @@ static bool add_case(const struct sla_parts *parts, const feed_event *event, str
     return !policy.has_targets || add_targets(changes, policy.version, err);
 }
 
-/* Where the account's calendar names no zone it lies in the account's. */
-static bool note_zone(const struct sla_parts *parts, const feed_event *event, error *err)
+/* Where the account's calendar names no zone it lies in the account's; the healer puts that to work. */
+static bool note_zone(const struct sla_parts *parts, sla_healer *healer, const feed_event *event, error *err)
 {
     char account[TIMER_ACCOUNT_SIZE];
+    bool changed = false;
     if (!sla_cases_parse_account(event->account, account))
         return error_set(err, STATUS_INTERNAL, "BAD_EVENT", "an event of the feed cannot be read");
-    return sla_policies_get(parts->policies, account).version == 0 ||
-           sla_policies_set_zone(parts->policies, account, event->account_facts->time_zone, err);
+    if (sla_policies_get(parts->policies, account).version > 0 &&
+        !sla_policies_set_zone(parts->policies, account, event->account_facts->time_zone, &changed, err))
+        return false;
+    if (!changed)
+        return true;
+    sla_healer_kick(healer);
+    return sla_policies_reload(parts->policies, err);
 }
 
 /* --- a deleted account ---------------------------------------------------------------------------- */
@@ -154,9 +160,10 @@ static bool add_deleted_account(const struct sla_parts *parts, const feed_event 
     return true;
 }
 
-static bool collect(const struct sla_parts *parts, feed_event *const *events, size_t count, int partition,
+static bool collect(const struct sla_feed *feed, feed_event *const *events, size_t count, int partition,
                     struct changes *changes, error *err)
 {
+    const struct sla_parts *parts = feed->parts;
     for (size_t i = 0; i < count; i++) {
         const feed_event *one = events[i];
         if (one->partition != partition)
@@ -166,7 +173,7 @@ static bool collect(const struct sla_parts *parts, feed_event *const *events, si
             ok = add_deleted_account(parts, one, changes, err);
         else if (one->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_ACCOUNT_UPDATED &&
                  one->account_facts)
-            ok = note_zone(parts, one, err);
+            ok = note_zone(parts, feed->healer, one, err);
         else if (one->case_facts)
             ok = add_case(parts, one, changes, err);
         if (!ok)
@@ -267,7 +274,7 @@ static bool apply_partition(struct sla_feed *feed, feed_event *const *events, si
     for (int tries = 0; outcome == TIMER_POLICY && tries < POLICY_TRIES; tries++) {
         struct changes changes = {0};
         bool ok = (tries == 0 || sla_policies_reload(feed->parts->policies, err)) &&
-                  collect(feed->parts, events, count, partition, &changes, err) &&
+                  collect(feed, events, count, partition, &changes, err) &&
                   sla_feed_derive_targets(feed->parts, changes.items, changes.count, err) &&
                   apply_changes(feed, partition, &changes, head, &outcome, err);
         *ret_due_us = earliest(&changes);

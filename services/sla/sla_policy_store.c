@@ -1,19 +1,13 @@
-#include "sla/sla_policy_store.h"
+#include "sla/sla_policy_private.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "feed/partition.h"
 #include "rpc/wire.h"
 
-#include <uthash.h>
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { QUERY_BYTES_MAX = 8 << 20 };
-#define QUERY_WAIT_US (5 * CLOCK_SECOND)
 
 typedef Casework__Sla__V1__SlaPolicy wire_policy;
 
@@ -24,22 +18,6 @@ struct stored {
     size_t length;
     const char *time_zone;
     int64_t since_us[SLA_KINDS];
-};
-
-struct entry {
-    struct sla_policy_row row;
-    sla_terms *terms;
-    void *packed; /* targets and calendar as they were given */
-    size_t length;
-    int64_t since_us[SLA_KINDS];
-    bool seen; /* during a reload */
-    UT_hash_handle hh;
-};
-
-struct sla_policies {
-    pg_pool *pool;
-    pthread_rwlock_t lock; /* guards the copy */
-    struct entry *entries;
 };
 
 bool sla_policies_new(pg_pool *pool, sla_policies **ret_policies, error *err)
@@ -53,21 +31,13 @@ bool sla_policies_new(pg_pool *pool, sla_policies **ret_policies, error *err)
     return true;
 }
 
-static void remove_entry(sla_policies *policies, struct entry *entry)
-{
-    HASH_DEL(policies->entries, entry);
-    sla_terms_release(entry->terms);
-    free(entry->packed);
-    free(entry);
-}
-
 void sla_policies_free(sla_policies *policies)
 {
     if (!policies)
         return;
     struct entry *entry, *next;
     HASH_ITER (hh, policies->entries, entry, next)
-        remove_entry(policies, entry);
+        sla_policies_remove(policies, entry);
     pthread_rwlock_destroy(&policies->lock);
     free(policies);
 }
@@ -201,6 +171,17 @@ bool sla_policies_all(sla_policies *policies, struct sla_policy_row **ret_rows, 
     return true;
 }
 
+bool sla_policies_at_work(sla_policies *policies)
+{
+    bool at_work = true;
+    struct entry *entry, *next;
+    pthread_rwlock_rdlock(&policies->lock);
+    HASH_ITER (hh, policies->entries, entry, next)
+        at_work = at_work && entry->row.applied_version >= entry->row.policy.version;
+    pthread_rwlock_unlock(&policies->lock);
+    return at_work;
+}
+
 /* --- reading -------------------------------------------------------------------------------------- */
 
 #define COLUMNS                                                                                         \
@@ -269,7 +250,7 @@ static bool replace_all(sla_policies *policies, const pg_result *result, error *
     if (ok)
         HASH_ITER (hh, policies->entries, entry, next)
             if (!entry->seen)
-                remove_entry(policies, entry);
+                sla_policies_remove(policies, entry);
     pthread_rwlock_unlock(&policies->lock);
     return ok;
 }
@@ -284,7 +265,7 @@ bool sla_policies_reload(sla_policies *policies, error *err)
     return ok;
 }
 
-static void add_account(pg_params *params, const char *account)
+void sla_policies_add_account(pg_params *params, const char *account)
 {
     pg_add_int2(params, feed_partition(account));
     pg_add_text(params, account);
@@ -298,7 +279,7 @@ bool sla_policies_read(sla_policies *policies, const char *account, int64_t dead
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     pg_params params;
     pg_params_init(&params, memory);
-    add_account(&params, account);
+    sla_policies_add_account(&params, account);
     pg_result *result;
     bool ok = pg_pool_query(policies->pool, &select_one, &params, deadline_us, &result, err);
     arena_free(memory);
@@ -371,7 +352,7 @@ static bool check_request(pg_conn *conn, const struct sla_policy_update *update,
         return false;
     pg_params params;
     pg_params_init(&params, memory);
-    add_account(&params, update->account);
+    sla_policies_add_account(&params, update->account);
     pg_add_text(&params, update->request_id);
     pg_add_bytea(&params, update->fingerprint, update->fingerprint_length);
     pg_result *result;
@@ -445,7 +426,7 @@ static bool add_policy(pg_params *params, const struct sla_policy_update *update
         return out_of_memory(err);
     protobuf_c_message_pack(&wire->base, packed);
     pg_params_init(params, memory);
-    add_account(params, update->account);
+    sla_policies_add_account(params, update->account);
     pg_add_int2(params, update->set_closing ? update->rule : before->row.policy.rule);
     pg_add_int8(params, update->set_closing ? update->duration_us : before->row.policy.duration_us);
     pg_add_time(params, update->now_us);
@@ -480,7 +461,7 @@ static void add_default(pg_params *params, const struct sla_policy_update *updat
 {
     struct sla_policy usual = sla_rules_default();
     pg_params_init(params, memory);
-    add_account(params, update->account);
+    sla_policies_add_account(params, update->account);
     pg_add_int2(params, usual.rule);
     pg_add_int8(params, usual.duration_us);
     pg_add_time(params, update->now_us);
@@ -494,7 +475,7 @@ static bool update_in_transaction(pg_conn *conn, const struct sla_policy_update 
     struct stored before;
     add_default(&usual, update, memory);
     pg_params_init(&account, memory);
-    add_account(&account, update->account);
+    sla_policies_add_account(&account, update->account);
     if (!check_request(conn, update, deadline_us, memory, &repeated, err))
         return false;
     if (repeated)
@@ -532,101 +513,4 @@ bool sla_policies_update(sla_policies *policies, const struct sla_policy_update 
     if (ok)
         *ret_row = row.row;
     return ok;
-}
-
-static const struct pg_statement set_zone = {
-    .name = "sla_policy_zone",
-    .sql = "UPDATE sla.policies SET time_zone = $3::text, version = version + 1"
-           " WHERE partition = $1::int2 AND account = $2::text AND terms <> '' AND time_zone <> $3::text",
-};
-
-bool sla_policies_set_zone(sla_policies *policies, const char *account, const char *time_zone, error *err)
-{
-    arena *memory = arena_new(QUERY_BYTES_MAX);
-    if (!memory)
-        return out_of_memory(err);
-    pg_params params;
-    pg_params_init(&params, memory);
-    add_account(&params, account);
-    pg_add_text(&params, time_zone);
-    pg_result *result = NULL;
-    bool ok =
-        pg_pool_query(policies->pool, &set_zone, &params, clock_monotonic_us() + QUERY_WAIT_US, &result, err);
-    if (ok)
-        pg_result_free(result);
-    arena_free(memory);
-    return ok;
-}
-
-static const struct pg_statement mark_applied = {
-    .name = "sla_policy_applied",
-    .sql = "UPDATE sla.policies SET applied_version = $3::int8"
-           " WHERE partition = $1::int2 AND account = $2::text AND applied_version < $3::int8",
-};
-
-static const struct pg_statement settle_row = {
-    .name = "sla_policy_settle",
-    .sql = "UPDATE sla.policies SET settled_time = $3::timestamptz WHERE partition = $1::int2"
-           " AND account = $2::text AND (settled_time IS NULL OR settled_time < $3::timestamptz)",
-};
-
-static const struct pg_statement delete_row = {
-    .name = "sla_policy_delete",
-    .sql = "WITH requests AS (DELETE FROM sla.request_ids WHERE partition = $1::int2 AND account = $2::text)"
-           " DELETE FROM sla.policies"
-           " WHERE partition = $1::int2 AND account = $2::text AND update_time <= $3::timestamptz",
-};
-
-/* One statement about one account; with `version` or a time as third parameter. */
-static bool change_account(sla_policies *policies, const struct pg_statement *statement, const char *account,
-                           int64_t version, int64_t time_us, error *err)
-{
-    arena *memory = arena_new(QUERY_BYTES_MAX);
-    if (!memory)
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-    pg_params params;
-    pg_params_init(&params, memory);
-    add_account(&params, account);
-    if (time_us)
-        pg_add_time(&params, time_us);
-    else
-        pg_add_int8(&params, version);
-    pg_result *result = NULL;
-    bool ok =
-        pg_pool_query(policies->pool, statement, &params, clock_monotonic_us() + QUERY_WAIT_US, &result, err);
-    if (ok)
-        pg_result_free(result);
-    arena_free(memory);
-    return ok;
-}
-
-bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)
-{
-    if (!change_account(policies, &mark_applied, account, version, 0, err))
-        return false;
-    struct entry *entry;
-    pthread_rwlock_wrlock(&policies->lock);
-    HASH_FIND_STR(policies->entries, account, entry);
-    if (entry && entry->row.applied_version < version)
-        entry->row.applied_version = version;
-    pthread_rwlock_unlock(&policies->lock);
-    return true;
-}
-
-bool sla_policies_settle(sla_policies *policies, const char *account, int64_t settled_time_us, error *err)
-{
-    return change_account(policies, &settle_row, account, 0, settled_time_us, err);
-}
-
-bool sla_policies_delete(sla_policies *policies, const char *account, int64_t delete_time_us, error *err)
-{
-    if (!change_account(policies, &delete_row, account, 0, delete_time_us, err))
-        return false;
-    struct entry *entry;
-    pthread_rwlock_wrlock(&policies->lock);
-    HASH_FIND_STR(policies->entries, account, entry);
-    if (entry && entry->row.update_time_us <= delete_time_us)
-        remove_entry(policies, entry);
-    pthread_rwlock_unlock(&policies->lock);
-    return true;
 }

@@ -60,6 +60,9 @@ struct sla_policy_row {
 bool sla_policies_all(sla_policies *policies, struct sla_policy_row **ret_rows, size_t *ret_count, error *err)
     __attribute__((warn_unused_result));
 
+/* By the copy, all running timers stand under the newest versions. */
+bool sla_policies_at_work(sla_policies *policies);
+
 /* From PostgreSQL. *ret_found false: the account has the default, which *ret_row then holds. */
 bool sla_policies_read(sla_policies *policies, const char *account, int64_t deadline_us,
                        struct sla_policy_row *ret_row, bool *ret_found, error *err)
@@ -92,9 +95,10 @@ bool sla_policies_merged(sla_policies *policies, const struct sla_policy_update 
                          Casework__Sla__V1__SlaPolicy **ret_wire, int64_t ret_since_us[SLA_KINDS], error *err)
     __attribute__((warn_unused_result));
 
-/* The account lies in another zone now: policies whose calendar names none change with it. */
-bool sla_policies_set_zone(sla_policies *policies, const char *account, const char *time_zone, error *err)
-    __attribute__((warn_unused_result));
+/* The account lies in another zone now: a policy whose calendar names none changes with it, unless that is
+ * known already (*ret_changed). */
+bool sla_policies_set_zone(sla_policies *policies, const char *account, const char *time_zone,
+                           bool *ret_changed, error *err) __attribute__((warn_unused_result));
 
 /* All running timers of the account stand under that version. */
 bool sla_policies_mark_applied(sla_policies *policies, const char *account, int64_t version, error *err)

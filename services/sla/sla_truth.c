@@ -93,28 +93,43 @@ static void note_settled(struct settling *settling, const struct sla_case *one, 
         settling->settled_us = one->update_time_us;
 }
 
-/* The timers of one page of a walk. `settling`: over closed cases; else NULL. */
+/* When the cases of one page are to be looked at next. */
+struct looks {
+    struct timer *items; /* owned */
+    size_t count,
+        idle; /* those cases; behind them those that are not to be looked at, whose time means nothing */
+};
+
+static struct timer look_of(const char *account, const struct sla_case *one)
+{
+    struct timer look = {.case_id = one->case_id, .rule = SLA_RULE_TARGETS, .version = one->version};
+    snprintf(look.account, sizeof look.account, "%s", account);
+    return look;
+}
+
+/* The next page of a walk. `settling`: over closed cases; else NULL. */
 static bool target_page(const struct sla_parts *parts, sla_terms *terms, struct sla_case_walk *walk,
-                        struct settling *settling, int64_t deadline_us, struct timer **ret_timers,
-                        size_t *ret_count, error *err)
+                        struct settling *settling, int64_t deadline_us, struct looks *ret_looks, error *err)
 {
     struct sla_case_page page;
-    size_t count = 0;
     if (!sla_case_walk_next(walk, parts->cases, deadline_us, &page, err))
         return false;
-    struct timer *timers = calloc(page.count + 1, sizeof *timers);
+    struct looks looks = {.items = calloc(page.count + 1, sizeof *looks.items)};
     int64_t now_us = suite_clock_now_us(parts->clock);
-    for (size_t i = 0; timers && i < page.count; i++) {
-        bool left = sla_history_timer(terms, walk->account, &page.cases[i], now_us, &timers[count]);
-        count += left;
+    for (size_t i = 0; looks.items && i < page.count; i++) {
+        struct timer *look = &looks.items[looks.count];
+        bool left = sla_history_timer(terms, walk->account, &page.cases[i], now_us, look);
+        if (left)
+            looks.count++;
+        else
+            looks.items[page.count - ++looks.idle] = look_of(walk->account, &page.cases[i]);
         if (settling)
             note_settled(settling, &page.cases[i], left);
     }
     sla_case_page_release(&page);
-    if (!timers)
+    if (!looks.items)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-    *ret_timers = timers;
-    *ret_count = count;
+    *ret_looks = looks;
     return true;
 }
 
@@ -126,12 +141,11 @@ static bool walk_targets(const struct sla_parts *parts, const char *account, str
     sla_terms *terms = sla_policies_terms(parts->policies, account);
     bool ok = true;
     while (ok && terms && !walk.end) {
-        struct timer *timers = NULL;
-        size_t count = 0;
+        struct looks looks = {0};
         int64_t deadline_us = clock_monotonic_us() + PAGE_TIME_US;
-        ok = target_page(parts, terms, &walk, settling, deadline_us, &timers, &count, err) &&
-             (count == 0 || page(context, timers, count, err));
-        free(timers);
+        ok = target_page(parts, terms, &walk, settling, deadline_us, &looks, err) &&
+             (looks.count == 0 || page(context, looks.items, looks.count, err));
+        free(looks.items);
     }
     sla_case_walk_release(&walk);
     sla_terms_release(terms);
@@ -364,18 +378,27 @@ static bool rearm_all(struct rearm *rearm, error *err)
     return ok;
 }
 
+/* Takes away the looks at cases that have no step left; newer ones stay. */
+static bool drop_idle(const struct rearm *rearm, const struct looks *looks, error *err)
+{
+    enum timer_outcome outcome = TIMER_APPLIED;
+    return (looks->idle == 0 || timer_store_drop(rearm->parts->timers, &rearm->version,
+                                                 looks->items + looks->count, looks->idle, &outcome, err)) &&
+           !not_now(outcome, err);
+}
+
 /* As rearm_all, for the steps of targets. */
 static bool rearm_target_page(struct rearm *rearm, sla_terms *terms, struct sla_case_walk *walk,
                               struct timer_rearmed *ret_rearmed, error *err)
 {
-    struct timer *timers = NULL;
-    size_t count = 0;
+    struct looks looks = {0};
     int64_t position;
-    bool ok =
-        bucket_position(rearm, &position, err) &&
-        target_page(rearm->parts, terms, walk, NULL, rearm->deadline_us, &timers, &count, err) &&
-        timer_store_rearm(rearm->parts->timers, &rearm->version, position, timers, count, ret_rearmed, err);
-    free(timers);
+    bool ok = bucket_position(rearm, &position, err) &&
+              target_page(rearm->parts, terms, walk, NULL, rearm->deadline_us, &looks, err) &&
+              timer_store_rearm(rearm->parts->timers, &rearm->version, position, looks.items, looks.count,
+                                ret_rearmed, err) &&
+              (ret_rearmed->outcome != TIMER_APPLIED || drop_idle(rearm, &looks, err));
+    free(looks.items);
     return ok;
 }
 

@@ -1,0 +1,441 @@
+/* Policies with targets: what a change of them does, beside what its preview told; and who may. */
+
+#include "base/clock.h"
+#include "casework/cases/v1/account_service.pb-c.h"
+#include "casework/cases/v1/agent_service.pb-c.h"
+#include "casework/cases/v1/case_service.pb-c.h"
+#include "casework/cases/v1/message_service.pb-c.h"
+#include "tests/support/sla_desk.h"
+#include "tests/support/target_scene.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE(state) CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_##state
+
+enum { TIMERS_MAX = 64, NAME_SIZE = 96 };
+
+static char *text(const char *constant)
+{
+    return (char *)(uintptr_t)constant;
+}
+
+/* --- the account's zone --------------------------------------------------------------------------- */
+
+static void move_to(const char *zone)
+{
+    Casework__Cases__V1__UpdateAccountRequest request = CASEWORK__CASES__V1__UPDATE_ACCOUNT_REQUEST__INIT;
+    Casework__Cases__V1__Account account = CASEWORK__CASES__V1__ACCOUNT__INIT;
+    account.name = text(scene.account);
+    account.time_zone = text(zone);
+    request.account = &account;
+    suite_call(scene.suite, &casework__cases__v1__account_service__descriptor, "UpdateAccount", &request,
+               scene.memory);
+}
+
+static void set_office_hours(const char *zone)
+{
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), 8 * CLOCK_HOUR)->in_business_hours = true;
+    request->policy->calendar = target_office_hours();
+    request->policy->calendar->time_zone = text(zone);
+    target_update(request);
+}
+
+Test(sla_target_policy, an_account_that_moves_takes_its_deadlines_along)
+{
+    target_begin();
+    set_office_hours("");
+    const char *name = target_new_case(); /* Monday, 10:00 in Berlin: 4:00 in New York */
+    int64_t written = suite_now_us(scene.suite);
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + 24 * CLOCK_HOUR, "in Berlin");
+    move_to("America/New_York");
+    suite_advance(scene.suite, 0);
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + 13 * CLOCK_HOUR, "in New York");
+    sla_desk_expect_same(scene.suite, scene.account);
+    move_to("Asia/Tokyo"); /* 18:00: all of Tuesday, 9:00 to 17:00 */
+    suite_advance(scene.suite, 40 * CLOCK_HOUR);
+    target_check_step(name, KIND(FIRST_REPLY), STEP(BREACHED), written + 23 * CLOCK_HOUR, "in Tokyo");
+    sla_desk_expect_same(scene.suite, scene.account);
+    target_end();
+}
+
+Test(sla_target_policy, a_calendar_with_a_zone_of_its_own_stays_there)
+{
+    target_begin();
+    set_office_hours("Europe/Berlin");
+    const char *name = target_new_case();
+    int64_t written = suite_now_us(scene.suite);
+    move_to("America/New_York");
+    suite_advance(scene.suite, CLOCK_HOUR);
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + 24 * CLOCK_HOUR, "still in Berlin");
+    sla_desk_expect_same(scene.suite, scene.account);
+    target_end();
+}
+
+/* --- previews ------------------------------------------------------------------------------------- */
+
+struct known_timer {
+    char name[NAME_SIZE];
+    int state;
+    int64_t due_us, version;
+};
+
+struct known_timers {
+    struct known_timer items[TIMERS_MAX];
+    size_t count;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct known_timer *)a)->name, ((const struct known_timer *)b)->name);
+}
+
+static void know(struct known_timers *known, const target_wire_timer *timer)
+{
+    struct known_timer *one = &known->items[known->count++];
+    cr_assert_lt(known->count, TIMERS_MAX);
+    snprintf(one->name, sizeof one->name, "%s", timer->name);
+    one->state = (int)timer->state;
+    one->due_us = target_us(timer->due_time);
+    one->version = timer->version;
+}
+
+static void forget(struct known_timers *known, const char *name)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < known->count; i++)
+        if (strcmp(known->items[i].name, name) != 0)
+            known->items[count++] = known->items[i];
+    cr_assert_eq(count + 1, known->count, "%s is there before", name);
+    known->count = count;
+}
+
+/* All that runs, by ListTimers. */
+static void list_all(struct known_timers *known)
+{
+    Casework__Sla__V1__TimerState states[] = {STATE(ARMED), STATE(PAUSED), STATE(WARNED)};
+    Casework__Sla__V1__ListTimersRequest request = CASEWORK__SLA__V1__LIST_TIMERS_REQUEST__INIT;
+    request.parent = text(scene.account);
+    request.states = states;
+    request.n_states = 3;
+    request.page_size = 1000;
+    request.min_position = suite_position(scene.suite, scene.account);
+    const Casework__Sla__V1__ListTimersResponse *page =
+        suite_call(scene.suite, SLA, "ListTimers", &request, scene.memory);
+    cr_assert_str_eq(page->next_page_token, "");
+    known->count = 0;
+    for (size_t i = 0; i < page->n_timers; i++)
+        know(known, page->timers[i]);
+    qsort(known->items, known->count, sizeof *known->items, by_name);
+}
+
+/* The list as it is, with the changes that the preview tells; nothing that would be over by then. */
+static const Casework__Sla__V1__PreviewPolicyResponse *foresee(const target_request *update,
+                                                               struct known_timers *known)
+{
+    Casework__Sla__V1__PreviewPolicyRequest request = CASEWORK__SLA__V1__PREVIEW_POLICY_REQUEST__INIT;
+    request.policy = update->policy;
+    request.update_mask = update->update_mask;
+    request.page_size = 1000;
+    const Casework__Sla__V1__PreviewPolicyResponse *told =
+        suite_call(scene.suite, SLA, "PreviewPolicy", &request, scene.memory);
+    int64_t now_us = suite_now_us(scene.suite);
+    list_all(known);
+    for (size_t i = 0; i < told->n_changes; i++) {
+        const Casework__Sla__V1__TimerChange *change = told->changes[i];
+        if (change->before)
+            forget(known, change->before->name);
+        if (change->after && (!change->after->due_time || target_us(change->after->due_time) > now_us))
+            know(known, change->after);
+    }
+    qsort(known->items, known->count, sizeof *known->items, by_name);
+    return told;
+}
+
+static void check_same(const struct known_timers *foreseen, const struct known_timers *actual)
+{
+    for (size_t i = 0; i < foreseen->count && i < actual->count; i++) {
+        const struct known_timer *a = &foreseen->items[i];
+        const struct known_timer *b = &actual->items[i];
+        cr_assert_str_eq(a->name, b->name);
+        cr_assert_eq(a->state, b->state, "%s: %d, not %d", a->name, b->state, a->state);
+        cr_assert_eq(a->due_us, b->due_us, "%s: %lld us off", a->name, (long long)(b->due_us - a->due_us));
+        cr_assert_eq(a->version, b->version, "%s", a->name);
+    }
+    cr_assert_eq(foreseen->count, actual->count);
+}
+
+static void check_effect(const Casework__Sla__V1__PolicyEffect *told,
+                         const Casework__Sla__V1__PolicyEffect *did)
+{
+    cr_assert_eq(told->timers_moved, did->timers_moved);
+    cr_assert_eq(told->timers_added, did->timers_added);
+    cr_assert_eq(told->timers_removed, did->timers_removed);
+    cr_assert_eq(told->cases_closing, did->cases_closing);
+    cr_assert_eq(told->targets_breached, did->targets_breached);
+}
+
+/* What the preview tells is what is there afterwards. */
+static const Casework__Sla__V1__PolicyEffect *change_as_told(const target_request *update)
+{
+    static struct known_timers foreseen, actual;
+    const Casework__Sla__V1__PreviewPolicyResponse *told = foresee(update, &foreseen);
+    const Casework__Sla__V1__UpdatePolicyResponse *did = target_update(update);
+    check_effect(told->effect, did->effect);
+    suite_advance(scene.suite, 0);
+    list_all(&actual);
+    check_same(&foreseen, &actual);
+    sla_desk_expect_same(scene.suite, scene.account);
+    return did->effect;
+}
+
+static target_request *closing_rule(int64_t after_resolved_us, int64_t after_inactivity_us)
+{
+    target_request *request = target_policy();
+    Casework__Sla__V1__ClosingRule *closing = arena_alloc(scene.memory, sizeof *closing);
+    casework__sla__v1__closing_rule__init(closing);
+    if (after_resolved_us) {
+        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_RESOLVED_DURATION;
+        closing->after_resolved_duration = target_duration(after_resolved_us);
+    } else {
+        closing->rule_case = CASEWORK__SLA__V1__CLOSING_RULE__RULE_AFTER_INACTIVITY_DURATION;
+        closing->after_inactivity_duration = target_duration(after_inactivity_us);
+    }
+    request->policy->closing = closing;
+    return request;
+}
+
+static void set_message(const char *name, Casework__Cases__V1__MessageState state)
+{
+    Casework__Cases__V1__SetMessageStateRequest request =
+        CASEWORK__CASES__V1__SET_MESSAGE_STATE_REQUEST__INIT;
+    request.name = arena_printf(scene.memory, "%s/messages/1", name);
+    request.state = state;
+    suite_call(scene.suite, &casework__cases__v1__message_service__descriptor, "SetMessageState", &request,
+               scene.memory);
+}
+
+Test(sla_target_policy, another_closing_rule_does_what_the_preview_told)
+{
+    target_begin();
+    const char *open = target_new_case(); /* nobody works on it: closes for inactivity */
+    set_message(open, MESSAGE(CLOSED));
+    suite_step(scene.suite, "OpenCase", open, "anna");
+    const char *resolved = target_new_case(); /* but with a message in work: closes only for being resolved */
+    suite_step(scene.suite, "ResolveCase", resolved, "anna");
+    set_message(resolved, MESSAGE(IN_PROGRESS));
+    const char *both = target_new_case();
+    suite_step(scene.suite, "ResolveCase", both, "anna");
+    suite_advance(scene.suite, 2 * CLOCK_HOUR);
+    const char *fresh = target_new_case();
+    set_message(fresh, MESSAGE(CLOSED));
+    suite_step(scene.suite, "OpenCase", fresh, "anna");
+
+    const Casework__Sla__V1__PolicyEffect *effect = change_as_told(closing_rule(0, 24 * CLOCK_HOUR));
+    cr_assert_eq(effect->timers_added, 2, "open, fresh");
+    cr_assert_eq(effect->timers_removed, 1, "resolved");
+    cr_assert_eq(effect->timers_moved, 1, "both");
+    cr_assert_eq(effect->cases_closing, 0);
+    effect = change_as_told(closing_rule(0, CLOCK_HOUR));
+    cr_assert_eq(effect->cases_closing, 2);
+    cr_assert_eq(sla_desk_closings(scene.suite, open), 1);
+    cr_assert_eq(sla_desk_closings(scene.suite, both), 1);
+    effect = change_as_told(closing_rule(72 * CLOCK_HOUR, 0));
+    cr_assert_eq(effect->timers_added, 1, "resolved");
+    cr_assert_eq(effect->timers_removed, 1, "fresh");
+    target_end();
+}
+
+Test(sla_target_policy, other_targets_and_hours_do_what_the_preview_told)
+{
+    char *urgent[] = {text("urgent")};
+    target_begin();
+    const char *waiting = target_new_case();
+    const char *pending = target_new_case();
+    suite_advance(scene.suite, 30 * CLOCK_MINUTE);
+    suite_step(scene.suite, "MarkCasePending", pending, "anna");
+    const char *replied = target_new_case();
+    suite_advance(scene.suite, 10 * CLOCK_MINUTE);
+    suite_write(scene.suite, replied, AGENT, "anna", "Here.");
+
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), 2 * CLOCK_HOUR);
+    target_add(request, KIND(RESOLUTION), 20 * CLOCK_HOUR)->pause_while_pending = true;
+    cr_assert_eq(change_as_told(request)->timers_added, 5, "three resolutions, two first replies");
+    request->policy->targets[0]->in_business_hours = true;
+    request->policy->targets[0]->target_duration = target_duration(10 * CLOCK_HOUR);
+    request->policy->calendar = target_office_hours();
+    cr_assert_eq(change_as_told(request)->timers_moved, 2);
+    request->policy->targets[1]->labels = urgent;
+    request->policy->targets[1]->n_labels = 1;
+    cr_assert_eq(change_as_told(request)->timers_removed, 3, "of cases without the label");
+    request->policy->targets[0]->target_duration = target_duration(20 * CLOCK_MINUTE);
+    cr_assert_eq(change_as_told(request)->targets_breached, 2);
+    int64_t ended = suite_now_us(scene.suite);
+    target_check_step(waiting, KIND(FIRST_REPLY), STEP(BREACHED), ended, "at once");
+    target_check_step(pending, KIND(FIRST_REPLY), STEP(BREACHED), ended, "at once");
+    target_end();
+}
+
+/* --- etags, request ids --------------------------------------------------------------------------- */
+
+static void refuse(const target_request *request, enum status_code code, const char *reason)
+{
+    ProtobufCMessage *response;
+    error err;
+    cr_assert_not(suite_try(scene.suite, SLA, "UpdatePolicy", &request->base, scene.memory, &response, &err));
+    cr_assert_eq(err.code, code, "%s", err.message);
+    cr_assert_str_eq(err.reason, reason);
+}
+
+Test(sla_target_policy, targets_have_etags_and_request_ids)
+{
+    target_begin();
+    const char *name = target_new_case();
+    int64_t written = suite_now_us(scene.suite);
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), CLOCK_HOUR);
+    request->request_id = text("t-1");
+    const Casework__Sla__V1__UpdatePolicyResponse *first = target_update(request);
+    cr_assert_str_eq(target_update(request)->policy->etag, first->policy->etag, "the same, once");
+    request->policy->targets[0]->target_duration = target_duration(2 * CLOCK_HOUR);
+    refuse(request, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED");
+    request->request_id = text("t-2");
+    request->policy->etag = text("0");
+    refuse(request, STATUS_ABORTED, "ETAG_MISMATCH");
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + CLOCK_HOUR,
+                       "refusals change nothing");
+    request->policy->etag = first->policy->etag;
+    const Casework__Sla__V1__UpdatePolicyResponse *second = target_update(request);
+    cr_assert_str_neq(second->policy->etag, first->policy->etag);
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + 2 * CLOCK_HOUR, "moved");
+    cr_assert_str_eq(target_update(request)->policy->etag, second->policy->etag,
+                     "said again with the etag that has passed");
+    request->request_id = text("t-1");
+    request->policy->etag = text("");
+    request->policy->targets[0]->target_duration = target_duration(CLOCK_HOUR);
+    const Casework__Sla__V1__UpdatePolicyResponse *late = target_update(request);
+    cr_assert_str_eq(late->policy->etag, second->policy->etag, "a late repetition undoes nothing");
+    cr_assert_eq(late->policy->targets[0]->target_duration->seconds, 2 * 3600);
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + 2 * CLOCK_HOUR, "undone");
+    target_end();
+}
+
+/* --- who may -------------------------------------------------------------------------------------- */
+
+enum { METHODS = 6 };
+
+static const char *const methods[METHODS] = {"GetPolicy",       "UpdatePolicy",   "PreviewPolicy",
+                                             "PreviewDeadline", "ListCaseTimers", "ListTimers"};
+
+/* The method's request for an account; a case's where the method is about one. */
+static const ProtobufCMessage *request_for(int method, const char *account)
+{
+    static Casework__Sla__V1__GetPolicyRequest get;
+    static Casework__Sla__V1__PreviewPolicyRequest preview;
+    static Casework__Sla__V1__PreviewDeadlineRequest deadline;
+    static Casework__Sla__V1__ListCaseTimersRequest of_case;
+    static Casework__Sla__V1__ListTimersRequest list;
+    target_request *update = target_policy();
+    target_add(update, KIND(FIRST_REPLY), CLOCK_HOUR);
+    update->policy->name = arena_printf(scene.memory, "%s/slaPolicy", account);
+    casework__sla__v1__get_policy_request__init(&get);
+    casework__sla__v1__preview_policy_request__init(&preview);
+    casework__sla__v1__preview_deadline_request__init(&deadline);
+    casework__sla__v1__list_case_timers_request__init(&of_case);
+    casework__sla__v1__list_timers_request__init(&list);
+    get.name = update->policy->name;
+    preview.policy = update->policy;
+    deadline.parent = list.parent = text(account);
+    deadline.kind = KIND(CLOSE);
+    of_case.parent = arena_printf(scene.memory, "%s/cases/1", account);
+    const ProtobufCMessage *requests[METHODS] = {&get.base,      &update->base, &preview.base,
+                                                 &deadline.base, &of_case.base, &list.base};
+    return requests[method];
+}
+
+struct asker {
+    rpc_channel *channel;
+    const char *agent; /* whom a service acts for */
+};
+
+static error ask(const struct asker *asker, int method, const char *account)
+{
+    const struct rpc_client_options options = {.timeout_us = 10 * CLOCK_SECOND, .agent = asker->agent};
+    ProtobufCMessage *response;
+    error err = {0};
+    if (rpc_client_call(asker->channel, SLA, methods[method], request_for(method, account), &options,
+                        scene.memory, &response, &err))
+        err.code = STATUS_OK;
+    return err;
+}
+
+static struct asker asker_as(enum rpc_role role, const char *agent)
+{
+    const struct rpc_token_claims claims = {
+        .account = "acme", .role = role, .agent = agent, .ttl_us = CLOCK_HOUR};
+    char *token = suite_token(scene.suite, &claims);
+    struct asker asker = {.channel = suite_channel_as(scene.suite, SUITE_SLA, token)};
+    free(token);
+    return asker;
+}
+
+/* Of other accounts nobody hears whether they are there. */
+static void check_asker(struct asker asker, bool may_update)
+{
+    for (int m = 0; m < METHODS; m++) {
+        bool may = may_update || strcmp(methods[m], "UpdatePolicy") != 0;
+        error own = ask(&asker, m, scene.account);
+        cr_assert_eq(own.code, may ? STATUS_OK : STATUS_PERMISSION_DENIED, "%s: %s", methods[m], own.message);
+        error other = ask(&asker, m, "accounts/other");
+        error nobody = ask(&asker, m, "accounts/nobody");
+        cr_assert_eq(other.code, may ? STATUS_NOT_FOUND : STATUS_PERMISSION_DENIED, "%s: %s", methods[m],
+                     other.message);
+        cr_assert_eq(nobody.code, other.code, "%s", methods[m]);
+        cr_assert_str_eq(nobody.reason, other.reason, "%s", methods[m]);
+    }
+    cr_assert_eq(ask(&asker, METHODS - 1, "accounts/-").code, STATUS_PERMISSION_DENIED, "all accounts");
+    rpc_channel_free(asker.channel);
+}
+
+static void make_admin(const char *id)
+{
+    Casework__Cases__V1__CreateAgentRequest request = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
+    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
+    agent.display_name = text(id);
+    agent.role = CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_ADMIN;
+    request.parent = text(scene.account);
+    request.agent_id = text(id);
+    request.agent = &agent;
+    suite_call(scene.suite, &casework__cases__v1__agent_service__descriptor, "CreateAgent", &request,
+               scene.memory);
+}
+
+Test(sla_target_policy, every_method_knows_who_may_and_whose_account_it_is)
+{
+    target_begin();
+    suite_create_account(scene.suite, "other", "UTC", scene.memory);
+    suite_create_case(scene.suite, "accounts/other", "Parcel", "Where?", scene.memory, NULL);
+    target_new_case();
+    make_admin("boss");
+    check_asker(asker_as(RPC_ROLE_AGENT, "anna"), false);
+    check_asker(asker_as(RPC_ROLE_CONNECTOR, NULL), false);
+    check_asker(asker_as(RPC_ROLE_ADMIN, "boss"), true);
+    check_asker(asker_as(RPC_ROLE_SERVICE, NULL), true);
+    struct asker unknown = {.channel = suite_channel_as(scene.suite, SUITE_SLA, NULL)};
+    for (int m = 0; m < METHODS; m++)
+        cr_assert_eq(ask(&unknown, m, scene.account).code, STATUS_UNAUTHENTICATED, "%s", methods[m]);
+    rpc_channel_free(unknown.channel);
+
+    struct asker service = asker_as(RPC_ROLE_SERVICE, NULL);
+    service.agent = "anna";
+    cr_assert_eq(ask(&service, 1, scene.account).code, STATUS_PERMISSION_DENIED, "anna is no admin");
+    cr_assert_eq(ask(&service, 2, scene.account).code, STATUS_OK, "but may ask");
+    service.agent = "boss";
+    cr_assert_eq(ask(&service, 1, scene.account).code, STATUS_OK);
+    rpc_channel_free(service.channel);
+    target_end();
+}

@@ -9,8 +9,6 @@
 #include <string.h>
 
 #define AGENTS (&casework__cases__v1__agent_service__descriptor)
-#define EVENTS (&casework__cases__v1__event_service__descriptor)
-
 static struct case_server server;
 
 static void setup(void)
@@ -88,19 +86,6 @@ static Casework__Cases__V1__EraseContactResponse *erase(const char *contact)
     return desk_call(&server, "boss", DESK_CONTACTS, "EraseContact", erase_request(contact));
 }
 
-static Casework__Cases__V1__Document *document(const char *case_name)
-{
-    Casework__Cases__V1__BatchGetDocumentsRequest request =
-        CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
-    char *names[] = {desk_text(case_name)};
-    request.parent = desk_text("accounts/-");
-    request.names = names;
-    request.n_names = 1;
-    Casework__Cases__V1__BatchGetDocumentsResponse *response =
-        desk_call(&server, "", EVENTS, "BatchGetDocuments", &request);
-    return response->documents[0];
-}
-
 /* --- redaction --------------------------------------------------------------------------------------------
  */
 
@@ -127,7 +112,7 @@ Test(erase, a_redacted_message_keeps_its_place_and_loses_its_text)
     cr_assert_eq(message->create_time->seconds, received->message->create_time->seconds);
     cr_assert_str_eq(message->external_id, "e1", "so that it is known when it comes again");
     cr_assert_str_eq(receive("jo", "e1")->message->body, "");
-    cr_assert_eq(document(name)->n_messages, 0);
+    cr_assert_eq(desk_document(&server, name)->n_messages, 0);
     cr_assert_str_eq(desk_history(&server, name), " 1 3 5");
     cr_assert_eq(
         desk_count(&server,
@@ -211,9 +196,9 @@ Test(erase, the_31st_message_moves_up)
     for (int i = 2; i <= 31; i++)
         desk_call(&server, "anna", DESK_MESSAGES, "AddMessage",
                   desk_message(&server, name, 2, arena_printf(server.memory, "message %d", i)));
-    cr_assert_eq(document(name)->messages[29]->number, 30);
+    cr_assert_eq(desk_document(&server, name)->messages[29]->number, 30);
     redact(name, 5);
-    Casework__Cases__V1__Document *after = document(name);
+    Casework__Cases__V1__Document *after = desk_document(&server, name);
     cr_assert_eq(after->n_messages, 30);
     cr_assert_eq(after->messages[4]->number, 6);
     cr_assert_eq(after->messages[29]->number, 31);
@@ -225,9 +210,9 @@ Test(erase, a_merged_message_is_redacted_wherever_it_stands)
     const char *third = receive("flo", "e3")->case_->name;
     desk_merge(&server, first, second);
     desk_merge(&server, second, third);
-    cr_assert_eq(document(third)->n_messages, 3);
+    cr_assert_eq(desk_document(&server, third)->n_messages, 3);
     redact(third, 2);
-    cr_assert_eq(document(third)->n_messages, 2);
+    cr_assert_eq(desk_document(&server, third)->n_messages, 2);
     cr_assert_eq(
         desk_count(
             &server,
@@ -236,7 +221,7 @@ Test(erase, a_merged_message_is_redacted_wherever_it_stands)
     cr_assert_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE redacted AND body <> ''"), 0);
     redact(first, 1);
     redact(second, 1);
-    cr_assert_eq(document(third)->n_messages, 1, "the target's own is left");
+    cr_assert_eq(desk_document(&server, third)->n_messages, 1, "the target's own is left");
     cr_assert_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE NOT redacted"), 1);
     Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
     undo.name = desk_text(second);
@@ -250,13 +235,13 @@ Test(erase, a_contact_is_erased_where_its_messages_went)
     Casework__Cases__V1__ReceiveMessageResponse *gone = receive("jo", "e1");
     const char *stays = receive("di", "e2")->case_->name;
     desk_merge(&server, gone->case_->name, stays);
-    cr_assert_eq(document(stays)->n_messages, 2);
+    cr_assert_eq(desk_document(&server, stays)->n_messages, 2);
     const int64_t version = desk_case(&server, stays)->version;
     erase(gone->case_->contact);
-    cr_assert_eq(document(stays)->n_messages, 1, "at once");
+    cr_assert_eq(desk_document(&server, stays)->n_messages, 1, "at once");
     cr_assert_geq(desk_case(&server, stays)->version, version + 1, "its readers are told at once");
     desk_await_erased(&server);
-    cr_assert_eq(document(stays)->n_messages, 1);
+    cr_assert_eq(desk_document(&server, stays)->n_messages, 1);
     cr_assert_eq(desk_case(&server, stays)->version, version + 2, "and when it is done");
     cr_assert_str_eq(desk_case(&server, stays)->subject, "Printer");
     cr_assert_eq(desk_count(&server, "SELECT count(*) FROM messages WHERE body <> ''"), 1);

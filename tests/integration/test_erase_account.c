@@ -31,19 +31,6 @@ static error fail_get_case(const char *name)
     return desk_fail(&server, "", DESK_CASES, "GetCase", &request);
 }
 
-static Casework__Cases__V1__Document *document(const char *case_name)
-{
-    Casework__Cases__V1__BatchGetDocumentsRequest request =
-        CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
-    char *names[] = {desk_text(case_name)};
-    request.parent = desk_text("accounts/-");
-    request.names = names;
-    request.n_names = 1;
-    Casework__Cases__V1__BatchGetDocumentsResponse *response =
-        desk_call(&server, "", EVENTS, "BatchGetDocuments", &request);
-    return response->documents[0];
-}
-
 Test(erase_account, an_account_goes_with_everything_it_had)
 {
     case_server_account(&server, "other");
@@ -55,7 +42,7 @@ Test(erase_account, an_account_goes_with_everything_it_had)
     Casework__Cases__V1__DeleteAccountResponse *deleted = desk_delete_account(&server, "accounts/acme");
     cr_assert_str_eq(deleted->name, "accounts/acme");
     cr_assert_eq(fail_get_case(name).code, STATUS_NOT_FOUND, "at once");
-    Casework__Cases__V1__Document *gone = document(name);
+    Casework__Cases__V1__Document *gone = desk_document(&server, name);
     cr_assert_eq((int)gone->state, 3);
     cr_assert_str_eq(gone->subject, "");
     Casework__Cases__V1__GetAccountRequest request = CASEWORK__CASES__V1__GET_ACCOUNT_REQUEST__INIT;

@@ -64,6 +64,19 @@ static pg_conn *look_up(struct case_server *server, const struct pg_statement *s
     return conn;
 }
 
+Casework__Cases__V1__Document *desk_document(struct case_server *server, const char *case_name)
+{
+    Casework__Cases__V1__BatchGetDocumentsRequest request =
+        CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
+    char *names[] = {desk_text(case_name)};
+    request.parent = desk_text("accounts/-");
+    request.names = names;
+    request.n_names = 1;
+    Casework__Cases__V1__BatchGetDocumentsResponse *response =
+        desk_call(server, "", &casework__cases__v1__event_service__descriptor, "BatchGetDocuments", &request);
+    return response->documents[0];
+}
+
 int64_t desk_count(struct case_server *server, const char *sql)
 {
     const struct pg_statement statement = {.name = "test", .sql = sql};

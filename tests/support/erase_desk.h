@@ -8,6 +8,7 @@
 
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
+#include "casework/cases/v1/event_service.pb-c.h"
 #include "tests/support/case_desk.h"
 
 #define DESK_ACCOUNTS (&casework__cases__v1__account_service__descriptor)
@@ -22,6 +23,9 @@ Casework__Cases__V1__EraseContactResponse *desk_erase(struct case_server *server
 Casework__Cases__V1__DeleteAccountRequest *desk_delete_request(struct case_server *server, const char *name,
                                                                const char *request_id);
 Casework__Cases__V1__DeleteAccountResponse *desk_delete_account(struct case_server *server, const char *name);
+
+/* What search is given of a case. */
+Casework__Cases__V1__Document *desk_document(struct case_server *server, const char *case_name);
 
 /* The one number that a statement answers. */
 int64_t desk_count(struct case_server *server, const char *sql);

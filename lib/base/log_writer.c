@@ -1,6 +1,7 @@
 #include "base/log_writer.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/thread_shard.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BUFFER_SIZE = 128 * 1024 };
@@ -64,10 +64,9 @@ static void gather(void)
     while (!state.lines)
         pthread_cond_wait(&state.filled, &state.lock);
     int64_t until = clock_monotonic_us() + GATHER_US;
-    const struct timespec limit = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    int waited = 0;
-    while (!state.urgent && waited == 0)
-        waited = pthread_cond_timedwait(&state.filled, &state.lock, &limit);
+    bool in_time = true;
+    while (!state.urgent && in_time)
+        in_time = condition_wait_until(&state.filled, &state.lock, until);
 }
 
 static void write_shard(struct shard *shard)
@@ -106,13 +105,9 @@ static void *write_gathered(void *argument)
 bool log_writer_start(void)
 {
     pthread_t thread;
-    pthread_condattr_t attributes;
     if (atomic_load(&started))
         return true;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&state.filled, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&state.filled);
     if (pthread_create(&thread, NULL, write_gathered, NULL) != 0)
         return false;
     pthread_detach(thread); /* it ends with the program */

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 
 #include <pthread.h>
@@ -288,10 +289,9 @@ static bool ask_epoch(feed_consumer *consumer, error *err)
 static bool pause_for(feed_consumer *consumer, int64_t duration_us)
 {
     int64_t until_us = clock_monotonic_us() + duration_us;
-    struct timespec until = {.tv_sec = until_us / CLOCK_SECOND, .tv_nsec = until_us % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&consumer->lock);
     while (!consumer->stopping && clock_monotonic_us() < until_us)
-        pthread_cond_timedwait(&consumer->stop, &consumer->lock, &until);
+        condition_wait_until(&consumer->stop, &consumer->lock, until_us);
     bool go = !consumer->stopping;
     pthread_mutex_unlock(&consumer->lock);
     return go;
@@ -338,11 +338,7 @@ bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers
     consumer->channel = channel;
     consumer->handlers = *handlers;
     consumer->context = context;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&consumer->stop, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&consumer->stop);
     pthread_mutex_init(&consumer->lock, NULL);
     consumer->memory = arena_new(RESPONSE_BYTES_MAX);
     bool done = consumer->memory ||

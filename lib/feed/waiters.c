@@ -1,11 +1,11 @@
 #include "feed/waiters.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A waiter is in two heaps: by position in its partition's, and by deadline. */
 enum order { BY_POSITION, BY_DEADLINE, ORDERS };
@@ -161,9 +161,7 @@ static void sleep_until(feed_waiters *waiters, int64_t deadline_us)
         pthread_cond_wait(&waiters->changed, &waiters->lock);
         return;
     }
-    struct timespec until = {.tv_sec = deadline_us / CLOCK_SECOND,
-                             .tv_nsec = deadline_us % CLOCK_SECOND * 1000};
-    pthread_cond_timedwait(&waiters->changed, &waiters->lock, &until);
+    condition_wait_until(&waiters->changed, &waiters->lock, deadline_us);
 }
 
 static void *watch_deadlines(void *argument)
@@ -205,11 +203,7 @@ bool feed_waiters_new(size_t limit, feed_waiters **ret_waiters, error *err)
     for (int i = 0; i < LINES; i++)
         waiters->by_position[i].order = BY_POSITION;
     waiters->by_deadline.order = BY_DEADLINE;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiters->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&waiters->changed);
     pthread_mutex_init(&waiters->lock, NULL);
     if (pthread_create(&waiters->thread, NULL, watch_deadlines, waiters) != 0)
         return fail_start(waiters, err);

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/metrics.h"
 #include "pg/lane_internal.h"
 
@@ -301,11 +302,10 @@ static size_t wait_for_batch(struct lane *lane, bool *ret_too_late)
             break;
         if (lanes->ready_count > 0 && (is_enough(lanes) || clock_monotonic_us() >= until))
             break;
-        const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
         if (lanes->ready_count == 0)
             pthread_cond_wait(&lanes->wake, &lanes->lock);
         else
-            pthread_cond_timedwait(&lanes->wake, &lanes->lock, &time);
+            condition_wait_until(&lanes->wake, &lanes->lock, until);
     }
     size_t count = lanes->ready_count ? take_batch(lanes, lane) : 0;
     if (lanes->ready_count)
@@ -492,11 +492,7 @@ bool pg_lanes_new(const struct pg_lane_options *options, const struct pg_lane_op
     lanes->context = context;
     set_up_metrics(lanes);
     pthread_mutex_init(&lanes->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&lanes->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&lanes->wake);
     if (!start_all(lanes)) {
         pg_lanes_free(lanes);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "MEMORY", "cannot start the writing threads");

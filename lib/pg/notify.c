@@ -1,6 +1,7 @@
 #include "pg/notify.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "pg/pg_internal.h"
 
@@ -76,9 +77,8 @@ static bool send_due(pg_notifier *n, arena *memory, uint64_t due, error *err)
 static void wait_a_while(pg_notifier *n, int64_t pause_us)
 {
     int64_t until = clock_monotonic_us() + pause_us;
-    struct timespec at = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
     n->pausing = true;
-    while (!n->stopping && pthread_cond_timedwait(&n->wake, &n->lock, &at) == 0)
+    while (!n->stopping && condition_wait_until(&n->wake, &n->lock, until))
         ;
     n->pausing = false;
 }
@@ -125,11 +125,7 @@ bool pg_notifier_new(const struct pg_options *options, const char *channel, pg_n
     snprintf(n->channel, sizeof n->channel, "%s", channel);
     if (getrandom(&n->id, sizeof n->id, 0) != (ssize_t)sizeof n->id)
         n->id = (uint64_t)clock_real_us() << 16 ^ (uint64_t)getpid();
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&n->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&n->wake);
     pthread_mutex_init(&n->lock, NULL);
     if (pthread_create(&n->thread, NULL, run_notifier, n) != 0) {
         pthread_cond_destroy(&n->wake);

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/condition.h"
 #include "pg/pg_internal.h"
 
 #include <pthread.h>
@@ -30,11 +31,7 @@ bool pg_pool_new(const struct pg_options *options, unsigned size, pg_pool **ret_
     pool->options = *options;
     pool->size = size ? size : 1;
     pool->idle_conns = idle;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->freed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&pool->freed);
     pthread_mutex_init(&pool->lock, NULL);
     *ret_pool = pool;
     return true;
@@ -64,10 +61,9 @@ static void give_up_place(pg_pool *pool)
 static bool take_place(pg_pool *pool, int64_t deadline_us, pg_conn **ret_conn)
 {
     int64_t until = deadline_us ? deadline_us : clock_monotonic_us() + ACQUIRE_WAIT;
-    struct timespec at = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&pool->lock);
     while (pool->idle == 0 && pool->open == pool->size)
-        if (pthread_cond_timedwait(&pool->freed, &pool->lock, &at) != 0)
+        if (!condition_wait_until(&pool->freed, &pool->lock, until))
             break;
     bool got = pool->idle > 0 || pool->open < pool->size;
     *ret_conn = NULL;

@@ -3,6 +3,7 @@
  * is read ahead.
  */
 #include "base/clock.h"
+#include "base/condition.h"
 #include "rpc/client_private.h"
 
 #include <stdlib.h>
@@ -95,12 +96,8 @@ static rpc_stream *stream_new(void)
     rpc_stream *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&s->changed);
     grpc_metadata_array_init(&s->initial);
     ending_init(&s->ending);
     return s;
@@ -176,12 +173,11 @@ static bool wait_to_read(rpc_stream *s, int64_t timeout_us)
 {
     int64_t now = clock_monotonic_us();
     int64_t limit = timeout_us > INT64_MAX - now ? INT64_MAX : now + timeout_us;
-    struct timespec until = {.tv_sec = limit / CLOCK_SECOND, .tv_nsec = limit % CLOCK_SECOND * 1000};
-    int waited = 0;
+    bool in_time = true;
     while (s->read.running || (!s->message && !s->over)) {
-        if (waited != 0)
+        if (!in_time)
             return false;
-        waited = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        in_time = condition_wait_until(&s->changed, &s->lock, limit);
     }
     return true;
 }

@@ -1,20 +1,17 @@
 #include "rpc/job.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 
 #include <time.h>
 
 void rpc_job_init(struct rpc_job *job, rpc_call *call, void (*release)(struct rpc_job *job))
 {
-    pthread_condattr_t attributes;
     job->call = call;
     job->release = release;
     job->references = 1;
     pthread_mutex_init(&job->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&job->changed);
     rpc_call_ref(call);
 }
 
@@ -89,12 +86,10 @@ static bool gone(error *err)
 static bool wait_writable(struct rpc_job *job, int64_t patience_us, error *err)
 {
     int64_t until_us = clock_monotonic_us() + patience_us;
-    const struct timespec until = {.tv_sec = until_us / CLOCK_SECOND,
-                                   .tv_nsec = until_us % CLOCK_SECOND * 1000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&job->lock);
-    while (!job->writable && !job->over && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&job->changed, &job->lock, &until);
+    while (!job->writable && !job->over && in_time)
+        in_time = condition_wait_until(&job->changed, &job->lock, until_us);
     bool writable = job->writable;
     bool over = job->over;
     job->writable = false;

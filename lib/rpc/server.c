@@ -1,6 +1,7 @@
 #include "rpc/server.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "descriptor_set.h"
 #include "rpc/auth.h"
@@ -119,11 +120,7 @@ bool rpc_server_new(const struct rpc_server_options *options, rpc_server **ret_s
     server->options = *options;
     fill_options(&server->options);
     pthread_mutex_init(&server->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&server->changed);
     grpc_init();
     if (!fill_server(server, err)) {
         rpc_server_free(server);
@@ -236,11 +233,10 @@ static void core_is_down(struct tag *tag, bool ok)
 static bool wait_for_core(rpc_server *server, int64_t grace_us)
 {
     int64_t limit_us = clock_monotonic_us() + grace_us;
-    struct timespec until = {.tv_sec = limit_us / CLOCK_SECOND, .tv_nsec = limit_us % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&server->lock);
-    int waited = 0;
-    while (!server->core_down && waited == 0)
-        waited = pthread_cond_timedwait(&server->changed, &server->lock, &until);
+    bool in_time = true;
+    while (!server->core_down && in_time)
+        in_time = condition_wait_until(&server->changed, &server->lock, limit_us);
     bool down = server->core_down;
     pthread_mutex_unlock(&server->lock);
     return down;

@@ -6,6 +6,7 @@
  * The server's lock may be taken while a stream's is held, never the other way round.
  */
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "rpc/server_private.h"
 
@@ -121,10 +122,9 @@ static void *patrol(void *argument)
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
         int64_t at = clock_monotonic_us() + pause_us;
-        const struct timespec until = {.tv_sec = at / CLOCK_SECOND, .tv_nsec = at % CLOCK_SECOND * 1000};
         if (!server->ending)
             pthread_cond_wait(&server->changed, &server->lock);
-        else if (pthread_cond_timedwait(&server->changed, &server->lock, &until) != 0)
+        else if (!condition_wait_until(&server->changed, &server->lock, at))
             look_after_ending(server);
     }
     pthread_mutex_unlock(&server->lock);

@@ -1,6 +1,7 @@
 #include "case/case_eraser.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/injection.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -9,7 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define LOOK_EVERY (1 * CLOCK_SECOND)
 #define LOOK_TIMEOUT (5 * CLOCK_SECOND)
@@ -120,10 +120,9 @@ static bool run_once(case_eraser *eraser, arena *memory, bool *ret_more, error *
 static bool pause_a_while(case_eraser *eraser)
 {
     int64_t until = clock_monotonic_us() + LOOK_EVERY;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&eraser->lock);
     while (!eraser->stopping && !eraser->woken && clock_monotonic_us() < until)
-        pthread_cond_timedwait(&eraser->changed, &eraser->lock, &time);
+        condition_wait_until(&eraser->changed, &eraser->lock, until);
     eraser->woken = false;
     bool go = !eraser->stopping;
     pthread_mutex_unlock(&eraser->lock);
@@ -182,11 +181,7 @@ bool case_eraser_new(const struct case_eraser_options *options, case_eraser **re
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     eraser->options = *options;
     eraser->waiting = metrics_gauge_get("casework_case_erasures", "Erasures that are not finished yet.", "");
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&eraser->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&eraser->changed);
     pthread_mutex_init(&eraser->lock, NULL);
     bool done = look_first(eraser, err);
     if (done && pthread_create(&eraser->thread, NULL, run, eraser) != 0)

@@ -1,6 +1,7 @@
 #include "case/case_feed.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "case/case_feed_stream.h"
 
@@ -246,9 +247,7 @@ static void *watch(void *argument)
     while (!feed->stopping) {
         int64_t now = clock_monotonic_us(), until = next_round(feed);
         if (now < until) {
-            const struct timespec time = {.tv_sec = until / CLOCK_SECOND,
-                                          .tv_nsec = until % CLOCK_SECOND * 1000};
-            pthread_cond_timedwait(&feed->changed, &feed->lock, &time);
+            condition_wait_until(&feed->changed, &feed->lock, until);
             continue;
         }
         if (now >= feed->looked_us + (feed->look_due ? LOOK_PAUSE_US : POLL_US))
@@ -281,11 +280,7 @@ bool case_feed_new(const struct case_feed_options *options, case_feed **ret_feed
     feed->server = options->server;
     feed->patience_us = options->patience_us;
     pthread_mutex_init(&feed->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&feed->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&feed->changed);
     if (!start(feed, options, err)) {
         case_feed_free(feed);
         return false;

@@ -1,12 +1,12 @@
 #include "case/case_health.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "pg/migrate.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define START_WAIT (30 * CLOCK_SECOND)
@@ -40,13 +40,11 @@ bool case_health_check_schema(const struct pg_options *connection, error *err)
 /* Waits for the next look; true when it is time to stop. */
 static bool wait_for_stop(case_health *health)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PING_EVERY / CLOCK_SECOND;
+    int64_t until_us = clock_monotonic_us() + PING_EVERY;
     pthread_mutex_lock(&health->lock);
-    int waited = 0;
-    while (!health->stop && waited == 0)
-        waited = pthread_cond_timedwait(&health->stop_asked, &health->lock, &until);
+    bool in_time = true;
+    while (!health->stop && in_time)
+        in_time = condition_wait_until(&health->stop_asked, &health->lock, until_us);
     bool stop = health->stop;
     pthread_mutex_unlock(&health->lock);
     return stop;
@@ -109,11 +107,7 @@ bool case_health_new(pg_pool *pool, rpc_server *server, case_health **ret_health
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     health->pool = pool;
     health->server = server;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&health->stop_asked, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&health->stop_asked);
     pthread_mutex_init(&health->lock, NULL);
     if (pthread_create(&health->thread, NULL, watch, health) != 0) {
         free(health);

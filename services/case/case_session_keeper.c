@@ -4,6 +4,7 @@
  */
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "case/case_session_hub.h"
 #include "case/case_store_session.h"
@@ -329,12 +330,10 @@ static bool streams_due(struct keeper *k)
 
 static bool wait_for_next(struct case_sessions *hub, int64_t until_us)
 {
-    const struct timespec until = {.tv_sec = until_us / CLOCK_SECOND,
-                                   .tv_nsec = until_us % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&hub->lock);
-    int waited = 0;
-    while (!hub->stopping && waited == 0)
-        waited = pthread_cond_timedwait(&hub->wake, &hub->lock, &until);
+    bool in_time = true;
+    while (!hub->stopping && in_time)
+        in_time = condition_wait_until(&hub->wake, &hub->lock, until_us);
     bool stopping = hub->stopping;
     pthread_mutex_unlock(&hub->lock);
     return !stopping;

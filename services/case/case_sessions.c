@@ -1,3 +1,4 @@
+#include "base/condition.h"
 #include "case/case_session_hub.h"
 
 #include "base/clock.h"
@@ -372,11 +373,7 @@ bool case_sessions_new(const struct case_sessions_options *options, case_session
     hub->connection = options->connection;
     pthread_mutex_init(&hub->lock, NULL);
     pthread_mutex_init(&hub->run_lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&hub->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&hub->wake);
     if (!start(hub, options, err)) {
         case_sessions_stop(hub);
         case_sessions_free(hub);

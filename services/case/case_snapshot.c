@@ -4,6 +4,7 @@
  */
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "case/case_event.h"
 #include "case/case_feed_stream.h"
 #include "case/case_row.h"
@@ -91,11 +92,10 @@ static bool gone(error *err)
 static bool wait_writable(struct snapshot *snapshot, error *err)
 {
     int64_t until = clock_monotonic_us() + CLIENT_WAIT_US;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&snapshot->lock);
-    while (!snapshot->writable && !snapshot->over && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&snapshot->changed, &snapshot->lock, &time);
+    while (!snapshot->writable && !snapshot->over && in_time)
+        in_time = condition_wait_until(&snapshot->changed, &snapshot->lock, until);
     bool writable = snapshot->writable, over = snapshot->over;
     snapshot->writable = false;
     pthread_mutex_unlock(&snapshot->lock);
@@ -359,11 +359,7 @@ static struct snapshot *snapshot_new(rpc_call *call, case_feed *feed)
     snapshot->feed = feed;
     snapshot->references = 1;
     pthread_mutex_init(&snapshot->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&snapshot->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&snapshot->changed);
     rpc_call_ref(call);
     return snapshot;
 }

@@ -1,6 +1,7 @@
 #include "search/search_backlog.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/injection.h"
 #include "base/log.h"
 #include "search/search_reader.h"
@@ -215,8 +216,7 @@ static bool end_slice(search_backlog *backlog, const struct slice *slice, bool d
 static void pause_work(search_backlog *backlog)
 {
     int64_t until = clock_monotonic_us() + RETRY_AFTER;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    while (!backlog->stopping && pthread_cond_timedwait(&backlog->changed, &backlog->lock, &time) == 0)
+    while (!backlog->stopping && condition_wait_until(&backlog->changed, &backlog->lock, until))
         continue;
 }
 
@@ -262,11 +262,7 @@ bool search_backlog_new(rpc_channel *cases, search_index *index, void (*progress
     backlog->index = index;
     backlog->progress = progress;
     backlog->context = context;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&backlog->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&backlog->changed);
     pthread_mutex_init(&backlog->lock, NULL);
     if (pthread_create(&backlog->thread, NULL, work, backlog) == 0) {
         *ret_backlog = backlog;

@@ -1,6 +1,7 @@
 #include "search/search_job.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "casework/search/v1/search_service.pb-c.h"
 #include "rpc/name.h"
 #include "search/search_catalogue.h"
@@ -10,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A client that takes nothing for that long is given up. */
 #define CLIENT_WAIT (60 * CLOCK_SECOND)
@@ -58,11 +58,10 @@ static void unref(struct running *running)
 static bool wait_writable(struct running *running)
 {
     int64_t until = clock_monotonic_us() + CLIENT_WAIT;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&running->lock);
-    while (!running->writable && !running->over && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&running->changed, &running->lock, &time);
+    while (!running->writable && !running->over && in_time)
+        in_time = condition_wait_until(&running->changed, &running->lock, until);
     bool writable = running->writable && !running->over;
     running->writable = false;
     pthread_mutex_unlock(&running->lock);
@@ -250,11 +249,7 @@ static struct running *running_new(rpc_call *call, const struct search_service *
     running->own_memory = arena_new(LISTS_BYTES_MAX);
     running->call = call;
     running->references = 1;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&running->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&running->changed);
     pthread_mutex_init(&running->lock, NULL);
     rpc_call_ref(call);
     rpc_call_set_state(call, running);

@@ -1,6 +1,7 @@
 #include "search/search_merger.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/thread_priority.h"
@@ -8,7 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Bytes written in a second; sections of an account from which on it is more urgent to be done. */
 enum { RATE = 64 << 20, HURRY_SECTIONS = 64 };
@@ -40,11 +40,10 @@ static bool step(void *context, size_t written)
     bool many = view->count > HURRY_SECTIONS;
     search_view_unref(view);
     int64_t until = clock_monotonic_us() + (int64_t)written * CLOCK_SECOND / RATE;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&merger->lock);
-    int timed_out = 0;
-    while (!merger->stopping && !merger->hurry && !many && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&merger->changed, &merger->lock, &time);
+    bool in_time = true;
+    while (!merger->stopping && !merger->hurry && !many && in_time)
+        in_time = condition_wait_until(&merger->changed, &merger->lock, until);
     bool stopping = merger->stopping;
     pthread_mutex_unlock(&merger->lock);
     return !stopping;
@@ -96,11 +95,10 @@ static bool next(search_merger *merger, bool *ret_tidy, int64_t *ret_until)
 
 static void wait_until(search_merger *merger, int64_t until)
 {
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
     if (until == INT64_MAX)
         pthread_cond_wait(&merger->changed, &merger->lock);
     else
-        pthread_cond_timedwait(&merger->changed, &merger->lock, &time);
+        condition_wait_until(&merger->changed, &merger->lock, until);
 }
 
 static void *run(void *argument)
@@ -130,11 +128,7 @@ bool search_merger_new(search_merger **ret_merger, error *err)
     search_merger *merger = calloc(1, sizeof *merger);
     if (!merger)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the index");
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&merger->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&merger->changed);
     pthread_mutex_init(&merger->lock, NULL);
     merger->merges =
         metrics_counter_get("casework_search_merges_total", "Merges of sections beside the changes.", "");

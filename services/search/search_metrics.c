@@ -2,12 +2,12 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/metrics.h"
 #include "search/search_lag.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define LOOK_EVERY CLOCK_SECOND
 #define LAG_TIMEOUT CLOCK_SECOND
@@ -80,12 +80,10 @@ static void look(search_metrics *metrics)
 /* True when it is time to stop. */
 static bool pause_until(search_metrics *metrics, int64_t until_us)
 {
-    const struct timespec time = {.tv_sec = until_us / CLOCK_SECOND,
-                                  .tv_nsec = until_us % CLOCK_SECOND * 1000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&metrics->lock);
-    while (!metrics->stopping && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&metrics->stop, &metrics->lock, &time);
+    while (!metrics->stopping && in_time)
+        in_time = condition_wait_until(&metrics->stop, &metrics->lock, until_us);
     bool stopping = metrics->stopping;
     pthread_mutex_unlock(&metrics->lock);
     return stopping;
@@ -104,11 +102,7 @@ static void *run(void *argument)
 
 static bool start(search_metrics *metrics, error *err)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&metrics->stop, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&metrics->stop);
     pthread_mutex_init(&metrics->lock, NULL);
     if (pthread_create(&metrics->thread, NULL, run, metrics) == 0)
         return true;

@@ -1,6 +1,7 @@
 #include "search/search_store.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/injection.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How often the thread looks; bytes a second that a purge writes. */
@@ -293,11 +293,10 @@ bool search_store_checkpoint(search_store *store, error *err)
 static bool pause_for(search_store *store, int64_t duration_us)
 {
     int64_t until = clock_monotonic_us() + duration_us;
-    const struct timespec time = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND * 1000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&store->lock);
-    while (!store->stopping && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&store->stop, &store->lock, &time);
+    while (!store->stopping && in_time)
+        in_time = condition_wait_until(&store->stop, &store->lock, until);
     bool stopping = store->stopping;
     pthread_mutex_unlock(&store->lock);
     return stopping;
@@ -388,11 +387,7 @@ static void get_metrics(search_store *store)
 
 static bool start(search_store *store, error *err)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&store->stop, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&store->stop);
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->writing, NULL);
     if (pthread_create(&store->thread, NULL, run, store) == 0)

@@ -1,6 +1,7 @@
 #include "sla/sla_firing.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/injection.h"
 #include "base/log.h"
 #include "feed/partition.h"
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { CLAIM_MAX = 128, SETTLE_MAX = 256 };
 
@@ -66,8 +66,7 @@ static void timed_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_
         pthread_cond_wait(condition, mutex);
         return;
     }
-    struct timespec until = {.tv_sec = until_us / CLOCK_SECOND, .tv_nsec = until_us % CLOCK_SECOND * 1000};
-    pthread_cond_timedwait(condition, mutex, &until);
+    condition_wait_until(condition, mutex, until_us);
 }
 
 /* The schedule's clock: the suite's when it is manual, else Redis' as last seen. */
@@ -393,15 +392,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 bool sla_firing_new(const struct sla_firing_options *options, sla_firing **ret_firing, error *err)
 {
     sla_firing *firing = calloc(1, sizeof *firing);
@@ -410,8 +400,8 @@ bool sla_firing_new(const struct sla_firing_options *options, sla_firing **ret_f
     firing->options = *options;
     firing->manual = suite_clock_is_manual(options->clock);
     pthread_mutex_init(&firing->mutex, NULL);
-    init_condition(&firing->wake);
-    init_condition(&firing->changed);
+    condition_init(&firing->wake);
+    condition_init(&firing->changed);
     *ret_firing = firing;
     return true;
 }

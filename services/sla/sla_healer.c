@@ -1,6 +1,7 @@
 #include "sla/sla_healer.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "feed/partition.h"
 #include "sla/sla_cases.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TROUBLE_INTERVAL_US CLOCK_SECOND
 #define POLICY_TIME_US (60 * CLOCK_SECOND)
@@ -202,8 +202,7 @@ static bool wait_for_work(struct sla_healer *healer)
 {
     while (!healer->stopping && healer->asked == healer->done && clock_monotonic_us() < healer->next_run_us) {
         int64_t at_us = healer->next_run_us;
-        struct timespec until = {.tv_sec = at_us / CLOCK_SECOND, .tv_nsec = at_us % CLOCK_SECOND * 1000};
-        pthread_cond_timedwait(&healer->wake, &healer->mutex, &until);
+        condition_wait_until(&healer->wake, &healer->mutex, at_us);
     }
     return !healer->stopping;
 }
@@ -229,15 +228,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 static bool make_token(char token[33])
 {
     unsigned char bytes[16];
@@ -259,8 +249,8 @@ bool sla_healer_new(const struct sla_parts *parts, const struct sla_healer_optio
     healer->next_run_us = clock_monotonic_us() + options->interval_us;
     healer->next_sweep_us = healer->next_run_us;
     pthread_mutex_init(&healer->mutex, NULL);
-    init_condition(&healer->wake);
-    init_condition(&healer->changed);
+    condition_init(&healer->wake);
+    condition_init(&healer->changed);
     healer->running = make_token(healer->token) && pthread_create(&healer->thread, NULL, run, healer) == 0;
     if (!healer->running) {
         sla_healer_free(healer);
@@ -310,13 +300,11 @@ void sla_healer_condemn(sla_healer *healer, uint64_t buckets)
 
 bool sla_healer_run(sla_healer *healer, int64_t deadline_us, error *err)
 {
-    struct timespec until = {.tv_sec = deadline_us / CLOCK_SECOND,
-                             .tv_nsec = deadline_us % CLOCK_SECOND * 1000};
     pthread_mutex_lock(&healer->mutex);
     uint64_t run = ++healer->asked;
     pthread_cond_signal(&healer->wake);
     while (healer->done < run && !healer->stopping && clock_monotonic_us() < deadline_us)
-        pthread_cond_timedwait(&healer->changed, &healer->mutex, &until);
+        condition_wait_until(&healer->changed, &healer->mutex, deadline_us);
     bool done = healer->done >= run;
     bool ok = done && healer->ok;
     error failure = healer->failure;

@@ -71,9 +71,10 @@ static void create_account(rpc_call *call, const ProtobufCMessage *message, void
     case_write_submit(write, context, message, &casework__cases__v1__create_account_response__descriptor);
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAccountRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__UpdateAccountRequest *request = (const void *)message;
     const Casework__Cases__V1__Account *wire = request->account;
     const char *account = NULL;
     if (wire == NULL)
@@ -102,12 +103,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAccoun
 
 static void update_account(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__update_account_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__update_account_response__descriptor);
 }
 
 const struct rpc_method account_methods[] = {

@@ -14,9 +14,10 @@ static bool read_agent(const Casework__Cases__V1__Agent *wire, struct agent_reco
            check_text(record->email, CASE_ADDRESS_MAX, "agent.email", err);
 }
 
-static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateAgentRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__CreateAgentRequest *request = (const void *)message;
     const char *account = NULL;
     if (request->agent == NULL)
         return error_bad_field(err, "agent", "is required");
@@ -33,17 +34,14 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateAgentR
 
 static void create_agent(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_create(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__create_agent_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_create,
+                   &casework__cases__v1__create_agent_response__descriptor);
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAgentRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__UpdateAgentRequest *request = (const void *)message;
     const Casework__Cases__V1__Agent *wire = request->agent;
     const char *account = NULL, *id = NULL;
     if (wire == NULL)
@@ -70,12 +68,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateAgentR
 
 static void update_agent(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__update_agent_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__update_agent_response__descriptor);
 }
 
 const struct rpc_method agent_methods[] = {

@@ -277,9 +277,10 @@ static bool read_update(struct case_write *write, const Casework__Cases__V1__Upd
     return parse_etag(wire->etag, &act->expected_version);
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateCaseRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__UpdateCaseRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     if (request->case_ == NULL)
@@ -297,12 +298,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateCaseRe
 
 static void update_case(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__update_case_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__update_case_response__descriptor);
 }
 
 /* --- new cases --------------------------------------------------------------------------------------------
@@ -337,9 +334,10 @@ static bool read_new_case(struct case_write *write, const Casework__Cases__V1__C
                                  "case.classifications", &record->classifications, err);
 }
 
-static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateCaseRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__CreateCaseRequest *request = (const void *)message;
     const char *account = NULL;
     if (!rpc_name_account(rpc_call_arena(call), request->parent, "parent", &account, err))
         return false;
@@ -358,12 +356,8 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateCaseRe
 
 static void create_case(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_create(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__create_case_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_create,
+                   &casework__cases__v1__create_case_response__descriptor);
 }
 
 #define METHOD(method, allowed, named, handler)                                                          \

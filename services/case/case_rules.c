@@ -103,16 +103,7 @@ static bool assign(const struct case_context *context, const char *owner, struct
     bool helped = text_list_has(&after->helped, previous);
     if (!case_step_own(context, owner, change, err))
         return false;
-    if (helped) {
-        if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
-            return case_step_out_of_memory(err);
-        change->wide = true;
-    }
-    struct case_event *event = case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err);
-    if (event == NULL)
-        return false;
-    event->previous_owner = previous;
-    return true;
+    return case_step_tell_owner(context, previous, helped, change, err);
 }
 
 static bool lists_equal(const struct text_list *a, const struct text_list *b)

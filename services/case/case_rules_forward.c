@@ -14,16 +14,8 @@ static bool hand_over(const struct case_context *context, const char *agent, str
         return case_step_involve(context, agent, change, err);
     if (!case_step_own(context, agent, change, err) || !case_step_involve(context, agent, change, err))
         return false;
-    if (previous[0] != '\0' && !text_list_has(&after->involved, previous)) {
-        if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
-            return case_step_out_of_memory(err);
-        change->wide = true;
-    }
-    struct case_event *event = case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err);
-    if (event == NULL)
-        return false;
-    event->previous_owner = previous;
-    return true;
+    bool joins = previous[0] != '\0' && !text_list_has(&after->involved, previous);
+    return case_step_tell_owner(context, previous, joins, change, err);
 }
 
 /* The event that tells who got what; it comes last, with the case as forwarding leaves it. */

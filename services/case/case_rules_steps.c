@@ -227,6 +227,22 @@ bool case_step_own(const struct case_context *context, const char *agent, struct
            case_step_out_of_memory(err);
 }
 
+bool case_step_tell_owner(const struct case_context *context, const char *previous, bool involved,
+                          struct case_change *change, error *err)
+{
+    struct case_record *after = &change->after;
+    if (involved) {
+        if (!text_list_add(context->memory, &after->involved, previous, &after->involved))
+            return case_step_out_of_memory(err);
+        change->wide = true;
+    }
+    struct case_event *event = case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err);
+    if (event == NULL)
+        return false;
+    event->previous_owner = previous;
+    return true;
+}
+
 bool case_step_open_first(const struct case_context *context, struct case_change *change, error *err)
 {
     struct case_record *after = &change->after;

@@ -47,6 +47,10 @@ bool case_step_open_first(const struct case_context *context, struct case_change
 bool case_step_own(const struct case_context *context, const char *agent, struct case_change *change,
                    error *err);
 
+/* The event that tells who owned it until now, who is still `involved` if told so. */
+bool case_step_tell_owner(const struct case_context *context, const char *previous, bool involved,
+                          struct case_change *change, error *err);
+
 /* Raises all customer messages that are below `to`; true if there were any. */
 bool case_step_raise(struct case_change *change, enum message_state to);
 

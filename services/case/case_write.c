@@ -187,6 +187,17 @@ void case_write_submit(struct case_write *write, void *context, const ProtobufCM
         rpc_call_fail(call, &err);
 }
 
+void case_write_run(rpc_call *call, const ProtobufCMessage *request, void *context, case_write_maker *make,
+                    const ProtobufCMessageDescriptor *response)
+{
+    error err = {0};
+    struct case_write *write = NULL;
+    if (make(call, request, &write, &err))
+        case_write_submit(write, context, request, response);
+    else
+        rpc_call_fail(call, &err);
+}
+
 /* --- checks -----------------------------------------------------------------------------------------------
  */
 

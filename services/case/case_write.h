@@ -5,11 +5,15 @@
  * The write side of the handlers: a handler runs on the polling thread, checks its request, makes a command,
  * and submits it; the lane's thread answers the call when the command's batch is durable.
  *
- *     struct case_write *write = case_write_begin(call, CASE_METHOD_RESOLVE…, account, &err);
- *     … fill in write->command …
- *     case_write_submit(write, context, request, &…_response__descriptor);
+ *     static bool begin_resolve(rpc_call *call, const ProtobufCMessage *message, …)
+ *     {
+ *         … *ret_write = case_write_begin(call, CASE_METHOD_RESOLVE…, account, err) …
+ *         … fill in (*ret_write)->command …
+ *     }
  *
- * What fails before ends the call through rpc_call_fail.
+ *     case_write_run(call, message, context, begin_resolve, &…_response__descriptor);
+ *
+ * What fails before it is submitted ends the call through rpc_call_fail.
  */
 
 #include "case/case_command.h"
@@ -74,6 +78,14 @@ struct actor case_write_actor(const rpc_call *call);
  */
 void case_write_submit(struct case_write *write, void *context, const ProtobufCMessage *request,
                        const ProtobufCMessageDescriptor *response);
+
+/* Makes a request's command. False: err tells what is wrong with it. */
+typedef bool case_write_maker(rpc_call *call, const ProtobufCMessage *request, struct case_write **ret_write,
+                              error *err);
+
+/* A handler that makes a command and submits it. */
+void case_write_run(rpc_call *call, const ProtobufCMessage *request, void *context, case_write_maker *make,
+                    const ProtobufCMessageDescriptor *response);
 
 /* --- checks: INVALID_ARGUMENT naming the field -------------------------------------------------------------
  */

@@ -4,9 +4,10 @@
 
 enum { NETWORK_MAX = 64 };
 
-static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateChannelRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__CreateChannelRequest *request = (const void *)message;
     const Casework__Cases__V1__Channel *wire = request->channel;
     const char *account = NULL;
     if (wire == NULL)
@@ -30,17 +31,14 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateChanne
 
 static void create_channel(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_create(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__create_channel_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_create,
+                   &casework__cases__v1__create_channel_response__descriptor);
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateChannelRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__UpdateChannelRequest *request = (const void *)message;
     const Casework__Cases__V1__Channel *wire = request->channel;
     const char *account = NULL, *id = NULL;
     if (wire == NULL)
@@ -64,12 +62,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateChanne
 
 static void update_channel(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__update_channel_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__update_channel_response__descriptor);
 }
 
 const struct rpc_method channel_methods[] = {

@@ -52,9 +52,10 @@ static bool read_received(struct case_write *write, const char *channel,
     return true;
 }
 
-static bool begin_receive(rpc_call *call, const Casework__Cases__V1__ReceiveMessageRequest *request,
-                          struct case_write **ret_write, error *err)
+static bool begin_receive(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                          error *err)
 {
+    const Casework__Cases__V1__ReceiveMessageRequest *request = (const void *)message;
     const char *account = NULL, *channel = NULL;
     if (!rpc_name_member(rpc_call_arena(call), "channels", request->parent, "parent", &account, &channel,
                          err) ||
@@ -72,13 +73,8 @@ static bool begin_receive(rpc_call *call, const Casework__Cases__V1__ReceiveMess
 
 static void receive_message(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_receive(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__receive_message_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_receive,
+                   &casework__cases__v1__receive_message_response__descriptor);
 }
 
 enum { FAILURE_MAX = 1024 };
@@ -94,9 +90,10 @@ static bool check_report(const Casework__Cases__V1__ReportDeliveryRequest *reque
            check_text(request->external_id, CASE_EXTERNAL_ID_MAX, "external_id", err);
 }
 
-static bool begin_report(rpc_call *call, const Casework__Cases__V1__ReportDeliveryRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_report(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__ReportDeliveryRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     int32_t number = 0;
@@ -119,13 +116,8 @@ static bool begin_report(rpc_call *call, const Casework__Cases__V1__ReportDelive
 
 static void report_delivery(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_report(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__report_delivery_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_report,
+                   &casework__cases__v1__report_delivery_response__descriptor);
 }
 
 const struct rpc_method connector_methods[] = {

@@ -3,9 +3,10 @@
 #include "casework/cases/v1/contact_service.pb-c.h"
 #include "rpc/name.h"
 
-static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateContactRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__CreateContactRequest *request = (const void *)message;
     const char *account = NULL;
     if (request->contact == NULL)
         return error_bad_field(err, "contact", "is required");
@@ -26,17 +27,14 @@ static bool begin_create(rpc_call *call, const Casework__Cases__V1__CreateContac
 
 static void create_contact(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_create(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__create_contact_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_create,
+                   &casework__cases__v1__create_contact_response__descriptor);
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateContactRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__UpdateContactRequest *request = (const void *)message;
     const Casework__Cases__V1__Contact *wire = request->contact;
     const char *account = NULL, *id = NULL;
     if (wire == NULL)
@@ -66,12 +64,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__UpdateContac
 
 static void update_contact(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__update_contact_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__update_contact_response__descriptor);
 }
 
 const struct rpc_method contact_methods[] = {

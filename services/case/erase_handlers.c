@@ -6,9 +6,10 @@
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "rpc/name.h"
 
-static bool begin_redact(rpc_call *call, const Casework__Cases__V1__RedactMessageRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_redact(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__RedactMessageRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     int32_t number = 0;
@@ -25,17 +26,14 @@ static bool begin_redact(rpc_call *call, const Casework__Cases__V1__RedactMessag
 
 static void redact_message(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_redact(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__redact_message_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_redact,
+                   &casework__cases__v1__redact_message_response__descriptor);
 }
 
-static bool begin_erase(rpc_call *call, const Casework__Cases__V1__EraseContactRequest *request,
-                        struct case_write **ret_write, error *err)
+static bool begin_erase(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                        error *err)
 {
+    const Casework__Cases__V1__EraseContactRequest *request = (const void *)message;
     const char *account = NULL, *id = NULL;
     if (!rpc_name_member(rpc_call_arena(call), "contacts", request->name, "name", &account, &id, err))
         return false;
@@ -49,12 +47,8 @@ static bool begin_erase(rpc_call *call, const Casework__Cases__V1__EraseContactR
 
 static void erase_contact(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_erase(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__erase_contact_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_erase,
+                   &casework__cases__v1__erase_contact_response__descriptor);
 }
 
 /* Of what has been deleted the name is left. */
@@ -66,9 +60,10 @@ static bool fill_name(struct case_write *write, ProtobufCMessage *response)
     return deleted->name != NULL;
 }
 
-static bool begin_delete(rpc_call *call, const Casework__Cases__V1__DeleteAccountRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_delete(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__DeleteAccountRequest *request = (const void *)message;
     const char *account = NULL;
     if (rpc_call_caller(call)->agent[0] != '\0')
         return error_set(err, STATUS_PERMISSION_DENIED, "AGENT_NOT_ALLOWED",
@@ -86,12 +81,8 @@ static bool begin_delete(rpc_call *call, const Casework__Cases__V1__DeleteAccoun
 
 static void delete_account(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_delete(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__delete_account_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_delete,
+                   &casework__cases__v1__delete_account_response__descriptor);
 }
 
 /* An account is deleted as it is created: by the platform alone, which owns no account that could be named.

@@ -34,9 +34,10 @@ static bool read_note(struct case_write *write, const char *note, error *err)
     return true;
 }
 
-static bool begin_forward_message(rpc_call *call, const Casework__Cases__V1__ForwardMessageRequest *request,
+static bool begin_forward_message(rpc_call *call, const ProtobufCMessage *message,
                                   struct case_write **ret_write, error *err)
 {
+    const Casework__Cases__V1__ForwardMessageRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     int32_t number = 0;
@@ -58,18 +59,14 @@ static bool begin_forward_message(rpc_call *call, const Casework__Cases__V1__For
 
 static void forward_message(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_forward_message(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__forward_message_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_forward_message,
+                   &casework__cases__v1__forward_message_response__descriptor);
 }
 
-static bool begin_forward_case(rpc_call *call, const Casework__Cases__V1__ForwardCaseRequest *request,
-                               struct case_write **ret_write, error *err)
+static bool begin_forward_case(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                               error *err)
 {
+    const Casework__Cases__V1__ForwardCaseRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     if (!rpc_name_case(rpc_call_arena(call), request->name, "name", &account, &case_id, err))
@@ -89,12 +86,8 @@ static bool begin_forward_case(rpc_call *call, const Casework__Cases__V1__Forwar
 
 static void forward_case(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_forward_case(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__forward_case_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_forward_case,
+                   &casework__cases__v1__forward_case_response__descriptor);
 }
 
 const struct rpc_method forward_methods[] = {

@@ -181,9 +181,10 @@ static bool fill(struct case_write *write, ProtobufCMessage *message)
     return true;
 }
 
-static bool begin_update(rpc_call *call, const Casework__Cases__V1__BatchUpdateCasesRequest *request,
-                         struct case_write **ret_write, error *err)
+static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                         error *err)
 {
+    const Casework__Cases__V1__BatchUpdateCasesRequest *request = (const void *)message;
     const char *account = NULL;
     if (!rpc_name_account(rpc_call_arena(call), request->parent, "parent", &account, err))
         return false;
@@ -203,13 +204,8 @@ static bool begin_update(rpc_call *call, const Casework__Cases__V1__BatchUpdateC
 
 static void batch_update_cases(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_update(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__batch_update_cases_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_update,
+                   &casework__cases__v1__batch_update_cases_response__descriptor);
 }
 
 const struct rpc_method many_methods[] = {

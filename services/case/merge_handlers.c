@@ -7,9 +7,10 @@
 
 #include <string.h>
 
-static bool begin_merge(rpc_call *call, const Casework__Cases__V1__MergeCasesRequest *request,
-                        struct case_write **ret_write, error *err)
+static bool begin_merge(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                        error *err)
 {
+    const Casework__Cases__V1__MergeCasesRequest *request = (const void *)message;
     const char *account = NULL, *other = NULL;
     int64_t source = 0, target = 0;
     arena *memory = rpc_call_arena(call);
@@ -32,17 +33,14 @@ static bool begin_merge(rpc_call *call, const Casework__Cases__V1__MergeCasesReq
 
 static void merge_cases(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_merge(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__merge_cases_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_merge,
+                   &casework__cases__v1__merge_cases_response__descriptor);
 }
 
-static bool begin_unmerge(rpc_call *call, const Casework__Cases__V1__UnmergeCasesRequest *request,
-                          struct case_write **ret_write, error *err)
+static bool begin_unmerge(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                          error *err)
 {
+    const Casework__Cases__V1__UnmergeCasesRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t source = 0;
     if (!rpc_name_case(rpc_call_arena(call), request->name, "name", &account, &source, err))
@@ -57,12 +55,8 @@ static bool begin_unmerge(rpc_call *call, const Casework__Cases__V1__UnmergeCase
 
 static void unmerge_cases(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_unmerge(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__unmerge_cases_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_unmerge,
+                   &casework__cases__v1__unmerge_cases_response__descriptor);
 }
 
 const struct rpc_method merge_methods[] = {

@@ -3,9 +3,10 @@
 #include "casework/cases/v1/message_service.pb-c.h"
 #include "rpc/name.h"
 
-static bool begin_add(rpc_call *call, const Casework__Cases__V1__AddMessageRequest *request,
-                      struct case_write **ret_write, error *err)
+static bool begin_add(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                      error *err)
 {
+    const Casework__Cases__V1__AddMessageRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     if (!rpc_name_case(rpc_call_arena(call), request->parent, "parent", &account, &case_id, err))
@@ -22,17 +23,13 @@ static bool begin_add(rpc_call *call, const Casework__Cases__V1__AddMessageReque
 
 static void add_message(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_add(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message, &casework__cases__v1__add_message_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_add, &casework__cases__v1__add_message_response__descriptor);
 }
 
-static bool begin_set_state(rpc_call *call, const Casework__Cases__V1__SetMessageStateRequest *request,
-                            struct case_write **ret_write, error *err)
+static bool begin_set_state(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                            error *err)
 {
+    const Casework__Cases__V1__SetMessageStateRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     int32_t number = 0;
@@ -54,13 +51,8 @@ static bool begin_set_state(rpc_call *call, const Casework__Cases__V1__SetMessag
 
 static void set_message_state(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_set_state(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__set_message_state_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_set_state,
+                   &casework__cases__v1__set_message_state_response__descriptor);
 }
 
 const struct rpc_method message_methods[] = {

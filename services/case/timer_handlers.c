@@ -31,9 +31,10 @@ static bool read_step(const Casework__Cases__V1__RecordTimerStepRequest *request
     return true;
 }
 
-static bool begin_step(rpc_call *call, const Casework__Cases__V1__RecordTimerStepRequest *request,
-                       struct case_write **ret_write, error *err)
+static bool begin_step(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,
+                       error *err)
 {
+    const Casework__Cases__V1__RecordTimerStepRequest *request = (const void *)message;
     const char *account = NULL;
     int64_t case_id = 0;
     if (!rpc_name_case(rpc_call_arena(call), request->name, "name", &account, &case_id, err))
@@ -49,13 +50,8 @@ static bool begin_step(rpc_call *call, const Casework__Cases__V1__RecordTimerSte
 
 static void record_timer_step(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    error err = {0};
-    struct case_write *write = NULL;
-    if (begin_step(call, (const void *)message, &write, &err))
-        case_write_submit(write, context, message,
-                          &casework__cases__v1__record_timer_step_response__descriptor);
-    else
-        rpc_call_fail(call, &err);
+    case_write_run(call, message, context, begin_step,
+                   &casework__cases__v1__record_timer_step_response__descriptor);
 }
 
 const struct rpc_method timer_methods[] = {

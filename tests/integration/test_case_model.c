@@ -249,7 +249,7 @@ static void end(struct bench *b)
 /* After the last command. */
 static bool check_all(struct bench *b, int64_t position, uint64_t random)
 {
-    const struct model_ground ground = {server.channel, b->name, b->memory, &b->account, &b->contacts};
+    const struct model_ground ground = {server.channel, b->name, b->memory, &b->account, &b->contacts, NULL};
     const char *difference = model_sessions_check(&b->sessions, &b->account);
     if (!difference)
         difference = model_check_cases(&ground);

@@ -1,12 +1,14 @@
 /*
  * The case service and the model of it: many clients at once over three replicas, one of which is killed.
- * CASEWORK_MODEL_COMMANDS says how many commands, CASEWORK_MODEL_SEED which.
+ * Each has a session, which is cut and resumed or runs out, opens and closes tabs, logs out, and is named in
+ * writes. CASEWORK_MODEL_COMMANDS says how many commands, CASEWORK_MODEL_SEED which.
  */
 
 #include "base/clock.h"
 #include "tests/support/case_script.h"
 #include "tests/support/case_server.h"
-#include "tests/support/model_replay.h"
+#include "tests/support/model_agent.h"
+#include "tests/support/model_sessions.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -15,7 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLIENTS = 8, REPLICAS = 3, EACH = 120, CASES = 24, USUALLY = CLIENTS * EACH, PAST = 8, WALKS = 40 };
+enum {
+    CLIENTS = 8,
+    REPLICAS = 3,
+    EACH = 120,
+    CASES = 24,
+    USUALLY = CLIENTS * EACH,
+    PAST = 8,
+    WALKS = 40,
+    RECORDS = 3 * EACH
+};
 
 static struct case_server server;
 static process *programs[REPLICAS];
@@ -56,6 +67,7 @@ struct bench {
     size_t known_count;
     struct model_etags etags;
     bool reopen_resolved;
+    struct model_floor floor;
 };
 
 struct client {
@@ -67,7 +79,10 @@ struct client {
     struct model_command past[PAST];
     size_t past_count;
     int request_ids;
-    struct model_record records[EACH];
+    struct model_log log;
+    struct model_agent agent;
+    struct script_case view[ACCOUNT_CASES_MAX]; /* what it knows, its own grants among it */
+    struct script_session of_sessions[MODEL_SESSIONS_MAX + 1];
 };
 
 static void raise_to(_Atomic int64_t *place, int64_t to)
@@ -109,6 +124,26 @@ static void learn_all(struct bench *b, const struct model_record *record)
         learn(b, &reply->results[i].seen, 0, 0);
 }
 
+/* What the client knows of cases and sessions: of locks only its own grants. */
+static void look(struct client *c, struct script_view *view)
+{
+    struct bench *b = c->bench;
+    struct model_agent *agent = &c->agent;
+    memcpy(c->view, b->known, b->known_count * sizeof *c->view);
+    for (size_t i = 0; i < b->known_count; i++)
+        c->view[i].holder = agent->granted[i] ? agent->session : 0;
+    pthread_mutex_lock(&b->floor.lock);
+    view->session_count = b->floor.roster.count;
+    for (int i = 1; i <= view->session_count; i++)
+        c->of_sessions[i] = (struct script_session){.agent = b->floor.roster.agents[i]};
+    pthread_mutex_unlock(&b->floor.lock);
+    c->of_sessions[agent->session].alive = agent->session != 0;
+    c->of_sessions[agent->session].tabs = agent->tabs.count;
+    view->sessions = c->of_sessions;
+    view->cases = c->view;
+    view->case_count = b->known_count;
+}
+
 /* What the client does next, by what all of them know now. */
 static void decide(struct client *c, struct model_command *command, char etag[MODEL_ETAG_SIZE])
 {
@@ -116,8 +151,6 @@ static void decide(struct client *c, struct model_command *command, char etag[MO
     pthread_mutex_lock(&b->lock);
     struct script_view view = {.now = b->now,
                                .reopen_resolved = b->reopen_resolved,
-                               .cases = b->known,
-                               .case_count = b->known_count,
                                .case_max = CASES,
                                .service = true,
                                .always_request_ids = true,
@@ -125,6 +158,7 @@ static void decide(struct client *c, struct model_command *command, char etag[MO
                                .external_ids = b->external_ids,
                                .past = c->past,
                                .past_count = c->past_count < PAST ? c->past_count : PAST};
+    look(c, &view);
     script_command(script_random(&c->random), &view, command);
     snprintf(etag, MODEL_ETAG_SIZE, "%s", model_etags_for(&b->etags, command));
     c->request_ids = view.request_ids;
@@ -143,28 +177,45 @@ static bool is_repeat(const struct client *c, const struct model_command *comman
     return false;
 }
 
+static void call(struct client *c, const struct model_command *command, const char *etag)
+{
+    struct bench *b = c->bench;
+    struct model_record *record = model_log_add(&c->log);
+    char session[MODEL_SESSION_SIZE];
+    pthread_mutex_lock(&b->floor.lock);
+    memcpy(session, b->floor.roster.ids[command->session], sizeof session);
+    pthread_mutex_unlock(&b->floor.lock);
+    record->command = *command;
+    record->client = c->number;
+    record->repeat = is_repeat(c, command);
+    record->low = b->acknowledged;
+    model_wire_call(&ways, script_pick(&c->random, REPLICAS), b->name, command, etag,
+                    command->session ? session : NULL, c->memory, &record->reply);
+    arena_clear(c->memory);
+    if (record->reply.code != STATUS_OK)
+        return;
+    raise_to(&b->acknowledged, record->reply.position);
+    learn_all(b, record);
+    if (!record->repeat)
+        c->past[c->past_count++ % PAST] = *command;
+}
+
 static void *run_client(void *argument)
 {
     struct client *c = argument;
-    struct bench *b = c->bench;
-    for (size_t i = 0; i < EACH; i++) {
-        struct model_record *record = &c->records[i];
+    for (size_t i = 0; i < EACH && !*c->agent.complaint; i++) {
+        struct model_command command;
         char etag[MODEL_ETAG_SIZE];
-        decide(c, &record->command, etag);
-        record->client = c->number;
-        record->repeat = is_repeat(c, &record->command);
-        record->low = b->acknowledged;
-        model_wire_call(&ways, script_pick(&c->random, REPLICAS), b->name, &record->command, etag, NULL,
-                        c->memory, &record->reply);
-        arena_clear(c->memory);
-        b->answered++;
-        if (record->reply.code != STATUS_OK)
-            continue;
-        raise_to(&b->acknowledged, record->reply.position);
-        learn_all(b, record);
-        if (!record->repeat)
-            c->past[c->past_count++ % PAST] = record->command;
+        decide(c, &command, etag);
+        if (model_sessions_is_about(command.verb))
+            model_agent_run(&c->agent, &command);
+        else
+            call(c, &command, etag);
+        model_agent_listen(&c->agent);
+        c->bench->answered++;
     }
+    model_agent_leave(&c->agent);
+    c->bench->answered += EACH; /* whoever waits for some progress has it, whatever went wrong */
     return NULL;
 }
 
@@ -185,78 +236,114 @@ static rpc_channel *kill_one(struct bench *b, uint64_t *random)
     return gone;
 }
 
-static size_t gather(struct client *clients, struct model_record *records)
+static void start_client(struct client *c, struct bench *b, int number, uint64_t random)
 {
-    size_t lost = 0;
-    for (int i = 0; i < CLIENTS; i++) {
-        memcpy(records + i * EACH, clients[i].records, sizeof clients[i].records);
-        for (size_t k = 0; k < EACH; k++)
-            lost += clients[i].records[k].reply.attempts > 1;
-    }
-    return lost;
+    c->bench = b;
+    c->number = number;
+    c->random = random;
+    c->memory = arena_new(64 << 20);
+    c->request_ids = number * EACH * 2;
+    c->agent = (struct model_agent){
+        .floor = &b->floor, .log = &c->log, .client = number, .random = script_random(&c->random)};
+    model_log_init(&c->log, RECORDS);
+    cr_assert_eq(pthread_create(&c->thread, NULL, run_client, c), 0);
 }
 
-static void run_clients(struct bench *b, uint64_t seed, bool with_a_kill, struct model_record *records,
-                        size_t *ret_lost)
+struct episode_counts {
+    size_t lost, cuts, resumed, sessions; /* lost: calls that were asked again */
+};
+
+static void run_clients(struct bench *b, uint64_t seed, bool with_a_kill, struct client *clients,
+                        struct episode_counts *counts)
 {
-    struct client *clients = calloc(CLIENTS, sizeof *clients);
     uint64_t random = seed;
-    cr_assert_not_null(clients);
-    for (int i = 0; i < CLIENTS; i++) {
-        struct client *c = &clients[i];
-        c->bench = b;
-        c->number = i;
-        c->random = script_random(&random);
-        c->memory = arena_new(64 << 20);
-        c->request_ids = i * EACH * 2;
-        cr_assert_eq(pthread_create(&c->thread, NULL, run_client, c), 0);
-    }
+    for (int i = 0; i < CLIENTS; i++)
+        start_client(&clients[i], b, i, script_random(&random));
     rpc_channel *gone = with_a_kill ? kill_one(b, &random) : NULL;
     for (int i = 0; i < CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);
         arena_free(clients[i].memory);
+        counts->cuts += clients[i].agent.cuts;
+        counts->resumed += clients[i].agent.resumed;
+        for (size_t k = 0; k < clients[i].log.count; k++)
+            counts->lost += clients[i].log.records[k].reply.attempts > 1;
     }
+    counts->sessions += (size_t)b->floor.roster.count;
     rpc_channel_free(gone);
-    *ret_lost = gather(clients, records);
-    free(clients);
+}
+
+static const char *judge(const struct model_ground *ground, const struct bench *b, struct client *clients,
+                         struct model_replay_counts *counts, uint64_t *random)
+{
+    struct model_log logs[CLIENTS];
+    struct model_story story = {0};
+    int64_t start = ground->account->position;
+    const char *difference = NULL;
+    for (int i = 0; i < CLIENTS; i++) {
+        logs[i] = clients[i].log;
+        if (*clients[i].agent.complaint)
+            return clients[i].agent.complaint;
+    }
+    difference =
+        model_replay(ground, logs, CLIENTS, &b->floor.roster, model_check_position(ground), &story, counts);
+    if (!difference)
+        difference = model_check_feed(ground, start, &story);
+    if (!difference)
+        difference = model_check_cases(ground);
+    if (!difference)
+        difference = model_check_lists(ground, WALKS, random);
+    model_story_release(&story);
+    return difference;
+}
+
+static void add(struct model_replay_counts *sum, const struct model_replay_counts *counts)
+{
+    sum->refused += counts->refused;
+    sum->repeated += counts->repeated;
+    sum->later += counts->later;
+    sum->locked += counts->locked;
+    sum->grants += counts->grants;
+    sum->passed_on += counts->passed_on;
 }
 
 /* All clients, once; what they were told is then compared with the model. */
 static void run_episode(unsigned episode, int64_t now, uint64_t seed, struct model_replay_counts *sum,
-                        size_t *ret_lost)
+                        struct episode_counts *counts)
 {
     struct bench *b = calloc(1, sizeof *b);
+    struct client *clients = calloc(CLIENTS, sizeof *clients);
     struct account_model *account = calloc(1, sizeof *account);
-    struct model_record *records = calloc(CLIENTS * EACH, sizeof *records);
     struct model_contacts contacts = {0};
-    struct model_story story = {0};
-    struct model_replay_counts counts = {0};
+    struct model_replay_counts replayed = {0};
     uint64_t random = seed;
-    cr_assert(b && account && records);
+    bool no_grace = seed % 2;
+    cr_assert(b && account && clients);
     pthread_mutex_init(&b->lock, NULL);
     b->now = now;
     snprintf(b->name, sizeof b->name, "accounts/many%u", episode);
-    int64_t position = model_wire_account(server.channel, b->name, false, server.memory);
+    int64_t position = model_wire_account(server.channel, b->name, no_grace, server.memory);
     account_model_init(account, now, position);
+    account->setting.no_grace = no_grace;
     b->acknowledged = position;
-    run_clients(b, seed, episode % 2 == 0, records, ret_lost);
-    const struct model_ground ground = {server.channel, b->name, server.memory, account, &contacts};
-    const char *difference = model_replay(&ground, records, CLIENTS * EACH, &story, &counts);
-    if (!difference)
-        difference = model_check_feed(&ground, position, &story);
-    if (!difference)
-        difference = model_check_cases(&ground);
-    if (!difference)
-        difference = model_check_lists(&ground, WALKS, &random);
+    b->floor = (struct model_floor){.ways = &ways,
+                                    .account = b->name,
+                                    .no_grace = no_grace,
+                                    .acknowledged = &b->acknowledged,
+                                    .moment = 1};
+    pthread_mutex_init(&b->floor.lock, NULL);
+    run_clients(b, seed, episode % 2 == 0, clients, counts);
+    const struct model_ground ground = {server.channel, b->name,   server.memory,
+                                        account,        &contacts, b->floor.roster.ids};
+    const char *difference = judge(&ground, b, clients, &replayed, &random);
     cr_assert_null(difference, "CASEWORK_MODEL_SEED=%llu: %s", (unsigned long long)seed, difference);
-    sum->refused += counts.refused;
-    sum->repeated += counts.repeated;
-    sum->later += counts.later;
-    model_story_release(&story);
+    add(sum, &replayed);
+    for (int i = 0; i < CLIENTS; i++)
+        model_log_release(&clients[i].log);
     account_model_release(account);
     model_etags_release(&b->etags);
+    pthread_mutex_destroy(&b->floor.lock);
     pthread_mutex_destroy(&b->lock);
-    free(records);
+    free(clients);
     free(account);
     free(b);
     arena_clear(server.memory);
@@ -266,20 +353,25 @@ Test(case_model_replicas, clients_and_model_agree)
 {
     uint64_t seed = script_seed();
     struct model_replay_counts counts = {0};
-    size_t commands = script_commands(USUALLY), done = 0, lost = 0;
+    struct episode_counts sum = {0};
+    size_t commands = script_commands(USUALLY), done = 0;
     int64_t now = CASE_SERVER_START_US;
     fprintf(stderr, "case_model_replicas: from CASEWORK_MODEL_SEED=%llu\n", (unsigned long long)seed);
     for (unsigned episode = 0; done < commands; episode++, seed++, done += (size_t)CLIENTS * EACH) {
-        size_t lost_now;
-        run_episode(episode, now, seed, &counts, &lost_now);
-        lost += lost_now;
+        run_episode(episode, now, seed, &counts, &sum);
         case_server_advance(&server, CLOCK_HOUR);
         now += CLOCK_HOUR;
     }
-    fprintf(stderr,
-            "%zu commands: %zu refused, %zu repeated, %zu asked again, %zu answers with later changes\n",
-            done, counts.refused, counts.repeated, lost, counts.later);
+    fprintf(
+        stderr,
+        "%zu commands: %zu refused, %zu of them by a lock, %zu repeated, %zu asked again, %zu answers with "
+        "later changes; %zu sessions, %zu cut, %zu resumed, %zu grants, %zu of them passed on\n",
+        done, counts.refused, counts.locked, counts.repeated, sum.lost, counts.later, sum.sessions, sum.cuts,
+        sum.resumed, counts.grants, counts.passed_on);
     cr_assert_gt(counts.refused * 50, done, "refusals are tried too");
+    cr_assert_gt(counts.locked * 100, done, "locked cases are tried too");
+    cr_assert_gt(counts.passed_on * 100, done, "who has waited gets the lock");
     cr_assert_gt(counts.repeated, 0, "repeated requests are tried too");
-    cr_assert_gt(lost, 0, "the kill was felt");
+    cr_assert_gt(sum.cuts, 0, "streams are cut");
+    cr_assert_gt(sum.lost, 0, "the kill was felt");
 }

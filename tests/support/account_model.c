@@ -282,9 +282,10 @@ static void end_session(struct work *w)
 {
     struct account_session *session = &w->account->sessions[w->command->session];
     for (int i = 0; i < session->tabs.count; i++)
-        case_model_leave(&w->account->setting, account_model_case(w->account, session->tabs.items[i]),
-                         w->command, &w->answer->of_case);
-    *session = (struct account_session){0};
+        case_model_leave(&w->account->setting, case_for(w, session->tabs.items[i]), w->command,
+                         &w->answer->of_case);
+    if (!w->dry)
+        *session = (struct account_session){0};
 }
 
 static void attach(struct work *w)

@@ -29,6 +29,7 @@ enum {
     MODEL_VALUES = 3,         /* of an attribute: 1 to 3; 0: it is not there */
     MODEL_BATCH_MAX = 4,      /* cases that one command is about */
     MODEL_SESSIONS_MAX = 120, /* that there are or were; no more than MODEL_LIST_MAX at once */
+    MODEL_SESSION_SIZE = 64,  /* of an id */
 
     MODEL_COMPOSED = -1, /* a body made of others: what a third party gets */
 
@@ -173,8 +174,8 @@ struct model_event {
     int agent;               /* who got what was forwarded; 0: nobody */
     int moved;               /* messages that joined or left */
     enum case_status previous_status;
-    int message;    /* its number; 0: none */
-    int lock_agent; /* of what happens to a lock */
+    int message;                  /* its number; 0: none */
+    int lock_agent, lock_session; /* of what happens to a lock */
     int64_t lock_token;
     struct model_facts facts;
 };

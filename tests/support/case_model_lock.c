@@ -3,12 +3,13 @@
 #include "tests/support/case_model_step.h"
 
 /* Moves the version, and nothing that a list or a timer goes by. */
-static void tell(struct model_step *s, enum event_kind kind, int agent)
+static void tell(struct model_step *s, enum event_kind kind, int session)
 {
     int64_t update_time = s->facts->update_time;
     struct model_event *event = model_step_event(s, kind, s->facts->status, 0, MODEL_MOVES_NOTHING);
     event->facts.update_time = s->facts->update_time = update_time;
-    event->lock_agent = agent;
+    event->lock_session = session;
+    event->lock_agent = s->setting->session_agents[session];
     event->lock_token = s->facts->lock_token;
 }
 
@@ -30,15 +31,15 @@ static void grant(struct model_step *s, int session)
     s->facts->lock_agent = s->setting->session_agents[session];
     s->facts->lock_token++;
     s->facts->lock_time = s->setting->now;
-    tell(s, EVENT_KIND_LOCK_GRANTED, s->facts->lock_agent);
+    tell(s, EVENT_KIND_LOCK_GRANTED, session);
 }
 
 static void take_away(struct model_step *s, enum event_kind kind)
 {
-    int agent = s->facts->lock_agent;
+    int session = s->facts->lock_session;
     s->facts->lock_session = s->facts->lock_agent = 0;
     s->facts->lock_time = 0;
-    tell(s, kind, agent);
+    tell(s, kind, session);
 }
 
 bool model_step_may_write(struct model_step *s)

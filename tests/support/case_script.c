@@ -451,6 +451,8 @@ static void widen(uint64_t *random, struct script_view *view, struct model_comma
 {
     if (view->sessions && chance(random, 20)) {
         take_part(random, view, command);
+        if (command->verb == MODEL_BREAK_LOCK && view->always_request_ids)
+            command->request_id = ++view->request_ids;
         return;
     }
     join_in(random, view, command);

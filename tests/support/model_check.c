@@ -82,6 +82,7 @@ void model_story_add(struct model_story *story, const struct account_model *acco
         told.previous_status = event->previous_status;
         told.message = event->message;
         told.lock_agent = event->lock_agent;
+        told.lock_session = event->lock_session;
         told.lock_token = event->lock_token;
         told.facts = event->facts;
         tell(story, &told);
@@ -139,6 +140,10 @@ static const char *differ_event(const struct model_ground *ground, const struct 
         (lock_token && !is_agent(event->lock_facts->agent, told->lock_agent)))
         return complain("grant %" PRId64 " of %s, should be %" PRId64 " of agent %d", lock_token,
                         lock_token ? event->lock_facts->agent : "", told->lock_token, told->lock_agent);
+    if (lock_token && ground->sessions &&
+        strcmp(event->lock_facts->session, ground->sessions[told->lock_session]) != 0)
+        return complain("grant %" PRId64 " of session %s, should be session %d", lock_token,
+                        event->lock_facts->session, told->lock_session);
     if (told->agent)
         snprintf(agent, sizeof agent, "/a%d", told->agent);
     const char *got = strrchr(event->resource, '/');
@@ -150,14 +155,19 @@ static const char *differ_event(const struct model_ground *ground, const struct 
     return model_wire_differ_facts(&told->facts, &seen, ground->contacts, true);
 }
 
-static int32_t partition_of(const struct model_ground *ground)
+static const Casework__Cases__V1__PartitionPosition *position_of(const struct model_ground *ground)
 {
     Casework__Cases__V1__GetPositionRequest request = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
     request.parent = (char *)(uintptr_t)ground->name;
     Casework__Cases__V1__GetPositionResponse *response = call(ground, EVENTS, "GetPosition", &request);
     if (response->n_positions != 1)
         abort();
-    return response->positions[0]->partition;
+    return response->positions[0];
+}
+
+int64_t model_check_position(const struct model_ground *ground)
+{
+    return position_of(ground)->position;
 }
 
 static rpc_stream *open_feed(const struct model_ground *ground, int64_t position)
@@ -168,7 +178,7 @@ static rpc_stream *open_feed(const struct model_ground *ground, int64_t position
     const struct rpc_client_options options = {.timeout_us = INT64_MAX};
     rpc_stream *stream = NULL;
     error err = {0};
-    after.partition = partition_of(ground);
+    after.partition = position_of(ground)->partition;
     after.position = position;
     request.n_after = 1;
     request.after = afters;

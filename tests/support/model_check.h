@@ -14,7 +14,7 @@ struct model_told {
     enum event_kind kind;
     enum case_status previous_status;
     int64_t related; /* see struct model_event */
-    int message, agent, moved, lock_agent;
+    int message, agent, moved, lock_agent, lock_session;
     int64_t lock_token;
     struct model_actor actor;
     int64_t time;
@@ -33,6 +33,7 @@ struct model_ground {
     arena *memory;    /* used up, not cleared */
     struct account_model *account;
     struct model_contacts *contacts;
+    const char (*sessions)[MODEL_SESSION_SIZE]; /* their ids by number; NULL: they are not compared */
 };
 
 /* What a command that was carried out puts into the feed. */
@@ -50,6 +51,9 @@ struct model_feed {
 void model_feed_read(const struct model_ground *ground, int64_t start, int64_t last,
                      struct model_feed *ret_feed);
 void model_feed_release(struct model_feed *feed);
+
+/* Where the account's feed stands. */
+int64_t model_check_position(const struct model_ground *ground);
 
 /* What the feed has at that position, against what should be there. */
 const char *model_feed_differ(const struct model_ground *ground, const struct model_feed *feed,

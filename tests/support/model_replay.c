@@ -1,25 +1,12 @@
-#include "tests/support/model_replay.h"
+#include "tests/support/model_replay_private.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct replay {
-    const struct model_ground *ground;
-    struct model_record **by_position; /* what was carried out */
-    size_t count;
-    struct model_record **floating; /* what has yet to find its moment */
-    size_t floating_count;
-    struct model_feed feed;
-    struct model_story *story;
-    struct model_story trial;    /* of what a command would do */
-    struct account_model *spare; /* the account as a command would leave it */
-    struct model_replay_counts counts;
-};
-
 static _Thread_local char complaint[1024];
 
-static const char *complain(const struct model_record *record, const char *what)
+const char *replay_complain(const struct model_record *record, const char *what)
 {
     char copy[512];
     FILE *file = fmemopen(complaint, sizeof complaint, "w");
@@ -105,7 +92,7 @@ static const char *settle(struct replay *r, int64_t next)
         const char *why = NULL;
         if (record->low >= next || (why = fits_not(r, record)) != NULL) {
             if (record->high < next && record->low < next && !difference)
-                difference = complain(record, why);
+                difference = replay_complain(record, why);
             r->floating[kept++] = record;
             continue;
         }
@@ -119,7 +106,7 @@ static const char *settle(struct replay *r, int64_t next)
  */
 
 /* Whether the feed has what the answer would put there. */
-static bool did(struct replay *r, const struct model_record *record, const struct account_answer *answer)
+bool replay_did(struct replay *r, const struct model_record *record, const struct account_answer *answer)
 {
     bool same = true;
     r->trial.count = 0;
@@ -134,18 +121,21 @@ static bool leads_there(struct replay *r, const struct model_record *record)
 {
     const struct model_reply *reply = &record->reply;
     struct account_answer answer;
-    if (!account_model_knows(r->ground->account, &record->command))
+    if (record->done || !account_model_knows(r->ground->account, &record->command))
         return false;
     account_model_peek(r->ground->account, &record->command, &answer);
-    if (answer.of_case.code != STATUS_OK || answer.repeated || answer.position != reply->position ||
-        answer.number != reply->seen.number || answer.source != reply->source.number ||
+    if (answer.of_case.code != STATUS_OK || answer.repeated || answer.position != reply->position)
+        return false;
+    if (replay_is_session(record))
+        return replay_did(r, record, &answer);
+    if (answer.number != reply->seen.number || answer.source != reply->source.number ||
         model_wire_differ_results(&record->command, &answer, reply))
         return false;
     bool writes = record->command.verb == MODEL_ADD_MESSAGE || record->command.verb == MODEL_RECEIVE;
     if (writes && (answer.of_case.message != reply->message.number ||
                    reply->message.message.body != record->command.body))
         return false;
-    return did(r, record, &answer);
+    return replay_did(r, record, &answer);
 }
 
 /* Would the other one have changed nothing after this one, as it was told? */
@@ -177,63 +167,144 @@ static struct model_record *leader(struct replay *r, size_t from, size_t to)
     return found;
 }
 
-static const char *apply(struct replay *r, struct model_record *record)
+/* What it was answered, but for the cases as they are. */
+static const char *answered_otherwise(const struct model_record *record, const struct account_answer *answer)
 {
-    struct account_answer answer;
-    account_model_apply(r->ground->account, &record->command, &answer);
-    record->done = true;
-    if (answer.of_case.code != STATUS_OK)
-        return complain(record, answer.of_case.reason);
-    if (answer.position != record->reply.position)
-        return complain(record, "another position");
-    if (answer.number != record->reply.seen.number || answer.source != record->reply.source.number)
-        return complain(record, "another case");
-    const char *result = model_wire_differ_results(&record->command, &answer, &record->reply);
+    if (answer->position != record->reply.position)
+        return "another position";
+    if (answer->number != record->reply.seen.number || answer->source != record->reply.source.number)
+        return "another case";
+    const char *result = model_wire_differ_results(&record->command, answer, &record->reply);
     if (result)
-        return complain(record, result);
-    if (record->command.verb == MODEL_RECEIVE && answer.created != record->reply.created)
-        return complain(record, answer.created ? "no case_created" : "case_created");
+        return result;
+    if (record->command.verb == MODEL_RECEIVE && answer->created != record->reply.created)
+        return answer->created ? "no case_created" : "case_created";
     /* Asked again it is answered as it is by then: a copy may have left with the merge that brought it. */
     bool left = record->reply.attempts > 1 && record->reply.message.number == 0;
-    if (answer.of_case.message && answer.of_case.message != record->reply.message.number && !left)
-        return complain(record, "another message");
-    model_story_add(r->story, r->ground->account, &record->command, &answer);
-    r->floating[r->floating_count++] = record;
+    if (answer->of_case.message && answer->of_case.message != record->reply.message.number && !left)
+        return "another message";
     return NULL;
+}
+
+static void count_grants(struct replay *r, const struct model_record *record,
+                         const struct account_answer *answer)
+{
+    for (int i = 0; i < answer->of_case.event_count; i++) {
+        bool granted = answer->of_case.events[i].kind == EVENT_KIND_LOCK_GRANTED;
+        r->counts.grants += granted;
+        r->counts.passed_on += granted && record->command.verb != MODEL_OPEN_TAB;
+    }
+}
+
+const char *replay_apply(struct replay *r, struct model_record *record)
+{
+    struct account_model *account = r->ground->account;
+    struct account_answer answer;
+    record->done = true;
+    const char *difference = replay_catch_up(r, record->client, record);
+    account_model_peek(account, &record->command, &answer);
+    if (!difference && answer.of_case.code == STATUS_OK && answer.position > account->position)
+        difference = settle(r, answer.position); /* what stood until now ends */
+    if (difference)
+        return difference;
+    replay_place(r, record, &answer);
+    account_model_apply(account, &record->command, &answer);
+    if (answer.of_case.code != STATUS_OK)
+        return replay_complain(record, answer.of_case.reason);
+    count_grants(r, record, &answer);
+    model_story_add(r->story, account, &record->command, &answer);
+    if (replay_is_session(record))
+        return NULL;
+    r->floating[r->floating_count++] = record;
+    difference = answered_otherwise(record, &answer);
+    return difference ? replay_complain(record, difference) : NULL;
+}
+
+/* For whoever has to find out. */
+static void print_next(struct replay *r, int64_t limit)
+{
+    int64_t now = r->ground->account->position;
+    fprintf(stderr, "at %" PRId64 " the feed goes on with\n", now);
+    for (int64_t at = now + 1; at <= limit && at <= r->feed.last && at < now + 8; at++) {
+        const Casework__Cases__V1__Event *event = r->feed.events[at - r->feed.start];
+        if (event)
+            fprintf(stderr, "  %" PRId64 ": kind %d of %s by %s, grant %" PRId64 " of session %s\n", at,
+                    (int)event->kind, event->case_, event->actor->id,
+                    event->lock_facts ? event->lock_facts->token : 0,
+                    event->lock_facts ? event->lock_facts->session : "");
+    }
+    replay_print_next(r);
+}
+
+/* What sessions did, until one of those that were told the position can have led there. */
+static const char *reach(struct replay *r, size_t from, size_t to)
+{
+    int64_t position = r->by_position[from]->reply.position;
+    const char *difference = NULL;
+    while (r->ground->account->position != position && !difference) {
+        bool moved = true;
+        difference = replay_prefer(r, position);
+        struct model_record *first = difference ? NULL : leader(r, from, to);
+        if (first)
+            difference = replay_apply(r, first);
+        else if (!difference)
+            difference = replay_advance(r, &moved);
+        if (!moved) {
+            print_next(r, position);
+            return replay_complain(r->by_position[from], "nothing leads there");
+        }
+    }
+    return difference;
 }
 
 /* All that was told the same position: at most one has led there, the others changed nothing. */
 static const char *apply_group(struct replay *r, size_t from, size_t to)
 {
-    const char *difference = NULL;
-    if (r->ground->account->position != r->by_position[from]->reply.position) {
-        struct model_record *first = leader(r, from, to);
-        if (!first)
-            return complain(r->by_position[from], "nothing leads there");
-        difference = apply(r, first);
-    }
+    const char *difference = reach(r, from, to);
     for (size_t i = from; i < to && !difference; i++) {
-        if (!r->by_position[i]->done)
-            difference = apply(r, r->by_position[i]);
+        struct model_record *record = r->by_position[i];
+        if (!record->done)
+            difference = replay_apply(r, record);
+        if (!difference && replay_is_session(record))
+            difference = replay_check_tab(r, record);
     }
     return difference;
 }
 
+/* What sessions did in the end. */
+static const char *finish(struct replay *r)
+{
+    const char *difference = NULL;
+    while (r->ground->account->position < r->feed.last && !difference) {
+        bool moved = true;
+        difference = replay_prefer(r, r->feed.last);
+        if (!difference)
+            difference = replay_advance(r, &moved);
+        if (!moved) {
+            print_next(r, r->feed.last);
+            return "the feed goes on with what nobody did";
+        }
+    }
+    for (size_t client = 0; client < r->log_count && !difference; client++)
+        difference = replay_catch_up(r, (int)client, NULL);
+    return difference ? difference : settle(r, INT64_MAX);
+}
+
 static const char *run(struct replay *r)
 {
-    const char *difference = settle(r, r->count ? r->by_position[0]->reply.position : INT64_MAX);
+    const char *difference = NULL;
     for (size_t from = 0, to; from < r->count && !difference; from = to) {
         for (to = from + 1; to < r->count; to++) {
             if (r->by_position[to]->reply.position != r->by_position[from]->reply.position)
                 break;
         }
         difference = apply_group(r, from, to);
-        if (!difference)
-            difference = settle(r, to < r->count ? r->by_position[to]->reply.position : INT64_MAX);
     }
+    if (!difference)
+        difference = finish(r);
     if (!difference && r->floating_count)
-        difference = complain(r->floating[0], fits_not(r, r->floating[0]));
-    return difference;
+        difference = replay_complain(r->floating[0], fits_not(r, r->floating[0]));
+    return difference ? difference : replay_check_grants(r);
 }
 
 static int by_position(const void *left, const void *right)
@@ -244,46 +315,108 @@ static int by_position(const void *left, const void *right)
 }
 
 /* Until what position each may have happened: that of what its client was told next. */
-static void set_ends(struct model_record *records, size_t count)
+static void set_ends(struct model_log *log)
 {
     int64_t end = INT64_MAX;
-    for (size_t i = count; i-- > 0;) {
-        if (i + 1 < count && records[i].client != records[i + 1].client)
-            end = INT64_MAX;
-        records[i].high = end;
-        if (records[i].reply.code == STATUS_OK && !records[i].repeat)
-            end = records[i].reply.position;
+    for (size_t i = log->count; i-- > 0;) {
+        const struct model_reply *reply = &log->records[i].reply;
+        log->records[i].high = end;
+        if (reply->code == STATUS_OK && !log->records[i].repeat && reply->position)
+            end = reply->position;
     }
 }
 
-const char *model_replay(const struct model_ground *ground, struct model_record *records, size_t count,
-                         struct model_story *story, struct model_replay_counts *ret_counts)
+static void take_log(struct replay *r, struct model_log *log)
 {
-    struct replay r = {.ground = ground, .story = story};
-    r.by_position = calloc(count + 1, sizeof(void *));
-    r.floating = calloc(count + 1, sizeof(void *));
-    r.spare = malloc(sizeof *r.spare);
-    if (!r.by_position || !r.floating || !r.spare)
-        abort();
-    set_ends(records, count);
-    for (size_t i = 0; i < count; i++) {
-        bool refused = records[i].reply.code != STATUS_OK;
-        r.counts.refused += refused;
-        r.counts.repeated += records[i].repeat;
-        if (refused || records[i].repeat)
-            r.floating[r.floating_count++] = &records[i];
-        else
-            r.by_position[r.count++] = &records[i];
+    set_ends(log);
+    for (size_t i = 0; i < log->count; i++) {
+        struct model_record *record = &log->records[i];
+        bool refused = record->reply.code != STATUS_OK;
+        r->counts.refused += refused;
+        r->counts.locked += strcmp(record->reply.reason, "CASE_LOCKED") == 0;
+        r->counts.repeated += record->repeat;
+        if (refused || record->repeat)
+            r->floating[r->floating_count++] = record;
+        else if (record->reply.position)
+            r->by_position[r->count++] = record;
     }
+}
+
+/* All sessions, from the beginning: before they begin they do nothing. */
+static void take_roster(struct account_model *account, const struct model_roster *roster)
+{
+    account->session_count = roster->count;
+    for (int i = 1; i <= roster->count; i++) {
+        account->setting.session_agents[i] = roster->agents[i];
+        account->sessions[i].alive = true;
+    }
+}
+
+static void *zeroed(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+const char *model_replay(const struct model_ground *ground, struct model_log *logs, size_t log_count,
+                         const struct model_roster *roster, int64_t last, struct model_story *story,
+                         struct model_replay_counts *ret_counts)
+{
+    struct replay r = {
+        .ground = ground, .logs = logs, .log_count = log_count, .roster = roster, .story = story};
+    size_t count = 1;
+    for (size_t i = 0; i < log_count; i++)
+        count += logs[i].count;
+    r.by_position = zeroed(count, sizeof(void *));
+    r.floating = zeroed(count, sizeof(void *));
+    r.places = zeroed(ACCOUNT_CASES_MAX, sizeof *r.places);
+    r.spare = zeroed(1, sizeof *r.spare);
+    for (size_t i = 0; i < log_count; i++)
+        take_log(&r, &logs[i]);
+    take_roster(ground->account, roster);
     qsort(r.by_position, r.count, sizeof(void *), by_position);
-    int64_t start = ground->account->position;
-    model_feed_read(ground, start, r.count ? r.by_position[r.count - 1]->reply.position : start, &r.feed);
+    model_feed_read(ground, ground->account->position, last, &r.feed);
     const char *difference = run(&r);
     *ret_counts = r.counts;
     free(r.by_position);
     free(r.floating);
+    free(r.places);
     free(r.spare);
     model_story_release(&r.trial);
     model_feed_release(&r.feed);
     return difference;
+}
+
+/* --- logs --------------------------------------------------------------------------------------------------
+ */
+
+void model_log_init(struct model_log *log, size_t size)
+{
+    *log = (struct model_log){.records = zeroed(size, sizeof *log->records), .size = size};
+}
+
+struct model_record *model_log_add(struct model_log *log)
+{
+    if (log->count == log->size)
+        abort();
+    return &log->records[log->count++];
+}
+
+void model_log_grant(struct model_log *log, int64_t number, int64_t token, int session)
+{
+    if (log->grant_count == log->grant_size) {
+        log->grant_size = log->grant_size ? 2 * log->grant_size : 64;
+        log->grants = realloc(log->grants, log->grant_size * sizeof *log->grants);
+        if (!log->grants)
+            abort();
+    }
+    log->grants[log->grant_count++] = (struct model_grant){number, token, session};
+}
+
+void model_log_release(struct model_log *log)
+{
+    free(log->records);
+    free(log->grants);
 }

@@ -69,9 +69,9 @@ static const char *hear(struct model_sessions *s, int session, const session_new
         *told = (struct model_told_lock){0};
         return NULL;
     case SESSION_NEWS(LOCK_HELD):
-        if (told->granted)
+        if (told->granted && !told->giving)
             return complain(s, "session %d: lock_held of case %" PRId64 ", which it holds", session, number);
-        told->holder = agent_of(news->lock_held->agent);
+        *told = (struct model_told_lock){.holder = agent_of(news->lock_held->agent), .giving = told->giving};
         return NULL;
     case SESSION_NEWS(REFUSED):
         return complain(s, "session %d: refused: %s %s", session, news->refused->reason,
@@ -144,6 +144,7 @@ static const char *change_tab(struct model_sessions *s, const char *name, const 
     char about[128];
     snprintf(about, sizeof about, "%s/cases/%" PRId64, name, command->number);
     bool opens = command->verb == MODEL_OPEN_TAB;
+    s->told[command->session][command->number - 1].giving = !opens;
     if (!(opens ? session_client_open : session_client_close)(client, about))
         return complain(s, "session %d has ended", command->session);
     return await(s, command->session, opens ? SESSION_NEWS(TAB_OPENED) : SESSION_NEWS(TAB_CLOSED),
@@ -265,7 +266,8 @@ void model_sessions_release(struct model_sessions *s)
 {
     for (int session = 1; session <= MODEL_SESSIONS_MAX; session++) {
         if (s->attached[session])
-            leave(s, session);
+            log_out(s,
+                    session); /* what a broken stream sets off would come into the next account's partition */
     }
     memset(s->told, 0, sizeof s->told);
 }

@@ -13,6 +13,7 @@
 struct model_told_lock {
     int64_t granted; /* 0: it is not ours */
     int holder;      /* an agent; 0: nobody */
+    bool giving;     /* it closes the tab: that somebody else holds the case comes without lock_lost */
 };
 
 struct model_sessions {
@@ -38,7 +39,7 @@ const char *model_sessions_listen(struct model_sessions *sessions);
 /* All that live have been told who holds the cases in their tabs. */
 const char *model_sessions_check(struct model_sessions *sessions, const struct account_model *account);
 
-/* Breaks what is still attached; ready for the next account. */
+/* Ends what is still attached; ready for the next account. */
 void model_sessions_release(struct model_sessions *sessions);
 
 #endif

@@ -148,6 +148,7 @@ static bool read_tabs(struct model_agent *a)
  */
 static bool come_back(struct model_agent *a, bool may_end)
 {
+    a->ends++;
     for (;;) {
         char token[sizeof a->stream.token];
         memcpy(token, a->stream.token, sizeof token);

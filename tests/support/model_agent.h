@@ -34,8 +34,8 @@ struct model_agent {
     int64_t granted[ACCOUNT_CASES_MAX]; /* the grants it was told of and has not lost; 0: none */
     int64_t lost[ACCOUNT_CASES_MAX];    /* the latest grant that it was told to have lost */
     bool closing[ACCOUNT_CASES_MAX];
-    size_t cuts, resumed;
-    char complaint[256]; /* "": nothing was wrong */
+    size_t cuts, ends, resumed; /* streams: cut by itself, ended altogether, gone on with */
+    char complaint[256];        /* "": nothing was wrong */
 };
 
 /* Carries the command out, which may have become another one: who has no session begins one first. */

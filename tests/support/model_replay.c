@@ -158,10 +158,16 @@ static bool leaves_nothing(const struct replay *r, const struct model_record *fi
  */
 static struct model_record *leader(struct replay *r, size_t from, size_t to)
 {
-    struct model_record *found = NULL;
+    struct model_record *found = NULL, *other = NULL;
     for (size_t i = from; i < to; i++) {
         struct model_record *record = r->by_position[i];
-        if (leads_there(r, record) && (!found || !leaves_nothing(r, found, record)))
+        if (!leads_there(r, record))
+            continue;
+        record->rival = other != NULL;
+        if (other)
+            other->rival = true;
+        other = record;
+        if (!found || !leaves_nothing(r, found, record))
             found = record;
     }
     return found;

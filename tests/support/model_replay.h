@@ -29,6 +29,7 @@ struct model_record {
     int client;
     bool repeat; /* of a command that the client knew to be done */
     bool done;   /* by the replay */
+    bool rival;  /* another one may have led to its position as well */
     /* What a session did: the moments of one count; the grant that stood when its tab was opened. */
     int64_t asked, answered, lock_token;
     bool vague;      /* it may have happened earlier than its position */

@@ -65,7 +65,8 @@ const char *replay_catch_up(struct replay *r, int client, const struct model_rec
     const char *difference = NULL;
     for (size_t i = 0; i < log->count && &log->records[i] != before && !difference; i++) {
         struct model_record *record = &log->records[i];
-        if (record->done || !replay_is_session(record) || !is_loose(record) || record->vague)
+        bool placed = record->command.verb == MODEL_OPEN_TAB && !record->perhaps;
+        if (record->done || !replay_is_session(record) || placed)
             continue;
         if (record->perhaps)
             record->done = true;
@@ -124,12 +125,13 @@ void replay_place(struct replay *r, const struct model_record *record, const str
         if (model_list_has(&case_of(r, command->number)->queue, command->session))
             return;
         bool moves = answer->position > now;
-        int64_t latest = moves             ? 2 * answer->position
-                         : record->perhaps ? INT64_MAX
-                                           : 2 * record->reply.position + 1;
+        int64_t behind = record->perhaps ? INT64_MAX : 2 * record->reply.position + 1;
+        int64_t latest = moves && !record->rival ? 2 * answer->position : behind;
+        int64_t earliest = record->rival ? 2 * record->reply.position : latest;
+        if (!moves && is_loose(record))
+            earliest = 2 * record->low + 1;
         r->places[command->number - 1][command->session] =
-            (struct replay_place){moves || !is_loose(record) ? latest : 2 * record->low + 1, latest,
-                                  record->asked, record->answered};
+            (struct replay_place){earliest, latest, record->asked, record->answered};
     } else if (command->verb == MODEL_BREAK_LOCK && answer->position > now) {
         int former = case_of(r, command->number)->facts.lock_session;
         r->places[command->number - 1][former] = (struct replay_place){2 * now + 2, 2 * now + 2, 0, 0};

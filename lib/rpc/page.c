@@ -8,7 +8,7 @@
 /* The fixed part of a token's payload; the key's text follows. Only read back by the same program: host byte
  * order. */
 struct token_head {
-    int64_t first, second, base;
+    int64_t first, second, base, origin;
 };
 
 static const ProtobufCFieldDescriptor *page_field(const ProtobufCMessage *request, const char *name)
@@ -76,22 +76,26 @@ static bool no_memory(error *err)
                      "the request needs too much memory");
 }
 
+void rpc_page_foreign(error *err)
+{
+    error_bad_field(err, "page_token", "no page token of this service for these arguments");
+    snprintf(err->reason, sizeof err->reason, "INVALID_PAGE_TOKEN");
+}
+
 static bool open_token(arena *memory, const char *token, const char *binding, struct rpc_page_key *ret_key,
                        error *err)
 {
     void *payload;
     size_t length;
     if (!wire_token_open(memory, token, binding, &payload, &length) || length < sizeof(struct token_head)) {
-        error_bad_field(err, "page_token", "no page token of this service for these arguments");
-        snprintf(err->reason, sizeof err->reason, "INVALID_PAGE_TOKEN");
-        return false;
+        return rpc_page_refuse(err);
     }
     struct token_head head;
     memcpy(&head, payload, sizeof head);
     char *text = arena_strndup(memory, (const char *)payload + sizeof head, length - sizeof head);
     if (!text)
         return no_memory(err);
-    *ret_key = (struct rpc_page_key){head.first, head.second, head.base, text};
+    *ret_key = (struct rpc_page_key){head.first, head.second, head.base, head.origin, text};
     return true;
 }
 
@@ -130,7 +134,7 @@ char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *
     uint8_t *payload = arena_alloc(memory, sizeof(struct token_head) + length);
     if (!binding || !payload)
         return NULL;
-    const struct token_head head = {key->first, key->second, key->base};
+    const struct token_head head = {key->first, key->second, key->base, key->origin};
     memcpy(payload, &head, sizeof head);
     memcpy(payload + sizeof head, text, length);
     return wire_token_seal(memory, payload, sizeof head + length, binding);

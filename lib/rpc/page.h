@@ -26,6 +26,7 @@ struct rpc_page_key {
     int64_t first;    /* a time in microseconds or a rank */
     int64_t second;   /* the tie-breaking number */
     int64_t base;     /* a time fixed by the first page for the whole walk */
+    int64_t origin;   /* what the list is of, where its name does not tell: compared by the list itself */
     const char *text; /* a name or a sort key; never NULL after rpc_page_open */
 };
 
@@ -43,6 +44,14 @@ struct rpc_page {
 bool rpc_page_open(arena *memory, const ProtobufCMessage *request, const char *extra,
                    const struct rpc_page_sizes *sizes, struct rpc_page *ret_page, error *err)
     __attribute__((warn_unused_result));
+
+/* INVALID_ARGUMENT, `INVALID_PAGE_TOKEN`: the token is of another list. */
+#define rpc_page_refuse(err)   \
+    __extension__({            \
+        rpc_page_foreign(err); \
+        false;                 \
+    })
+void rpc_page_foreign(error *err);
 
 /*
  * How full a response is; {0} at the start. A client takes messages of 4 MiB unless told otherwise: a page,

@@ -115,14 +115,19 @@ static ProtobufCMessage *answer_due(struct case_read *read, const ProtobufCMessa
     Casework__Cases__V1__ListDueCasesResponse *response = due_response(read, count);
     if (!response)
         return NULL;
+    struct rpc_page_key key = {0};
     if (more) {
         int last = (int)count - 1;
-        const struct rpc_page_key key = {.first = pg_get_time(read->result, last, TIME_COLUMN),
-                                         .second = pg_get_int(read->result, last, ID_COLUMN),
-                                         .text = pg_get_text(read->result, last, ACCOUNT_COLUMN)};
-        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
+        key = (struct rpc_page_key){.first = pg_get_time(read->result, last, TIME_COLUMN),
+                                    .second = pg_get_int(read->result, last, ID_COLUMN),
+                                    .text = pg_get_text(read->result, last, ACCOUNT_COLUMN)};
     }
-    return response->next_page_token ? &response->base : NULL;
+    /* One of all accounts is of none of them. */
+    if (*account ? !case_read_page_end(read, account, 0, &page, message, NULL, more ? &key : NULL,
+                                       &response->next_page_token)
+                 : more && !(response->next_page_token = rpc_page_seal(read->memory, message, NULL, &key)))
+        return NULL;
+    return &response->base;
 }
 
 static void handle_due(rpc_call *call, const ProtobufCMessage *request, void *context)

@@ -48,10 +48,13 @@
 #define MOVED_ORDER_update_asc "c.moved, c.number"
 #define MOVED_ORDER_update_desc "c.moved DESC, c.number DESC"
 
+/* With a row comes where its account's history begins: looked up once a statement. */
+#define LISTED_COLUMNS CASE_COLUMNS ", " ACCOUNT_BEGIN " AS account_begin"
+
 /* What an index finds, in order or sorted. */
-#define FOUND(join, condition, key)                                                                      \
-    "SELECT " CASE_COLUMNS " FROM cases c" join " WHERE c.partition = $1::int2 AND c.account = $2::text" \
-    " AND c.status = ANY($3::int2[])" condition " AND " BEHIND_##key FILTERS " ORDER BY " ORDER_##key    \
+#define FOUND(join, condition, key)                                                                        \
+    "SELECT " LISTED_COLUMNS " FROM cases c" join " WHERE c.partition = $1::int2 AND c.account = $2::text" \
+    " AND c.status = ANY($3::int2[])" condition " AND " BEHIND_##key FILTERS " ORDER BY " ORDER_##key      \
         " LIMIT $4::int4"
 
 /*
@@ -63,7 +66,7 @@
     ") UNION ALL (" select " = ($3::int2[])[3]" rest ") UNION ALL (" select " = ($3::int2[])[4]" rest \
     ") UNION ALL (" select " = ($3::int2[])[5]" rest ")"
 #define MERGED(condition, key)                                                                    \
-    "SELECT " CASE_COLUMNS " FROM (" OF_EACH_STATUS(                                              \
+    "SELECT " LISTED_COLUMNS " FROM (" OF_EACH_STATUS(                                            \
         "SELECT c.* FROM cases c WHERE c.partition = $1::int2 AND c.account = $2::text" condition \
         " AND " BEHIND_##key FILTERS " AND c.status",                                             \
         " ORDER BY " ORDER_##key " LIMIT $4::int4") ") c ORDER BY " ORDER_##key " LIMIT $4"
@@ -72,7 +75,7 @@
     "c.account = $2::text AND c.id = i.case_id" FILTERS                                                    \
     " LIMIT 1) c WHERE i.partition = $1 AND i.account = $2 AND i.agent = $17::text"
 #define INVOLVED_MERGED(key)                                                        \
-    "SELECT " CASE_COLUMNS " FROM (" OF_EACH_STATUS(                                \
+    "SELECT " LISTED_COLUMNS " FROM (" OF_EACH_STATUS(                              \
         "SELECT c.*, i.update_time AS moved, i.case_id AS number" CASES_OF_INVOLVED \
         " AND " INVOLVED_BEHIND_##key " AND i.status",                              \
         " ORDER BY " INVOLVED_ORDER_##key " LIMIT $4::int4") ") c ORDER BY " MOVED_ORDER_##key " LIMIT $4"
@@ -90,7 +93,7 @@
 #define NUMBER_ORDER_asc(id) id
 #define NUMBER_ORDER_desc(id) id " DESC"
 #define CHAINED(rows, direction)                                                                    \
-    "SELECT " CASE_COLUMNS                                                                          \
+    "SELECT " LISTED_COLUMNS                                                                        \
     " FROM (SELECT s.status FROM unnest($3::int2[]) AS s(status) WHERE " STATUS_NUMBERS_##direction \
         ") s CROSS JOIN LATERAL (" rows " LIMIT $4::int4) c ORDER BY " STATUS_ORDER_##direction " LIMIT $4"
 #define STATUS_CHAINED(condition, direction)                                                       \

@@ -209,13 +209,15 @@ static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMess
     bool more;
     size_t count = case_read_page_rows(read, &page, &more);
     Casework__Cases__V1__ListCasesResponse *response = list_response(read, count, &last);
+    int64_t origin = count > 0 ? pg_get_int(read->result, 0, CASE_COLUMN_COUNT) : 0;
     if (!response || (count == 0 && !case_read_check_account(read, query.account)))
         return NULL;
-    if (more || response->n_cases < count) {
-        const struct rpc_page_key key = key_of(&query, &page, &last);
-        response->next_page_token = rpc_page_seal(read->memory, &request->base, query.agent, &key);
-    }
-    return response->next_page_token ? &response->base : NULL;
+    bool is_last = !more && response->n_cases == count;
+    const struct rpc_page_key key = key_of(&query, &page, &last);
+    return case_read_page_end(read, query.account, origin, &page, message, query.agent, is_last ? NULL : &key,
+                              &response->next_page_token)
+               ? &response->base
+               : NULL;
 }
 
 static Casework__Cases__V1__CountCasesResponse *count_response(struct case_read *read, bool with_agent)

@@ -1,5 +1,6 @@
 #include "case/case_read.h"
 
+#include "case/case_row.h"
 #include "feed/partition.h"
 
 #include <stddef.h>
@@ -150,6 +151,43 @@ bool case_read_check_account(struct case_read *read, const char *account)
         return true;
     const char *name = arena_printf(read->memory, "accounts/%s", account);
     return name && rpc_error_not_found(&read->err, name);
+}
+
+static bool read_origin(struct case_read *read, const char *account, int64_t *ret_origin)
+{
+    static const struct pg_statement account_begins = {
+        .quick = true,
+        .name = "account_begins",
+        .sql = "SELECT " ACCOUNT_BEGIN " FROM accounts WHERE partition = $1::int2 AND account = $2::text",
+    };
+    case_read_add_account(read, account);
+    if (!case_read_run(read, &account_begins))
+        return false;
+    const char *name = arena_printf(read->memory, "accounts/%s", account);
+    if (pg_rows(read->result) == 0)
+        return name && rpc_error_not_found(&read->err, name);
+    *ret_origin = pg_get_int(read->result, 0, 0);
+    return true;
+}
+
+bool case_read_page_end(struct case_read *read, const char *account, int64_t origin,
+                        const struct rpc_page *page, const ProtobufCMessage *request, const char *extra,
+                        const struct rpc_page_key *key, char **ret_token)
+{
+    if (!page->after && !key)
+        return true;
+    if (origin == 0 && !read_origin(read, account, &origin))
+        return false;
+    if (page->after && page->key.origin != origin)
+        return rpc_page_refuse(&read->err);
+    if (!key)
+        return true;
+    struct rpc_page_key behind = *key;
+    behind.origin = origin;
+    char *token = rpc_page_seal(read->memory, request, extra, &behind);
+    if (token)
+        *ret_token = token;
+    return token != NULL;
 }
 
 size_t case_read_page_rows(const struct case_read *read, const struct rpc_page *page, bool *ret_more)

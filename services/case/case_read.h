@@ -49,7 +49,7 @@ extern const struct rpc_method case_position_methods[]; /* where the feed is */
 /* Everybody who has a token. */
 enum { CASE_ROLES_ALL = RPC_ROLE_AGENT | RPC_ROLE_ADMIN | RPC_ROLE_CONNECTOR | RPC_ROLE_SERVICE };
 
-enum { CASE_READ_STATEMENTS_MAX = 4 };
+enum { CASE_READ_STATEMENTS_MAX = 5 };
 
 struct case_read;
 typedef ProtobufCMessage *case_read_answer(struct case_read *read, const ProtobufCMessage *request);
@@ -100,5 +100,15 @@ bool case_read_check_account(struct case_read *read, const char *account) __attr
  * follow.
  */
 size_t case_read_page_rows(const struct case_read *read, const struct rpc_page *page, bool *ret_more);
+
+/*
+ * Ends a page of an account's list, once its rows are used: *ret_token leads behind `key`, or is left as it
+ * is for NULL, the last page. Tokens tell where the account's history begins: one that was given for a former
+ * account of that name is refused. `origin`, if the page's statement has read that; 0: it is read now, where
+ * it is needed. Request and `extra` as at the opening.
+ */
+bool case_read_page_end(struct case_read *read, const char *account, int64_t origin,
+                        const struct rpc_page *page, const ProtobufCMessage *request, const char *extra,
+                        const struct rpc_page_key *key, char **ret_token) __attribute__((warn_unused_result));
 
 #endif

@@ -228,12 +228,15 @@ static ProtobufCMessage *answer_events(struct case_read *read, const ProtobufCMe
     Casework__Cases__V1__ListCaseEventsResponse *response = events_response(read, count);
     if (!response)
         return NULL;
-    if (more || response->n_events < count) {
-        const struct rpc_page_key key = {.second = pg_get_int(read->result, (int)response->n_events - 1, 0)};
-        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
-        return response->next_page_token ? &response->base : NULL;
-    }
-    return count > 0 || case_is_there(read, account, id, request->parent) ? &response->base : NULL;
+    if (count == 0 && !case_is_there(read, account, id, request->parent))
+        return NULL;
+    bool is_last = !more && response->n_events == count;
+    const struct rpc_page_key key = {
+        .second = is_last ? 0 : pg_get_int(read->result, (int)response->n_events - 1, 0)};
+    return case_read_page_end(read, account, 0, &page, message, NULL, is_last ? NULL : &key,
+                              &response->next_page_token)
+               ? &response->base
+               : NULL;
 }
 
 static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)

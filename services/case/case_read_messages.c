@@ -172,13 +172,12 @@ static bool read_page(struct case_read *read, const Casework__Cases__V1__ListMes
     return true;
 }
 
-static char *next_token(struct case_read *read, const Casework__Cases__V1__ListMessagesRequest *request,
-                        const Casework__Cases__V1__Message *last, int64_t order)
+static struct rpc_page_key key_of(const Casework__Cases__V1__Message *last, int64_t order)
 {
     struct rpc_page_key key = {.second = last->number, .base = order};
     if (!wire_time_us(last->send_time, &key.first))
         key.first = 0;
-    return rpc_page_seal(read->memory, &request->base, NULL, &key);
+    return key;
 }
 
 static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *message)
@@ -199,10 +198,14 @@ static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMess
     Casework__Cases__V1__ListMessagesResponse *response = page_of(read, count);
     if (!response)
         return NULL;
-    if (more || response->n_messages < count)
-        response->next_page_token =
-            next_token(read, request, response->messages[response->n_messages - 1], order);
-    return response->next_page_token ? &response->base : NULL;
+    bool is_last = !more && response->n_messages == count;
+    struct rpc_page_key key = {0};
+    if (!is_last)
+        key = key_of(response->messages[response->n_messages - 1], order);
+    return case_read_page_end(read, account, 0, &page, message, NULL, is_last ? NULL : &key,
+                              &response->next_page_token)
+               ? &response->base
+               : NULL;
 }
 
 static void handle_get(rpc_call *call, const ProtobufCMessage *request, void *context)

@@ -248,6 +248,20 @@ static ProtobufCMessage *answer_get(struct case_read *read, const ProtobufCMessa
     return response;
 }
 
+/* A list of accounts is of none of them. */
+static bool end_page(struct case_read *read, const struct resource *resource, const ProtobufCMessage *request,
+                     const struct rpc_page *page, const struct rpc_page_key *key, char **ret_token)
+{
+    const char *extra = rpc_call_caller(read->call)->account, *account;
+    if (resource->collection)
+        return rpc_name_account(read->memory, *(char **)field(request, "parent"), "parent", &account,
+                                &read->err) &&
+               case_read_page_end(read, account, 0, page, request, extra, key, ret_token);
+    if (key)
+        *ret_token = rpc_page_seal(read->memory, request, extra, key);
+    return *ret_token != NULL;
+}
+
 static ProtobufCMessage *list_response(struct case_read *read, const struct resource *resource,
                                        const ProtobufCMessage *request, const struct rpc_page *page)
 {
@@ -269,14 +283,13 @@ static ProtobufCMessage *list_response(struct case_read *read, const struct reso
     }
     *(ProtobufCMessage ***)((char *)response + list->offset) = members;
     *(size_t *)((char *)response + list->quantifier_offset) = taken;
-    if (more || taken < count) {
-        const struct rpc_page_key key = {.text = pg_get_text(read->result, (int)taken - 1, ID_COLUMN)};
-        char *token = rpc_page_seal(read->memory, request, rpc_call_caller(read->call)->account, &key);
-        if (!token)
-            return NULL;
-        *(char **)field(response, "next_page_token") = token;
-    }
-    return response;
+    bool is_last = !more && taken == count;
+    const struct rpc_page_key key = {.text =
+                                         is_last ? "" : pg_get_text(read->result, (int)taken - 1, ID_COLUMN)};
+    return end_page(read, resource, request, page, is_last ? NULL : &key,
+                    (char **)field(response, "next_page_token"))
+               ? response
+               : NULL;
 }
 
 static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMessage *request)
@@ -288,8 +301,9 @@ static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMess
                        &page, &read->err) ||
         !resource->query(read, request, &page, &statement) || !case_read_run(read, statement))
         return NULL;
+    bool is_empty = pg_rows(read->result) == 0;
     ProtobufCMessage *response = list_response(read, resource, request, &page);
-    if (resource->collection && pg_rows(read->result) == 0) {
+    if (response && resource->collection && is_empty) {
         const char *account;
         if (!rpc_name_account(read->memory, *(char **)field(request, "parent"), "parent", &account,
                               &read->err) ||

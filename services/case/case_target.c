@@ -332,9 +332,10 @@ static ProtobufCMessage *answer_targets(struct case_read *read, const ProtobufCM
     Casework__Cases__V1__ListTargetFactsResponse *response = respond(read, account, &found);
     if (response == NULL)
         return NULL;
-    if (more)
-        response->next_page_token = rpc_page_seal(read->memory, message, NULL, &key);
-    return response->next_page_token != NULL ? &response->base : NULL;
+    return case_read_page_end(read, account, 0, &page, message, NULL, more ? &key : NULL,
+                              &response->next_page_token)
+               ? &response->base
+               : NULL;
 }
 
 static void handle_targets(rpc_call *call, const ProtobufCMessage *request, void *context)

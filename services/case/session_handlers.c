@@ -125,11 +125,11 @@ static ProtobufCMessage *answer_list(struct case_read *read, const ProtobufCMess
         if (!(response->tabs[response->n_tabs++] = tab_of(read, (int)i, account)))
             return NULL;
     }
-    if (more) {
-        const struct rpc_page_key key = {.second = pg_get_int(read->result, (int)count - 1, 0)};
-        response->next_page_token = rpc_page_seal(read->memory, &request->base, NULL, &key);
-    }
-    return response->tabs && response->next_page_token ? &response->base : NULL;
+    const struct rpc_page_key key = {.second = more ? pg_get_int(read->result, (int)count - 1, 0) : 0};
+    return response->tabs && case_read_page_end(read, account, 0, &page, message, NULL, more ? &key : NULL,
+                                                &response->next_page_token)
+               ? &response->base
+               : NULL;
 }
 
 static void list_tabs(rpc_call *call, const ProtobufCMessage *request, void *context)

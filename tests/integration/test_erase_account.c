@@ -1,6 +1,8 @@
 /* Deletion of accounts in the case service, on a real PostgreSQL. */
 
 #include "base/clock.h"
+#include "casework/cases/v1/agent_service.pb-c.h"
+#include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "feed/partition.h"
 #include "tests/support/erase_desk.h"
@@ -174,6 +176,98 @@ Test(erase_account, a_resume_token_of_the_former_is_none_of_the_next)
     cr_expect_str_eq(message->message->body, "and another");
     rpc_stream_free(stream);
 }
+
+/* --- pages --- */
+
+enum { LISTS = 9 };
+struct paged {
+    const ProtobufCServiceDescriptor *service;
+    const char *method;
+    ProtobufCMessage *request;
+};
+
+static void *paged_field(const ProtobufCMessage *message, const char *name)
+{
+    return (char *)(uintptr_t)message +
+           protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name)->offset;
+}
+
+static ProtobufCMessage *paged_request(const ProtobufCMessageDescriptor *type, const char *parent)
+{
+    ProtobufCMessage *request = arena_calloc(server.memory, 1, type->sizeof_message);
+    protobuf_c_message_init(type, request);
+    *(char **)paged_field(request, "parent") = desk_text(parent);
+    *(int32_t *)paged_field(request, "page_size") = 1;
+    return request;
+}
+
+#define PAGED(service, method, type, parent)                                                             \
+    {                                                                                                    \
+        (service), (method), paged_request(&casework__cases__v1__##type##_request__descriptor, (parent)) \
+    }
+
+/* Every list that is of one account, with more than one item each. */
+static void fill_lists(struct paged lists[LISTS])
+{
+    const char *name = desk_receive(&server, "desk", "jo", "e1", "hello")->case_->name;
+    const char *other = desk_receive(&server, "desk", "di", "e2", "hello")->case_->name;
+    desk_add(&server, "anna", name, 2, "an answer");
+    desk_step(&server, "anna", "ResolveCase", name);
+    desk_step(&server, "anna", "ResolveCase", other);
+    desk_step(&server, "anna", "OpenCase", desk_receive(&server, "desk", "bo", "e3", "hello")->case_->name);
+    const struct paged all[LISTS] = {
+        PAGED(DESK_CASES, "ListCases", list_cases, "accounts/acme"),
+        PAGED(DESK_CASES, "ListCases", list_cases, "accounts/acme"),
+        PAGED(DESK_CASES, "ListCaseEvents", list_case_events, name),
+        PAGED(DESK_CASES, "ListDueCases", list_due_cases, "accounts/acme"),
+        PAGED(DESK_CASES, "ListTargetFacts", list_target_facts, "accounts/acme"),
+        PAGED(DESK_MESSAGES, "ListMessages", list_messages, name),
+        PAGED(DESK_CONTACTS, "ListContacts", list_contacts, "accounts/acme"),
+        PAGED(&casework__cases__v1__agent_service__descriptor, "ListAgents", list_agents, "accounts/acme"),
+        PAGED(&casework__cases__v1__channel_service__descriptor, "ListChannels", list_channels,
+              "accounts/acme"),
+    };
+    memcpy(lists, all, sizeof all);
+    ((Casework__Cases__V1__ListCasesRequest *)lists[1].request)->order_by = desk_text("subject");
+    ((Casework__Cases__V1__ListDueCasesRequest *)lists[3].request)->rule =
+        CASEWORK__CASES__V1__DUE_RULE__DUE_RULE_RESOLVED;
+}
+
+static char *next_token(const struct paged *list)
+{
+    const ProtobufCMessage *response = desk_call(&server, "", list->service, list->method, list->request);
+    char *token = *(char **)paged_field(response, "next_page_token");
+    cr_assert(*token, "%s has one page only", list->method);
+    return token;
+}
+
+/* The same arguments by name, but not the same things. */
+Test(erase_account, a_page_token_of_the_former_is_none_of_the_next)
+{
+    struct paged lists[LISTS];
+    char *former[LISTS];
+    fill_lists(lists);
+    for (int i = 0; i < LISTS; i++) {
+        former[i] = next_token(&lists[i]);
+        *(char **)paged_field(lists[i].request, "page_token") = former[i];
+        desk_call(&server, "", lists[i].service, lists[i].method, lists[i].request);
+    }
+    desk_delete_account(&server, "accounts/acme");
+    desk_await_erased(&server);
+    desk_open(&server);
+    fill_lists(lists);
+    for (int i = 0; i < LISTS; i++) {
+        *(char **)paged_field(lists[i].request, "page_token") = former[i];
+        error err = desk_fail(&server, "", lists[i].service, lists[i].method, lists[i].request);
+        cr_expect_eq(err.code, STATUS_INVALID_ARGUMENT, "%s", lists[i].method);
+        cr_expect_str_eq(err.reason, "INVALID_PAGE_TOKEN", "%s", lists[i].method);
+        *(char **)paged_field(lists[i].request, "page_token") = desk_text("");
+        *(char **)paged_field(lists[i].request, "page_token") = next_token(&lists[i]);
+        desk_call(&server, "", lists[i].service, lists[i].method, lists[i].request);
+    }
+}
+
+/* --- the feed --- */
 
 /* What a reader of the whole feed gets, up to date; answers the events of the account and the last position.
  */

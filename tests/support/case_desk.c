@@ -64,6 +64,11 @@ static void create_agent(struct case_server *server, const char *id, const char 
 void desk_start(struct case_server *server)
 {
     case_server_start(server);
+    desk_open(server);
+}
+
+void desk_open(struct case_server *server)
+{
     case_server_account(server, "acme");
     create_agent(server, "anna", "Anna Ames", false);
     create_agent(server, "bob", "", false);

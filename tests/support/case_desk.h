@@ -18,6 +18,9 @@
 
 void desk_start(struct case_server *server);
 
+/* The account and what is in it, for a server that has none of that name. */
+void desk_open(struct case_server *server);
+
 /* Protobuf's text fields take no const; nobody writes to them. */
 char *desk_text(const char *constant);
 

@@ -23,7 +23,8 @@ static int open_terminal(char ret_name[NAME_MAX_SIZE])
     const struct winsize size = {.ws_row = 25, .ws_col = 80};
     struct termios plain;
     int screen = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    cr_assert_geq(screen, 0);
+    if (screen < 0)
+        cr_skip_test("no pseudo-terminal can be had here");
     cr_assert_eq(grantpt(screen), 0);
     cr_assert_eq(unlockpt(screen), 0);
     cr_assert_eq(ptsname_r(screen, ret_name, NAME_MAX_SIZE), 0);

@@ -1,5 +1,6 @@
 #include "case/contact_keys.h"
 
+#include "case/case_address.h"
 #include "case/case_write.h"
 
 #include <string.h>
@@ -19,8 +20,11 @@ static const char *field_of(const struct reader *reader, const char *field)
     return name == NULL ? field : name;
 }
 
+/* Connectors are given addresses as they are: a line break in one would be another header of a mail. */
 static bool add_key(struct reader *reader, const char *network, const char *address, const char *field)
 {
+    if (!address_check(address, field_of(reader, field), reader->err))
+        return false;
     char *key = case_address_key(reader->memory, network, address);
     if (key == NULL)
         return error_set(reader->err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
+#include "casework/cases/v1/contact_service.pb-c.h"
 #include "tests/support/case_desk.h"
 
 #include <criterion/criterion.h>
@@ -132,4 +133,29 @@ Test(case_input, who_acts_for_an_agent_lists_no_accounts)
     Casework__Cases__V1__ListAccountsResponse *all =
         desk_call(&server, "", accounts, "ListAccounts", &request);
     cr_expect_eq(all->n_accounts, 1);
+}
+
+/* Whatever way a contact comes by an address, it is one that a connector can write to. */
+Test(case_input, a_contact_has_addresses)
+{
+    static const char *const none[] = {"jo@c.example\nBcc: di@c.example", "\x7f", "   ", "jo\xe2\x80\xa8"};
+    for (size_t i = 0; i < 2 * sizeof none / sizeof *none; i++) {
+        char *address = desk_text(none[i / 2]);
+        Casework__Cases__V1__ContactHandle handle = CASEWORK__CASES__V1__CONTACT_HANDLE__INIT,
+                                           *handles[] = {&handle};
+        Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
+        Casework__Cases__V1__CreateContactRequest request = CASEWORK__CASES__V1__CREATE_CONTACT_REQUEST__INIT;
+        handle.network = desk_text("chat");
+        handle.address = address;
+        contact.emails = &address;
+        contact.handles = handles;
+        contact.n_emails = i % 2;
+        contact.n_handles = 1 - i % 2;
+        request.parent = desk_text("accounts/acme");
+        request.contact = &contact;
+        error err = desk_fail(&server, "", &casework__cases__v1__contact_service__descriptor, "CreateContact",
+                              &request);
+        cr_expect_eq(err.code, STATUS_INVALID_ARGUMENT, "%s", none[i / 2]);
+        cr_expect_str_eq(err.violations[0].key, i % 2 ? "contact.emails" : "contact.handles");
+    }
 }

@@ -43,7 +43,7 @@ def activity_sql(start, end, unit):
 SELECT g.row, coalesce(c.created, 0), coalesce(m.pending, 0), coalesce(m.resolved, 0), coalesce(m.deleted, 0),
        coalesce(m.took, 0)
 FROM generate_series(0, {(end - start) // unit} - 1) AS g (row)
-LEFT JOIN (SELECT (extract(epoch FROM time)::bigint - {start}) / {unit} AS row, count(*) AS created
+LEFT JOIN (SELECT (floor(extract(epoch FROM time))::bigint - {start}) / {unit} AS row, count(*) AS created
            FROM peer_events WHERE kind = 1 AND time >= to_timestamp({start}) AND time < to_timestamp({end})
            GROUP BY 1) c ON c.row = g.row
 LEFT JOIN (SELECT (floor(extract(epoch FROM time))::bigint - {start}) / {unit} AS row,

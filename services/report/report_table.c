@@ -3,35 +3,49 @@
 #include "report/report_engagement_store.h"
 
 #include "pg/pg.h"
+#include "report/report_totals_store.h"
 
 #include <stdlib.h>
 
 /* $1 partition, $2 account, $3 start, $4 last time of the range, both inclusive, $5 to $9 the filter. */
-#define MATCHES(time)                                                                            \
+#define MATCHES(time, first, last)                                                               \
     "e.partition = $1::int2 AND e.account = $2::text AND e.engaged AND e.counted"                \
-    " AND e." time " BETWEEN $3::int8 AND $4::int8"                                              \
+    " AND e." time " BETWEEN " first " AND " last                                                \
     " AND ($5::text = '' OR $5 = ANY (e.agents)) AND ($6::text = '' OR e.channel = $6)"          \
     " AND ($7::text = '' OR $7 = ANY (e.labels)) AND ($8::text = '' OR EXISTS (SELECT FROM"      \
     " unnest(e.class_groups, e.class_values) AS c (class_group, value) WHERE c.class_group = $8" \
     " AND ($9::text = '' OR c.value = $9)))"
+
+/*
+ * How many there are. $14, $15, $16: the range's parts, whole slots of totals or, level -1, times whose
+ * engagements are counted one by one; $17, $18, $19: which totals.
+ */
+#define COUNT(time)                                                                                    \
+    "(SELECT coalesce(sum(c.count), 0)::int8 FROM unnest($14::int2[], $15::int8[], $16::int8[]) AS r " \
+    "(level, first,"                                                                                   \
+    " last), LATERAL (SELECT sum(t.engagements) AS count FROM report_totals t WHERE t.partition = $1"  \
+    " AND t.account = $2 AND t.level = r.level AND t.dimension = $17::int2 AND t.slot BETWEEN r.first" \
+    " AND r.last AND t.key = $18::text AND t.value = $19::text AND r.level >= 0"                       \
+    " UNION ALL SELECT count(*) FROM report_engagements e WHERE " MATCHES(time, "r.first",             \
+                                                                          "r.last") " AND r.level = -1) c)"
 
 /* $10 count all, $11 and $12 where to go on, $13 rows. The first row of the answer tells position and count.
  */
 #define TABLE(time, order, compare, direction)                                                               \
     {                                                                                                        \
         .name = "report_table_" time "_" order "_" direction,                                                \
-        .sql = "SELECT p.position, CASE WHEN $10::bool THEN (SELECT count(*) FROM report_engagements"        \
-               " e WHERE " MATCHES(                                                                          \
-                   time) ") ELSE 0 END, e.* FROM report_partitions p LEFT JOIN"                              \
-                         " (SELECT e.case_id, e." order " AS value, e.status, e.channel, e.network,"         \
-                         " e.channel_address, e.labels, e.class_groups, e.class_values, e.opened, e.closed," \
-                         " e.first_reply, e.resolution, e.interactions, e.agents, e.last_agent, e.nps_sent"  \
-                         " FROM report_engagements e WHERE " MATCHES(                                        \
-                             time) " AND (e." order ", e.case_id) " compare                                  \
-                                   " ($11::int8, $12::int8) ORDER BY e." order " " direction                 \
-                                   ", e.case_id " direction                                                  \
-                                   " LIMIT $13::int8) e ON true WHERE p.partition = $1"                      \
-                                   " ORDER BY e.value " direction ", e.case_id " direction,                  \
+        .sql = "SELECT p.position, CASE WHEN $10::bool THEN " COUNT(                                         \
+            time) " ELSE 0 END, e.* FROM"                                                                    \
+                  " report_partitions p LEFT JOIN"                                                           \
+                  " (SELECT e.case_id, e." order " AS value, e.status, e.channel, e.network,"                \
+                  " e.channel_address, e.labels, e.class_groups, e.class_values, e.opened, e.closed,"        \
+                  " e.first_reply, e.resolution, e.interactions, e.agents, e.last_agent, e.nps_sent"         \
+                  " FROM report_engagements e WHERE " MATCHES(                                               \
+                      time, "$3::int8", "$4::int8") " AND (e." order ", e.case_id) " compare                 \
+                                                    " ($11::int8, $12::int8) ORDER BY e." order              \
+                                                    " " direction ", e.case_id " direction                   \
+                                                    " LIMIT $13::int8) e ON true WHERE p.partition = $1"     \
+                                                    " ORDER BY e.value " direction ", e.case_id " direction, \
     }
 
 #define DIRECTIONS(time, order)                                         \
@@ -62,6 +76,47 @@ int64_t report_range_last(const struct report_range *range, bool with_open)
     return range->by_opening || (with_open && range->start == INT64_MIN) ? INT64_MAX : INT64_MAX - 1;
 }
 
+/* The totals that say how many match; false where these have to be counted. */
+static bool totals_of(const struct report_range *range, const struct report_filter *filter,
+                      struct report_total *ret)
+{
+    bool channel = filter->channel[0] != '\0', label = filter->label[0] != '\0',
+         class = filter->class_group[0] != '\0';
+    *ret = (struct report_total){.dimension = REPORT_DIMENSION_ALL, .key = "", .value = ""};
+    if (range->by_opening || filter->agent[0] != '\0' || channel + label + class > 1)
+        return false;
+    if (channel)
+        *ret =
+            (struct report_total){.dimension = REPORT_DIMENSION_CHANNEL, .key = filter->channel, .value = ""};
+    if (label)
+        *ret = (struct report_total){.dimension = REPORT_DIMENSION_LABEL, .key = filter->label, .value = ""};
+    if (class)
+        *ret =
+            (struct report_total){.dimension = filter->class_value[0] != '\0' ? REPORT_DIMENSION_CLASS
+                                                                              : REPORT_DIMENSION_CLASS_GROUP,
+                                  .key = filter->class_group,
+                                  .value = filter->class_value};
+    return true;
+}
+
+/* Those that are not closed are in no total. */
+static void bind_count(pg_params *p, const struct report_range *range, const struct report_filter *filter)
+{
+    struct report_total total;
+    int64_t last = report_range_last(range, true);
+    struct report_parts parts = report_totals_add_parts(p);
+    if (!totals_of(range, filter, &total)) {
+        report_totals_put_part(&parts, REPORT_PART_TIMES, range->start, last);
+    } else {
+        report_totals_put_range(&parts, range);
+        if (last == REPORT_NOT_CLOSED)
+            report_totals_put_part(&parts, REPORT_PART_TIMES, last, last);
+    }
+    pg_add_int2(p, total.dimension);
+    pg_add_text(p, total.key);
+    pg_add_text(p, total.value);
+}
+
 static void bind(pg_params *p, const struct report_range *range, const struct report_filter *filter,
                  const struct report_table_page *page)
 {
@@ -79,6 +134,7 @@ static void bind(pg_params *p, const struct report_range *range, const struct re
     pg_add_int8(p, page->after ? page->after_value : edge);
     pg_add_int8(p, page->after ? page->after_case : edge);
     pg_add_int8(p, page->size);
+    bind_count(p, range, filter);
 }
 
 static bool copy_texts(const pg_result *result, int i, int column, arena *memory, struct report_texts *ret)

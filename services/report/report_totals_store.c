@@ -91,36 +91,43 @@ bool report_totals_write(struct report_totals *totals, pg_batch *batch, error *e
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
-static void put_part(pg_array *const columns[3], int level, int64_t first, int64_t last)
+struct report_parts report_totals_add_parts(pg_params *params)
+{
+    struct report_parts parts;
+    parts.levels = pg_add_array(params, PG_INT2);
+    parts.firsts = pg_add_array(params, PG_INT8);
+    parts.lasts = pg_add_array(params, PG_INT8);
+    return parts;
+}
+
+void report_totals_put_part(const struct report_parts *parts, int level, int64_t first, int64_t last)
 {
     if (first > last)
         return;
-    pg_put_int(columns[0], level);
-    pg_put_int(columns[1], first);
-    pg_put_int(columns[2], last);
+    pg_put_int(parts->levels, level);
+    pg_put_int(parts->firsts, first);
+    pg_put_int(parts->lasts, last);
 }
 
 /* Whole slots of the level between two times that are its bounds; the next one's where they fit. */
-static void put_slots(pg_array *const columns[3], int level, int64_t from, int64_t to)
+static void put_slots(const struct report_parts *parts, int level, int64_t from, int64_t to)
 {
     int64_t length = report_level_lengths[level];
     if (level + 1 < REPORT_LEVELS) {
         int64_t coarse = report_level_lengths[level + 1];
         int64_t first = (from / coarse + (from % coarse != 0)) * coarse, last = to / coarse * coarse;
         if (first < last) {
-            put_part(columns, level, from / length, first / length - 1);
-            put_slots(columns, level + 1, first, last);
-            put_part(columns, level, last / length, to / length - 1);
+            report_totals_put_part(parts, level, from / length, first / length - 1);
+            put_slots(parts, level + 1, first, last);
+            report_totals_put_part(parts, level, last / length, to / length - 1);
             return;
         }
     }
-    put_part(columns, level, from / length, to / length - 1);
+    report_totals_put_part(parts, level, from / length, to / length - 1);
 }
 
-void report_totals_bind_parts(pg_params *params, const struct report_range *range)
+void report_totals_put_range(const struct report_parts *parts, const struct report_range *range)
 {
-    pg_array *const columns[3] = {pg_add_array(params, PG_INT2), pg_add_array(params, PG_INT8),
-                                  pg_add_array(params, PG_INT8)};
     int64_t start = range->start > 0 ? range->start : 0, last = report_range_last(range, false);
     int64_t from = start / CLOCK_HOUR * CLOCK_HOUR, to = last / CLOCK_HOUR * CLOCK_HOUR;
     if (start > last)
@@ -130,12 +137,12 @@ void report_totals_bind_parts(pg_params *params, const struct report_range *rang
     if (last - to == CLOCK_HOUR - 1)
         to += CLOCK_HOUR;
     if (from >= to) {
-        put_part(columns, -1, start, last);
+        report_totals_put_part(parts, REPORT_PART_TIMES, start, last);
         return;
     }
-    put_part(columns, -1, start, from - 1);
-    put_slots(columns, 0, from, to);
-    put_part(columns, -1, to, last);
+    report_totals_put_part(parts, REPORT_PART_TIMES, start, from - 1);
+    put_slots(parts, 0, from, to);
+    report_totals_put_part(parts, REPORT_PART_TIMES, to, last);
 }
 
 /* $3, $4, $5 the range's parts; $6 dimensions, $7 whether with sketches. Kind 1 is a case of its own. */
@@ -245,7 +252,8 @@ bool report_store_totals(report_store *store, const struct report_range *range, 
     pg_params_init(&p, memory);
     pg_add_int2(&p, feed_partition(range->account));
     pg_add_text(&p, range->account);
-    report_totals_bind_parts(&p, range);
+    struct report_parts parts = report_totals_add_parts(&p);
+    report_totals_put_range(&parts, range);
     pg_array *wanted = pg_add_array(&p, PG_INT2);
     for (int d = 0; d < REPORT_DIMENSIONS; d++) {
         if ((dimensions & 1U << d) != 0)

@@ -32,10 +32,21 @@ bool report_store_totals(report_store *store, const struct report_range *range, 
  */
 bool report_totals_merge(pg_conn *conn, int partition, error *err) __attribute__((warn_unused_result));
 
-/*
- * A range by closing as parts: whole slots of a level, or, level -1, times. Both ends are inclusive. Adds
- * levels, firsts and lasts as parameters.
- */
-void report_totals_bind_parts(pg_params *params, const struct report_range *range);
+/* A range by closing as parts: whole slots of a level, or times whose cases are looked at one by one. Both
+ * ends are inclusive. */
+enum { REPORT_PART_TIMES = -1 };
+
+struct report_parts {
+    pg_array *levels, *firsts, *lasts;
+};
+
+/* Three parameters. */
+struct report_parts report_totals_add_parts(pg_params *params);
+
+/* Nothing where `first` is behind `last`. */
+void report_totals_put_part(const struct report_parts *parts, int level, int64_t first, int64_t last);
+
+/* All of the range but what is not closed. */
+void report_totals_put_range(const struct report_parts *parts, const struct report_range *range);
 
 #endif

@@ -1,32 +1,41 @@
 /*
  * Generated histories over the whole product: messages of all kinds, closings, re-openings, merges and their
  * undoing, deletions, erased contacts, redacted messages, labels and classifications, on two channels, over
- * changes of daylight saving; then every report against a plain reading of each case's history.
- * CASEWORK_REPORT_STEPS=5000 runs longer, CASEWORK_REPORT_SEED=… (printed) the same again.
+ * changes of daylight saving and of the account's settings, beside accounts that come and go, while report
+ * services are killed and every event is told twice; then every report against a plain reading of each case's
+ * history, and the tables against a rebuild. CASEWORK_REPORT_STEPS=5000 runs longer, CASEWORK_REPORT_SEEDS=20
+ * so many histories, CASEWORK_REPORT_SEED=… (printed) the same again.
  */
 
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
+#include "feed/partition.h"
 #include "tests/support/activity.h"
 #include "tests/support/engagements.h"
+#include "tests/support/plain_activity.h"
 #include "tests/support/plain_engagements.h"
+#include "tests/support/report_rebuild_run.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(engagement_history, .timeout = 3600);
+TestSuite(engagement_history, .timeout = 86400);
 
-enum { STEPS = 500, CASES_MAX = 20000 };
+enum { STEPS = 500, CASES_MAX = 20000, SETTINGS_MAX = 1000, ANSWERS_MAX = 40 };
 
 struct story {
     struct shop shop;
     uint64_t seed;
     const char *names[CASES_MAX];
     size_t count;
+    struct plain_settings settings[SETTINGS_MAX]; /* that the account has had */
+    size_t settings_count;
+    size_t gone;       /* accounts that came and went */
+    unsigned replicas; /* of the report service; two: each event is applied twice */
 };
 
 static unsigned next_random(struct story *s)
@@ -191,6 +200,79 @@ static void forget_something(struct story *s)
     }
 }
 
+/* --- what happens around the cases -----------------------------------------------------------------------
+ */
+
+static void note_settings(struct story *s, const char *zone, int lock_days)
+{
+    s->settings[s->settings_count++] =
+        (struct plain_settings){.position = suite_position(s->shop.suite, s->shop.account),
+                                .time = suite_now_us(s->shop.suite),
+                                .zone = zone,
+                                .lock_days = lock_days};
+}
+
+/* Cases that are there keep the period that they began with. */
+static void change_settings(struct story *s)
+{
+    static const char *const zones[] = {"Europe/Amsterdam", "America/New_York", "Asia/Kathmandu",
+                                        "Pacific/Auckland"};
+    Casework__Cases__V1__Account account = CASEWORK__CASES__V1__ACCOUNT__INIT;
+    Casework__Cases__V1__UpdateAccountRequest request = CASEWORK__CASES__V1__UPDATE_ACCOUNT_REQUEST__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *paths[] = {(char *)"time_zone", (char *)"report_lock_days"};
+    if (s->settings_count == SETTINGS_MAX)
+        return;
+    account.name = (char *)s->shop.account;
+    account.time_zone = (char *)pick(s, zones, sizeof zones / sizeof zones[0]);
+    account.report_lock_days = 1 + (int)(next_random(s) % 5);
+    mask.paths = paths;
+    mask.n_paths = 2;
+    request.account = &account;
+    request.update_mask = &mask;
+    suite_call(s->shop.suite, &casework__cases__v1__account_service__descriptor, "UpdateAccount", &request,
+               s->shop.memory);
+    note_settings(s, account.time_zone, account.report_lock_days);
+}
+
+/* An account of the same partition, with a case. */
+static void come_and_go(struct story *s)
+{
+    Casework__Cases__V1__DeleteAccountRequest gone = CASEWORK__CASES__V1__DELETE_ACCOUNT_REQUEST__INIT;
+    const char *id;
+    do
+        id = arena_printf(s->shop.memory, "gone-%zu", ++s->gone);
+    while (feed_partition(id) != feed_partition("acme"));
+    gone.name = (char *)suite_create_account(s->shop.suite, id, "UTC", s->shop.memory);
+    const char *name =
+        suite_create_case(s->shop.suite, gone.name, "Chair", "It wobbles.", s->shop.memory, NULL);
+    suite_step(s->shop.suite, "ResolveCase", name, NULL);
+    suite_call(s->shop.suite, &casework__cases__v1__account_service__descriptor, "DeleteAccount", &gone,
+               s->shop.memory);
+}
+
+/* In the middle of whatever it does with what has just happened. */
+static void kill_reports(struct story *s)
+{
+    unsigned replica = next_random(s) % s->replicas;
+    suite_await_restart(s->shop.suite, SUITE_REPORT, replica,
+                        suite_kill(s->shop.suite, SUITE_REPORT, replica));
+}
+
+static void disturb(struct story *s)
+{
+    switch (next_random(s) % 3) {
+    case 0:
+        change_settings(s);
+        break;
+    case 1:
+        come_and_go(s);
+        break;
+    default:
+        kill_reports(s);
+    }
+}
+
 static const char *new_case(struct story *s)
 {
     switch (next_random(s) % 6) {
@@ -214,6 +296,8 @@ static void go_on(struct story *s)
 static void step(struct story *s)
 {
     unsigned what = next_random(s) % 100;
+    if (next_random(s) % 100 == 0)
+        disturb(s);
     if (s->count == 0 || what < 10)
         s->names[s->count++] = new_case(s);
     else if (what < 55)
@@ -236,11 +320,14 @@ static size_t number_from(const char *name, size_t fallback)
     return text != NULL && text[0] != '\0' ? (size_t)strtoull(text, NULL, 10) : fallback;
 }
 
-static void open_shop(struct story *s, const char *zone, const char *time, const char *const *settings)
+static void open_shop(struct story *s, const char *zone, const struct suite_options *options)
 {
     Casework__Cases__V1__Channel channel = CASEWORK__CASES__V1__CHANNEL__INIT;
     Casework__Cases__V1__CreateChannelRequest request = CASEWORK__CASES__V1__CREATE_CHANNEL_REQUEST__INIT;
-    s->shop = shop_begin(zone, &(struct suite_options){.clock = time, .settings = settings});
+    s->shop = shop_begin(zone, options);
+    s->replicas = options->replicas > 1 ? options->replicas : 1;
+    s->count = s->settings_count = s->gone = 0;
+    note_settings(s, zone, 3);
     channel.network = (char *)"whatsapp";
     channel.address = (char *)"+31201234567";
     request.parent = (char *)s->shop.account;
@@ -250,37 +337,76 @@ static void open_shop(struct story *s, const char *zone, const char *time, const
                s->shop.memory);
 }
 
-/* Percentiles are looked up exactly, or in sketches, which may be off by so much. */
-static void live(const char *zone, const char *time, const char *const *settings, int64_t error_percent)
+/* All reports, by every replica's tables; percentiles are looked up exactly, or in sketches, which may be off
+ * by so much. */
+static size_t compare_all(struct story *s, struct plain_activity *activity, int64_t error_percent)
+{
+    arena *memory = arena_new((size_t)2 << 30);
+    struct plain_history history = plain_read(s->shop.suite, s->shop.account, s->count, memory);
+    history.error_percent = error_percent;
+    size_t compared = plain_compare(&history, s->seed);
+    activity->settings_count = s->settings_count;
+    compared += plain_activity_compare(activity, s->count, s->seed, memory);
+    arena_free(memory);
+    cr_assert_eq(report_rebuild_run(s->shop.suite, "check", ""), 0, "a rebuild differs");
+    return compared;
+}
+
+/* An account leaves nothing behind. */
+static void end_account(struct story *s)
+{
+    Casework__Cases__V1__DeleteAccountRequest gone = CASEWORK__CASES__V1__DELETE_ACCOUNT_REQUEST__INIT;
+    gone.name = (char *)s->shop.account;
+    suite_call(s->shop.suite, &casework__cases__v1__account_service__descriptor, "DeleteAccount", &gone,
+               s->shop.memory);
+    cr_assert_eq(report_rebuild_run(s->shop.suite, "check", ""), 0, "a rebuild after the deletion differs");
+}
+
+static void live(uint64_t seed, const char *zone, const struct suite_options *options, int64_t error_percent)
 {
     static struct story s;
-    s.seed = number_from("CASEWORK_REPORT_SEED", (size_t)clock_real_us());
+    struct plain_answer answers[ANSWERS_MAX];
     size_t steps = number_from("CASEWORK_REPORT_STEPS", STEPS), compared = 0;
-    fprintf(stderr, "CASEWORK_REPORT_SEED=%llu\n", (unsigned long long)s.seed);
-    open_shop(&s, zone, time, settings);
+    s.seed = seed;
+    fprintf(stderr, "CASEWORK_REPORT_SEED=%llu\n", (unsigned long long)seed);
+    open_shop(&s, zone, options);
+    struct plain_activity activity = {.suite = s.shop.suite,
+                                      .account = s.shop.account,
+                                      .settings = s.settings,
+                                      .answers = answers,
+                                      .answers_max = ANSWERS_MAX,
+                                      .memory = s.shop.memory};
     for (size_t i = 1; i <= steps; i++) {
         step(&s);
-        if (i % 500 != 0 && i != steps)
-            continue;
-        arena *memory = arena_new((size_t)2 << 30);
-        struct plain_history history = plain_read(s.shop.suite, s.shop.account, s.count, memory);
-        history.error_percent = error_percent;
-        compared += plain_compare(&history, s.seed);
-        arena_free(memory);
+        if (i % 1000 == 0 || i == steps || i == steps / 2)
+            compared += compare_all(&s, &activity, error_percent);
     }
+    end_account(&s);
     fprintf(stderr, "%zu steps, %zu cases, %zu numbers compared\n", steps, s.count, compared);
     shop_end(&s.shop);
 }
 
-Test(engagement_history, every_report_equals_a_plain_reading_of_each_case)
+static void live_on(const char *zone, const struct suite_options *options, int64_t error_percent)
 {
-    live("Europe/Amsterdam", "manual=2026-03-20T09:07:00Z", NULL, 0);
+    uint64_t seed = number_from("CASEWORK_REPORT_SEED", (size_t)clock_real_us());
+    size_t histories = number_from("CASEWORK_REPORT_SEEDS", 1);
+    for (size_t i = 0; i < histories; i++)
+        live(seed + i, zone, options, error_percent);
 }
 
+Test(engagement_history, every_report_equals_a_plain_reading_of_each_case)
+{
+    const struct suite_options options = {.clock = "manual=2026-03-20T09:07:00Z"};
+    live_on("Europe/Amsterdam", &options, 0);
+}
+
+/* Two of each service. */
 Test(engagement_history, beyond_the_exact_ones_percentiles_are_within_one_per_cent)
 {
     static const char *const settings[] = {"REPORT_EXACT_MAX=0", NULL};
-    live("America/New_York", "manual=2026-10-25T09:07:00Z", settings, 1);
+    const struct suite_options options = {
+        .clock = "manual=2026-10-25T09:07:00Z", .settings = settings, .replicas = 2};
+    live_on("America/New_York", &options, 1);
 }
 
 /* --- the real conversations --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "pg/pg.h"
 #include "tests/support/engagements.h"
+#include "tests/support/report_rebuild_run.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -41,40 +42,6 @@ static void live(struct shop *d)
     suite_advance(d->suite, 5 * CLOCK_DAY);
 }
 
-/* casework-report with --rebuild; answers how it ended, as waitpid tells. */
-static int rebuild(const struct shop *d, const char *mode, const char *inject)
-{
-    enum { ENVIRONMENT = 10 };
-    char keys[512], target[256], database[512], program[512];
-    const char *bin = getenv("CASEWORK_BIN");
-    json_error_t bad;
-    json_t *ready = json_load_file(suite_ready_file(d->suite), 0, &bad);
-    cr_assert_not_null(ready);
-    snprintf(keys, sizeof keys, "AUTH_KEY_DIRECTORY=%s",
-             json_string_value(json_object_get(ready, "key_directory")));
-    snprintf(target, sizeof target, "CASE_TARGET=%s", suite_address(d->suite, SUITE_CASE, 0));
-    snprintf(database, sizeof database, "DATABASE_URL=%s", suite_database(d->suite, SUITE_REPORT));
-    snprintf(program, sizeof program, "%s/casework-report", bin);
-    json_decref(ready);
-    pid_t pid = fork();
-    if (pid == 0) {
-        char faults[256], wanted[64];
-        snprintf(faults, sizeof faults, "CASEWORK_INJECT=%s", inject);
-        snprintf(wanted, sizeof wanted, "--rebuild=%s", mode);
-        char *environment[ENVIRONMENT] = {keys, target, database, faults};
-        size_t count = 4;
-        for (char **own = environ; *own && count < ENVIRONMENT - 1; own++)
-            if (strstr(*own, "SAN_OPTIONS=")) /* of the sanitizers */
-                environment[count++] = *own;
-        char *const arguments[] = {program, wanted, NULL};
-        execve(program, arguments, environment);
-        _exit(127);
-    }
-    int status = 0;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
 /* Runs a script in the report's database. */
 static void run(const struct shop *d, const char *script)
 {
@@ -97,13 +64,13 @@ Test(report_rebuild, gives_the_same_tables_and_serves_from_them)
     struct shop d = shop_begin("Europe/Amsterdam", NULL);
     live(&d);
     cr_expect_eq(engagements_of(&d), CASES);
-    cr_expect_eq(rebuild(&d, "check", ""), 0);
-    cr_expect_eq(rebuild(&d, "swap", ""), 0);
+    cr_expect_eq(report_rebuild_run(d.suite, "check", ""), 0);
+    cr_expect_eq(report_rebuild_run(d.suite, "swap", ""), 0);
     /* The service that has been running all along reads and writes the new ones. */
     cr_expect_eq(engagements_of(&d), CASES);
     shop_write(&d, shop_case(&d), "cid");
     cr_expect_eq(engagements_of(&d), CASES + 1);
-    cr_expect_eq(rebuild(&d, "swap", ""), 0, "and they can be exchanged again");
+    cr_expect_eq(report_rebuild_run(d.suite, "swap", ""), 0, "and they can be exchanged again");
     shop_end(&d);
 }
 
@@ -115,13 +82,13 @@ Test(report_rebuild, finds_and_mends_what_differs)
     run(&d, "DELETE FROM report_engagements WHERE case_id = 1; UPDATE report_sums SET created = created + 1;"
             " UPDATE report_totals SET engagements = engagements + 1");
     cr_expect_eq(engagements_of(&d), CASES - 1);
-    int status = rebuild(&d, "check", "");
+    int status = report_rebuild_run(d.suite, "check", "");
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == DIFFERENT);
     cr_expect_eq(engagements_of(&d), CASES - 1, "looking changes nothing");
-    status = rebuild(&d, "swap", "");
+    status = report_rebuild_run(d.suite, "swap", "");
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == DIFFERENT);
     cr_expect_eq(engagements_of(&d), CASES);
-    cr_expect_eq(rebuild(&d, "check", ""), 0);
+    cr_expect_eq(report_rebuild_run(d.suite, "check", ""), 0);
     shop_end(&d);
 }
 
@@ -131,14 +98,14 @@ Test(report_rebuild, a_rebuild_that_is_killed_leaves_all_as_it_was)
     struct shop d = shop_begin("UTC", NULL);
     live(&d);
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
-        int status = rebuild(&d, "swap", points[i]);
+        int status = report_rebuild_run(d.suite, "swap", points[i]);
         cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s", points[i]);
         cr_expect_eq(engagements_of(&d), CASES, "%s", points[i]);
         shop_write(&d, shop_case(&d), "ann"); /* counting goes on */
         cr_expect_eq(engagements_of(&d), CASES + 1);
         run(&d, "DELETE FROM report_engagements WHERE case_id > 12");
     }
-    cr_expect_neq(rebuild(&d, "swap", ""), 0, "what was taken out above");
+    cr_expect_neq(report_rebuild_run(d.suite, "swap", ""), 0, "what was taken out above");
     cr_expect_eq(engagements_of(&d), CASES + 2);
     shop_end(&d);
 }
@@ -146,7 +113,7 @@ Test(report_rebuild, a_rebuild_that_is_killed_leaves_all_as_it_was)
 Test(report_rebuild, wants_to_know_which)
 {
     struct shop d = shop_begin("UTC", NULL);
-    int status = rebuild(&d, "perhaps", "");
+    int status = report_rebuild_run(d.suite, "perhaps", "");
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE);
     shop_end(&d);
 }

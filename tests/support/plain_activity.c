@@ -253,22 +253,22 @@ static const char *date_of(arena *memory, int64_t day)
     return arena_strndup(memory, text, 10);
 }
 
-static const activity_report *ask(const struct plain_activity *activity, activity_request *request,
+static const activity_report *ask(const struct plain_activity *activity, activity_request request,
                                   const char *start, const char *end, arena *memory)
 {
     Casework__Report__V1__DateRange range = CASEWORK__REPORT__V1__DATE_RANGE__INIT;
-    request->parent = (char *)activity->account;
+    request.parent = (char *)activity->account;
     if (end[0] == '\0') {
-        request->period_case = PERIOD(DATE);
-        request->date = (char *)start;
+        request.period_case = PERIOD(DATE);
+        request.date = (char *)start;
     } else {
         range.start_date = (char *)start;
         range.end_date = (char *)end;
-        request->period_case = PERIOD(RANGE);
-        request->range = &range;
+        request.period_case = PERIOD(RANGE);
+        request.range = &range;
     }
     return suite_call(activity->suite, &casework__report__v1__report_service__descriptor, "GetCaseActivity",
-                      request, memory);
+                      &request, memory);
 }
 
 /* The answer as of now is kept: as of its position it stays the same for ever. */
@@ -322,7 +322,7 @@ static void ask_something(struct asking *a)
     const char *what =
         arena_printf(a->memory, "activity of %s to %s in \"%s\" as of position %lld, time %lld", start, end,
                      request.time_zone, (long long)position, (long long)time);
-    const activity_report *report = ask(a->activity, &request, start, end, a->memory);
+    const activity_report *report = ask(a->activity, request, start, end, a->memory);
     const struct plain_settings *then = settings_at(a->activity, position, time);
     cr_assert_str_eq(report->time_zone, request.time_zone[0] != '\0' ? request.time_zone : then->zone, "%s",
                      what);
@@ -338,7 +338,7 @@ static void ask_again(struct asking *a, const struct plain_answer *answer)
     request.time_zone = (char *)answer->zone;
     request.as_of_case = AS_OF(POSITION);
     request.as_of_position = answer->position;
-    const activity_report *report = ask(a->activity, &request, answer->start, answer->end, a->memory);
+    const activity_report *report = ask(a->activity, request, answer->start, answer->end, a->memory);
     size_t size = protobuf_c_message_get_packed_size(&report->base);
     uint8_t *bytes = arena_alloc(a->memory, size + 1);
     protobuf_c_message_pack(&report->base, bytes);

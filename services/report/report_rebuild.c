@@ -22,6 +22,7 @@ enum { LANES = 2, READERS = 2 };
 #define STATEMENT_TIMEOUT (3600 * CLOCK_SECOND)
 #define LOCK_TIMEOUT (CLOCK_SECOND / 2) /* before anybody takes it for a deadlock */
 #define STILL_MAX (2 * CLOCK_SECOND)    /* nobody counts into the serving tables */
+#define CLAIM_PATIENCE (10 * CLOCK_SECOND)
 #define FREEZE_MAX (20 * CLOCK_SECOND)
 #define SWAP_MAX (600 * CLOCK_SECOND)
 
@@ -319,13 +320,27 @@ static bool exchange(struct rebuild *r, error *err)
 
 /* --- the whole ----------------------------------------------------------------------------------------- */
 
-static bool claim_it(struct rebuild *r, error *err)
+static bool try_claim(struct rebuild *r, bool *ret_mine, error *err)
 {
     pg_result *rows;
-    if (!pg_conn_open(&r->options, &r->serving, err) || !pg_query(r->serving, &claim, NULL, 0, &rows, err))
+    if (!pg_query(r->serving, &claim, NULL, 0, &rows, err))
         return false;
-    bool mine = pg_get_bool(rows, 0, 0);
+    *ret_mine = pg_get_bool(rows, 0, 0);
     pg_result_free(rows);
+    return true;
+}
+
+/* PostgreSQL may take a moment to see that a former one is gone. */
+static bool claim_it(struct rebuild *r, error *err)
+{
+    bool mine = false;
+    int64_t end = clock_monotonic_us() + CLAIM_PATIENCE;
+    if (!pg_conn_open(&r->options, &r->serving, err) || !try_claim(r, &mine, err))
+        return false;
+    while (!mine && clock_monotonic_us() < end) {
+        if (!rest(CLOCK_SECOND / 10, err) || !try_claim(r, &mine, err))
+            return false;
+    }
     return mine ||
            error_set(err, STATUS_FAILED_PRECONDITION, "REBUILD_RUNNING", "another rebuild is running");
 }

@@ -6,6 +6,7 @@
 #   WRITE_LEVELS="1 8 32 128"   requests in flight, pgbench's clients
 #   WRITE_ACCOUNTS="1 24"       accounts that share the cases
 #   WRITE_CASES=200000  WRITE_ROUNDS=3  WRITE_SECONDS=5  WRITE_LANES=
+#   WRITE_TURN=                 a command that each measurement, not the preparing, is run with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,7 +44,8 @@ number_of() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p"; }
 
 run_ours() { # run_ours ACCOUNTS IN_FLIGHT
     local line
-    line=$("$bench/write_load" run "127.0.0.1:$port" "$work/keys" "$1" "$cases" "$2" "$seconds")
+    # shellcheck disable=SC2086
+    line=$(${WRITE_TURN:-} "$bench/write_load" run "127.0.0.1:$port" "$work/keys" "$1" "$cases" "$2" "$seconds")
     echo "$(number_of per_second <<<"$line") $(number_of p50_us <<<"$line") $(number_of p99_us <<<"$line")"
 }
 
@@ -51,7 +53,8 @@ run_peer() { # run_peer ACCOUNTS CLIENTS
     local threads=$2
     [ "$threads" -le 2 ] || threads=2
     rm -f "$work"/pgbench.*
-    "$programs/pgbench" -n -M prepared -c "$2" -j "$threads" -T "$seconds" -l --log-prefix="$work/pgbench" \
+    # shellcheck disable=SC2086
+    ${WRITE_TURN:-} "$programs/pgbench" -n -M prepared -c "$2" -j "$threads" -T "$seconds" -l --log-prefix="$work/pgbench" \
         -D "accounts=$1" -D "cases=$cases" -f bench/write_peer.pgbench "$(in_database "peer_$1")" >"$work/peer.out"
     local per_second
     per_second=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/peer.out")

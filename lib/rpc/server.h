@@ -53,6 +53,8 @@ struct rpc_method {
                              in, unless `any_account` is set) */
     bool any_account;     /* the handler checks the account itself */
     bool text_checked_by_handler; /* bad text does not end the call: the handler asks rpc_call_bad_text */
+    bool brief;   /* unary, and answered soon whether the client has cancelled or not: rpc_call_is_cancelled
+                     knows of the deadline only, and no thread is woken to tell it more */
     bool endless; /* a stream that ends only when somebody ends it: with UNAVAILABLE as soon as the server
                      drains */
     rpc_unary_handler *unary;

@@ -97,7 +97,8 @@ void unary_accept(struct rpc_call *call)
         handle(call);
         /* If the handler goes on elsewhere it may want to know of a cancellation; otherwise the answer asked
          * already. */
-        call_start_close(call);
+        if (!call->method->row->brief)
+            call_start_close(call);
     }
     call_unref(call);
 }

@@ -363,7 +363,7 @@ static void create_case(rpc_call *call, const ProtobufCMessage *message, void *c
 #define METHOD(method, allowed, named, handler)                                                          \
     {                                                                                                    \
         .service = &casework__cases__v1__case_service__descriptor, .name = (method), .roles = (allowed), \
-        .resource = (named), .unary = (handler)                                                          \
+        .resource = (named), .brief = true, .unary = (handler)                                           \
     }
 
 const struct rpc_method case_methods[] = {

@@ -257,7 +257,7 @@ static const struct folder folders[FOLDER_COUNT] = {
     [FOLDER_DELETED] = {6, 6, SOURCE_STATUS},
     [FOLDER_MY_CASES] = {1, 3, SOURCE_DESK},
     [FOLDER_UNASSIGNED] = {1, 3, SOURCE_DESK},
-    [FOLDER_RECENT] = {1, 5, SOURCE_RECENT},
+    [FOLDER_RECENT] = {2, 5, SOURCE_RECENT}, /* what is new was never opened */
     [FOLDER_NEED_REPLY] = {1, 4, SOURCE_NEED_REPLY},
     [FOLDER_INVOLVED] = {1, 4, SOURCE_INVOLVED},
 };

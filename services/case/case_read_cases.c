@@ -260,6 +260,7 @@ const struct rpc_method case_read_case_methods[] = {
      .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "name",
+     .brief = true,
      .unary = handle_get},
     {.service = &casework__cases__v1__case_service__descriptor,
      .name = "BatchGetCases",

@@ -224,6 +224,7 @@ const struct rpc_method case_read_message_methods[] = {
      .run = RPC_RUN_INLINE,
      .roles = CASE_ROLES_ALL,
      .resource = "name",
+     .brief = true,
      .unary = handle_get},
     {.service = &casework__cases__v1__message_service__descriptor,
      .name = "ListMessages",

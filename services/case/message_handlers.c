@@ -60,6 +60,7 @@ const struct rpc_method message_methods[] = {
      .name = "AddMessage",
      .roles = WRITE_ROLES_ALL,
      .resource = "parent",
+     .brief = true,
      .unary = add_message},
     {.service = &casework__cases__v1__message_service__descriptor,
      .name = "SetMessageState",

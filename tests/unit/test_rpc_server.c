@@ -294,6 +294,39 @@ Test(rpc_server, a_kept_call_hears_of_its_cancellation)
     rpc_call_fail_memory(kept.call);
 }
 
+static const struct rpc_method brief_methods[] = {
+    {.service = SERVICE,
+     .name = "EmptyCall",
+     .run = RPC_RUN_INLINE,
+     .roles = ALL,
+     .any_account = true,
+     .brief = true,
+     .unary = keep},
+    {.service = NULL},
+};
+
+Test(rpc_server, a_brief_call_is_answered_from_elsewhere_and_ends_though_its_client_has_gone)
+{
+    struct kept kept = {.call = NULL};
+    struct tally tally = {0};
+    Grpc__Testing__Empty request = GRPC__TESTING__EMPTY__INIT;
+    rpc_loopback_start(&loopback, brief_methods, &kept, NULL, NULL);
+    rpc_client_call_async(loopback.channel, SERVICE, "EmptyCall", &request.base, &soon, count, &tally);
+    wait_until(&kept.count, 1);
+    rpc_call_reply_packed(kept.call, "", 0);
+    wait_until(&tally.ok, 1);
+    const struct rpc_client_options hurried = {.timeout_us = 50000};
+    rpc_client_call_async(loopback.channel, SERVICE, "EmptyCall", &request.base, &hurried, count, &tally);
+    wait_until(&kept.count, 2);
+    wait_until(&tally.other, 1);
+    rpc_call_reply_packed(kept.call, "", 0);
+    rpc_client_call_async(loopback.channel, SERVICE, "EmptyCall", &request.base, &soon, count, &tally);
+    wait_until(&kept.count, 3);
+    rpc_call_fail_memory(kept.call);
+    wait_until(&tally.exhausted, 1);
+    /* The server's end, which follows, waits for every call. */
+}
+
 /* --- who calls --- */
 
 static const struct rpc_method account_methods[] = {

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "bench/support/search_corpus.h"
+#include "bench/support/search_parts.h"
 #include "search/search_index.h"
 #include "search/search_words.h"
 
@@ -296,6 +297,7 @@ int main(int argc, char **argv)
     printf("  \"index_share_of_text\": %.3f, \"index_bytes_per_case\": %.0f, \"resident_bytes_per_case\": "
            "%.0f,\n",
            (double)held / text, (double)held / cases, (double)(after - before) * 1024 / cases);
+    search_parts_print(bench.index, stdout);
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         if (argc <= 3 || strcmp(argv[3], variants[i].name) == 0)
             measure(&bench, &variants[i]);

@@ -72,24 +72,6 @@ static bool add_word(struct search_comparison *comparison, const char *text, siz
     return copy != NULL;
 }
 
-/* The fields in which a document has a term. */
-static uint8_t filed_fields(const struct search_section *section, const struct search_term *term,
-                            uint32_t document)
-{
-    if (term->kind == SEARCH_TERM_LIST) {
-        struct search_postings postings;
-        search_postings_place(section, term, &postings);
-        return search_postings_has(&postings, document) ? search_postings_fields(&postings, document) : 0;
-    }
-    uint32_t documents[SEARCH_TERM_FEW_MAX];
-    uint8_t fields[SEARCH_TERM_FEW_MAX];
-    search_dictionary_unpack(term, documents, fields);
-    for (uint32_t i = 0; i < term->count; i++)
-        if (documents[i] == document)
-            return fields[i];
-    return 0;
-}
-
 static bool add_missing(const struct search_section *section, uint32_t filed,
                         const struct search_words *words, arena *memory, struct search_comparison *comparison)
 {
@@ -98,7 +80,7 @@ static bool add_missing(const struct search_section *section, uint32_t filed,
         const char *text = (const char *)words->texts.data + word->offset;
         struct search_term term;
         uint8_t fields = search_dictionary_find(section, word->hash, text, word->length, &term)
-                             ? filed_fields(section, &term, filed)
+                             ? search_postings_fields_of(section, &term, filed)
                              : 0;
         if (!add_word(comparison, text, word->length, (uint8_t)(word->fields & ~fields), true, memory))
             return false;
@@ -111,18 +93,23 @@ static bool add_surplus(const struct search_section *section, uint32_t filed,
                         const struct search_words *words, arena *memory, struct search_comparison *comparison)
 {
     const unsigned char *end = section->terms + section->terms_size;
-    for (const unsigned char *at = section->terms; at < end;) {
+    bytes room;
+    bytes_init(&room, UINT32_MAX);
+    bool done = true;
+    for (const unsigned char *at = section->terms; done && at < end;) {
         struct search_term term;
+        const char *text;
+        size_t length;
         at = search_dictionary_read(at, &term);
-        uint8_t fields = filed_fields(section, &term, filed);
+        uint8_t fields = search_postings_fields_of(section, &term, filed);
         if (!fields)
             continue;
-        uint64_t hash = search_word_hash(term.text, term.length);
-        uint8_t wanted = search_words_fields(words, hash, term.text, term.length);
-        if (!add_word(comparison, term.text, term.length, (uint8_t)(fields & ~wanted), false, memory))
-            return false;
+        done = search_dictionary_text(section, &term, &room, &text, &length);
+        uint8_t wanted = done ? search_words_fields(words, search_word_hash(text, length), text, length) : 0;
+        done = done && add_word(comparison, text, length, (uint8_t)(fields & ~wanted), false, memory);
     }
-    return true;
+    bytes_release(&room);
+    return done;
 }
 
 bool search_compare(const struct search_view *view, int64_t number, const struct search_document *document,

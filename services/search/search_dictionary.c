@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { LONG = 255 };
+#define USUAL_FIELDS SEARCH_FIELD_BIT(SEARCH_FIELD_MESSAGE)
 
 static uint32_t read_number(const unsigned char **at)
 {
@@ -21,44 +21,86 @@ static uint32_t read_number(const unsigned char **at)
     return number;
 }
 
-const unsigned char *search_dictionary_read(const unsigned char *at, struct search_term *ret_term)
+static uint32_t read_length(unsigned char head, const unsigned char **at)
 {
-    struct search_term *term = ret_term;
-    uint32_t length = *at++;
-    if (length == LONG) {
-        memcpy(&length, at, sizeof length);
-        at += sizeof length;
-    }
-    term->text = (const char *)at;
-    term->length = length;
-    at += length;
-    uint32_t head = read_number(&at);
-    term->kind = head % 4;
-    term->where = term->count = head / 4;
+    uint32_t length = head >> SEARCH_TERM_KIND_BITS;
+    return length < SEARCH_TERM_LONG ? length : read_number(at);
+}
+
+static enum search_term_kind kind_of(unsigned char head)
+{
+    return head % (1 << SEARCH_TERM_KIND_BITS);
+}
+
+/* Each document is a number, whose last byte is below 128. */
+static uint32_t count_packed(const unsigned char *packed, uint32_t size)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < size; i++)
+        count += packed[i] < 0x80;
+    return count;
+}
+
+/* What follows the text. */
+static const unsigned char *read_documents(const unsigned char *at, struct search_term *term)
+{
+    term->fields = term->kind % 2 ? *at++ : USUAL_FIELDS;
     switch (term->kind) {
     case SEARCH_TERM_SINGLE:
+    case SEARCH_TERM_SINGLE_ELSEWHERE:
+        term->where = read_number(&at);
         term->count = 1;
-        term->fields = *at++;
         return at;
     case SEARCH_TERM_LIST:
+        term->where = read_number(&at);
         term->count = read_number(&at);
         return at;
     case SEARCH_TERM_FEW:
-        term->fields = *at++;
-        term->packed_size = *at++;
-        term->packed = at;
-        return at + term->packed_size;
+    case SEARCH_TERM_FEW_ELSEWHERE:
     case SEARCH_TERM_MIXED:
-        term->packed_size = *at++;
-        term->packed = at;
-        return at + term->packed_size + term->count;
+        break;
     }
+    term->packed_size = *at++;
+    term->packed = at;
+    term->count = count_packed(at, term->packed_size);
+    return at + term->packed_size + (term->kind == SEARCH_TERM_MIXED ? term->count : 0);
+}
+
+const unsigned char *search_dictionary_head(const unsigned char *at, enum search_term_kind *ret_kind,
+                                            uint32_t *ret_length)
+{
+    unsigned char head = *at++;
+    *ret_kind = kind_of(head);
+    *ret_length = read_length(head, &at);
     return at;
+}
+
+const unsigned char *search_dictionary_read(const unsigned char *at, struct search_term *ret_term)
+{
+    at = search_dictionary_head(at, &ret_term->kind, &ret_term->spelled_length);
+    ret_term->spelled = at;
+    return read_documents(at + ret_term->spelled_length, ret_term);
+}
+
+bool search_dictionary_text(const struct search_section *section, const struct search_term *term, bytes *room,
+                            const char **ret_text, size_t *ret_length)
+{
+    *ret_text = (const char *)term->spelled;
+    *ret_length = term->spelled_length;
+    if (!section->spelling)
+        return true;
+    bytes_clear(room);
+    if (!bytes_reserve(room, term->spelled_length * (size_t)2 + 1))
+        return false;
+    char *text = (char *)room->data;
+    *ret_length = search_spelling_read(section->spelling, term->spelled, term->spelled_length, text);
+    *ret_text = text;
+    return true;
 }
 
 void search_dictionary_unpack(const struct search_term *term, uint32_t *documents, uint8_t *fields)
 {
-    if (term->kind == SEARCH_TERM_SINGLE) {
+    if (term->kind < SEARCH_TERM_FEW) {
         *documents = term->where;
         *fields = term->fields;
         return;
@@ -72,48 +114,50 @@ void search_dictionary_unpack(const struct search_term *term, uint32_t *document
         memset(fields, term->fields, term->count);
 }
 
-/* Where the entry at `at` ends, when its text is not the one that is looked for. */
-static const unsigned char *skip(const unsigned char *at)
+static const unsigned char *skip_number(const unsigned char *at)
 {
-    uint32_t length = *at;
-    if (length == LONG) {
-        struct search_term term;
-        return search_dictionary_read(at, &term);
-    }
-    at += 1 + length;
-    uint32_t head = read_number(&at);
-    switch ((enum search_term_kind)(head % 4)) {
-    case SEARCH_TERM_SINGLE:
-        return at + 1;
-    case SEARCH_TERM_LIST:
-        read_number(&at);
-        return at;
-    case SEARCH_TERM_FEW:
-        return at + 2 + at[1];
-    case SEARCH_TERM_MIXED:
-        return at + 1 + at[0] + head / 4;
-    }
+    while (*at++ >= 0x80)
+        ;
     return at;
+}
+
+/* Where the entry ends, whose text ends at `at`. */
+static const unsigned char *skip(enum search_term_kind kind, const unsigned char *at)
+{
+    at += kind % 2;
+    if (kind < SEARCH_TERM_FEW)
+        return skip_number(at);
+    if (kind < SEARCH_TERM_MIXED)
+        return at + 1 + *at;
+    if (kind == SEARCH_TERM_MIXED)
+        return at + 1 + *at + count_packed(at + 1, *at);
+    return skip_number(skip_number(at));
+}
+
+static bool is_text(const struct search_section *section, const unsigned char *at, uint32_t spelled_length,
+                    const char *text, size_t length)
+{
+    if (section->spelling)
+        return search_spelling_is(section->spelling, at, spelled_length, text, length);
+    return spelled_length == length && memcmp(at, text, length) == 0;
 }
 
 bool search_dictionary_find(const struct search_section *section, uint64_t hash, const char *text,
                             size_t length, struct search_term *ret_term)
 {
     uint32_t bucket = section->directory_bits ? (uint32_t)(hash >> (64 - section->directory_bits)) : 0;
-    const unsigned char *at = section->terms + section->directory[bucket];
-    const unsigned char *end = section->terms + section->directory[bucket + 1];
-    unsigned char front = (unsigned char)(length < LONG ? length : LONG);
-    for (; at < end; at = skip(at)) {
-        if (*at != front)
-            continue;
-        if (front < LONG && memcmp(at + 1, text, length) != 0)
-            continue;
-        struct search_term term;
-        search_dictionary_read(at, &term);
-        if (term.length == length && memcmp(term.text, text, length) == 0) {
-            *ret_term = term;
+    const unsigned char *at = section->terms + search_section_bucket(section, bucket);
+    const unsigned char *end = section->terms + search_section_bucket(section, bucket + 1);
+    while (at < end) {
+        unsigned char head = *at++;
+        uint32_t spelled_length = read_length(head, &at);
+        if (is_text(section, at, spelled_length, text, length)) {
+            *ret_term =
+                (struct search_term){.spelled = at, .spelled_length = spelled_length, .kind = kind_of(head)};
+            read_documents(at + spelled_length, ret_term);
             return true;
         }
+        at = skip(kind_of(head), at + spelled_length);
     }
     return false;
 }
@@ -146,53 +190,58 @@ static bool check_bytes(struct input *input, uint64_t count)
     return true;
 }
 
-static bool check_text(struct input *input)
+static bool check_text(struct input *input, enum search_term_kind *ret_kind)
 {
     if (input->at == input->end)
         return false;
-    uint32_t length = *input->at++;
-    if (length == LONG) {
-        const unsigned char *at = input->at;
-        if (!check_bytes(input, sizeof length))
-            return false;
-        memcpy(&length, at, sizeof length);
-    }
-    return check_bytes(input, length);
+    unsigned char head = *input->at++;
+    uint64_t length = head >> SEARCH_TERM_KIND_BITS;
+    *ret_kind = kind_of(head);
+    return (length < SEARCH_TERM_LONG || check_number(input, &length)) && check_bytes(input, length);
 }
 
 /* The size in front of them, the documents, and nothing else. */
-static bool check_packed(struct input *input, uint64_t count, uint32_t documents)
+static bool check_packed(struct input *input, uint32_t documents, uint32_t *ret_count)
 {
-    if (input->at == input->end || count < 2 || count > SEARCH_TERM_FEW_MAX)
+    if (input->at == input->end)
         return false;
     unsigned char size = *input->at++;
     struct input packed = {input->at, input->at + size};
     if (!check_bytes(input, size))
         return false;
-    uint64_t document = 0, distance;
-    for (uint64_t i = 0; i < count; i++) {
-        if (!check_number(&packed, &distance) || (i > 0 && distance == 0) || distance >= documents)
+    uint32_t count = 0;
+    for (uint64_t document = 0, distance; packed.at < packed.end; count++) {
+        if (!check_number(&packed, &distance) || (count > 0 && distance == 0))
             return false;
         document += distance;
+        if (document >= documents)
+            return false;
     }
-    return document < documents && packed.at == packed.end;
+    *ret_count = count;
+    return count >= 2 && count <= SEARCH_TERM_FEW_MAX;
 }
 
 static bool check_entry(const struct search_section *section, struct input *input)
 {
-    uint64_t head, count;
-    if (!check_text(input) || !check_number(input, &head))
+    uint64_t where, count;
+    uint32_t packed;
+    enum search_term_kind kind;
+    if (!check_text(input, &kind))
         return false;
-    switch ((enum search_term_kind)(head % 4)) {
+    if (kind % 2 && !check_bytes(input, 1))
+        return false;
+    switch (kind) {
     case SEARCH_TERM_SINGLE:
-        return head / 4 < section->documents && check_bytes(input, 1);
-    case SEARCH_TERM_LIST:
-        return check_number(input, &count) &&
-               search_postings_check(section, (uint32_t)(head / 4), (uint32_t)count);
+    case SEARCH_TERM_SINGLE_ELSEWHERE:
+        return check_number(input, &where) && where < section->documents;
     case SEARCH_TERM_FEW:
-        return check_bytes(input, 1) && check_packed(input, head / 4, section->documents);
+    case SEARCH_TERM_FEW_ELSEWHERE:
+        return check_packed(input, section->documents, &packed);
     case SEARCH_TERM_MIXED:
-        return check_packed(input, head / 4, section->documents) && check_bytes(input, head / 4);
+        return check_packed(input, section->documents, &packed) && check_bytes(input, packed);
+    case SEARCH_TERM_LIST:
+        return check_number(input, &where) && check_number(input, &count) &&
+               search_postings_check(section, (uint32_t)where, (uint32_t)count);
     }
     return false;
 }
@@ -200,14 +249,14 @@ static bool check_entry(const struct search_section *section, struct input *inpu
 bool search_dictionary_check(const struct search_section *section)
 {
     uint32_t buckets = UINT32_C(1) << section->directory_bits, count = 0;
-    if (section->directory[0] != 0 || section->directory[buckets] != section->terms_size)
+    if (search_section_bucket(section, 0) != 0 ||
+        search_section_bucket(section, buckets) != section->terms_size)
         return false;
     for (uint32_t i = 0; i < buckets; i++) {
-        if (section->directory[i] > section->directory[i + 1] ||
-            section->directory[i + 1] > section->terms_size)
+        uint32_t from = search_section_bucket(section, i), to = search_section_bucket(section, i + 1);
+        if (from > to || to > section->terms_size)
             return false;
-        struct input input = {section->terms + section->directory[i],
-                              section->terms + section->directory[i + 1]};
+        struct input input = {section->terms + from, section->terms + to};
         for (; input.at < input.end; count++)
             if (!check_entry(section, &input))
                 return false;

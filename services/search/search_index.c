@@ -397,18 +397,6 @@ static void add_cases(const struct search_slice *slice, const uint32_t *document
     }
 }
 
-static bool decode(const struct search_slice *slice, const struct search_term *term, arena *memory,
-                   uint32_t **ret_documents)
-{
-    struct search_postings postings;
-    uint32_t *documents = arena_alloc(memory, term->count * (sizeof *documents + 1));
-    if (!documents || !search_postings_read(&slice->block->section, term, memory, &postings))
-        return false;
-    search_postings_decode(&postings, documents, (uint8_t *)(documents + term->count));
-    *ret_documents = documents;
-    return true;
-}
-
 static bool copy_contact_cases(const struct search_view *view, const bytes *key, int64_t position,
                                arena *memory, int64_t **ret_numbers, size_t *ret_count)
 {
@@ -423,11 +411,13 @@ static bool copy_contact_cases(const struct search_view *view, const bytes *key,
     if (!numbers)
         return false;
     for (uint32_t i = 0; i < view->count; i++) {
-        uint32_t *documents;
         if (terms[i].count == 0)
             continue;
-        if (!decode(&view->slices[i], &terms[i], memory, &documents))
+        uint32_t *documents = arena_alloc(memory, terms[i].count * (sizeof *documents + 1));
+        if (!documents)
             return false;
+        search_postings_unpack(&view->slices[i].block->section, &terms[i], documents,
+                               (uint8_t *)(documents + terms[i].count));
         add_cases(&view->slices[i], documents, terms[i].count, position, numbers, &count);
     }
     *ret_numbers = numbers;

@@ -24,6 +24,9 @@ struct head {
     bool over;                     /* there is none */
     uint64_t hash;
     struct search_term term;
+    const char *text;
+    size_t length;
+    bytes room; /* of the text */
 };
 
 struct merge {
@@ -181,13 +184,20 @@ static bool merge_by_subject(struct merge *merge)
 
 /* --- terms -------------------------------------------------------------------------------------------- */
 
-static void read_head(struct head *head)
+/* The next term of a source. Without memory for it nothing comes of the merge. */
+static void read_head(struct merge *merge, size_t source)
 {
+    struct head *head = &merge->heads[source];
     head->over = head->at == head->end;
     if (head->over)
         return;
     head->at = search_dictionary_read(head->at, &head->term);
-    head->hash = search_word_hash(head->term.text, head->term.length);
+    if (!search_dictionary_text(merge->sources[source].section, &head->term, &head->room, &head->text,
+                                &head->length)) {
+        head->over = merge->writer.failed = true;
+        return;
+    }
+    head->hash = search_word_hash(head->text, head->length);
 }
 
 /* By (hash, text), as sections are ordered. */
@@ -195,9 +205,8 @@ static int compare_heads(const struct head *a, const struct head *b)
 {
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
-    size_t left = a->term.length, right = b->term.length;
-    int order = memcmp(a->term.text, b->term.text, left < right ? left : right);
-    return order ? order : (left > right) - (left < right);
+    int order = memcmp(a->text, b->text, a->length < b->length ? a->length : b->length);
+    return order ? order : (a->length > b->length) - (a->length < b->length);
 }
 
 /* Appends what is alive of a source's list, with the new numbers. */
@@ -207,13 +216,7 @@ static void gather(struct merge *merge, const struct search_merge_source *source
     struct gathered *list = &merge->list;
     uint32_t *documents = list->documents + list->count;
     uint8_t *fields = list->fields + list->count;
-    if (term->kind == SEARCH_TERM_LIST) {
-        struct search_postings postings;
-        search_postings_place(source->section, term, &postings);
-        search_postings_decode(&postings, documents, fields);
-    } else {
-        search_dictionary_unpack(term, documents, fields);
-    }
+    search_postings_unpack(source->section, term, documents, fields);
     if (!source->alive) {
         for (uint32_t i = 0; i < term->count; i++)
             documents[i] = source->map[documents[i]];
@@ -299,19 +302,19 @@ static bool merge_term(struct merge *merge)
     }
     if (count == 0)
         return false;
-    const struct head first = merge->heads[with[0]];
     merge->list.count = 0;
     for (size_t i = 0; i < count; i++) {
-        struct head *head = &merge->heads[with[i]];
         merge->runs[i] = merge->list.count;
-        gather(merge, &merge->sources[with[i]], &head->term);
-        read_head(head);
+        gather(merge, &merge->sources[with[i]], &merge->heads[with[i]].term);
     }
     if (count > 1)
         order_runs(merge, count);
+    const struct head *first = &merge->heads[with[0]];
     if (merge->list.count > 0)
-        search_writer_add(&merge->writer, first.hash, first.term.text, first.term.length,
-                          merge->list.documents, merge->list.fields, merge->list.count);
+        search_writer_add(&merge->writer, first->hash, first->text, first->length, merge->list.documents,
+                          merge->list.fields, merge->list.count);
+    for (size_t i = 0; i < count; i++)
+        read_head(merge, with[i]);
     return true;
 }
 
@@ -321,12 +324,15 @@ static bool merge_terms(struct merge *merge, error *err)
         const struct search_section *section = merge->sources[i].section;
         merge->heads[i].at = section->terms;
         merge->heads[i].end = section->terms + section->terms_size;
-        read_head(&merge->heads[i]);
+        bytes_init(&merge->heads[i].room, UINT32_MAX);
+        read_head(merge, i);
     }
-    while (merge_term(merge))
-        if (!keep_pace(merge))
-            return error_set(err, STATUS_CANCELLED, "", "the merge was given up");
-    return true;
+    bool given_up = false;
+    while (!given_up && merge_term(merge))
+        given_up = !keep_pace(merge);
+    for (size_t i = 0; i < merge->count; i++)
+        bytes_release(&merge->heads[i].room);
+    return !given_up || error_set(err, STATUS_CANCELLED, "", "the merge was given up");
 }
 
 /* --- all together ------------------------------------------------------------------------------------- */

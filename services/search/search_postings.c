@@ -1,37 +1,38 @@
 #include "search/search_postings.h"
 
+#include "search/search_packed.h"
+
 #include <string.h>
 
+/* Halves without a branch: which half it is cannot be foreseen. */
 uint32_t search_lower_bound(const uint32_t *values, uint32_t from, uint32_t to, uint32_t value)
 {
-    while (from < to) {
-        uint32_t middle = from + (to - from) / 2;
-        if (values[middle] < value)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
+    uint32_t count = to - from;
+    for (; count > 1; count -= count / 2)
+        from += values[from + count / 2 - 1] < value ? count / 2 : 0;
+    return from + (count == 1 && values[from] < value);
 }
 
 uint32_t search_lower_bound_narrow(const uint16_t *values, uint32_t from, uint32_t to, uint32_t value)
 {
-    while (from < to) {
-        uint32_t middle = from + (to - from) / 2;
-        if (values[middle] < value)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
+    uint32_t count = to - from;
+    for (; count > 1; count -= count / 2)
+        from += values[from + count / 2 - 1] < value ? count / 2 : 0;
+    return from + (count == 1 && values[from] < value);
 }
 
-void search_postings_place(const struct search_section *section, const struct search_term *term,
-                           struct search_postings *ret_postings)
+static const struct search_list_header *list_of(const struct search_section *section,
+                                                const struct search_term *term)
+{
+    return (const struct search_list_header *)(section->lists + (size_t)term->where * 8);
+}
+
+/* A list that is not packed. */
+static void place(const struct search_section *section, const struct search_term *term,
+                  struct search_postings *ret_postings)
 {
     struct search_postings *postings = ret_postings;
-    const unsigned char *list = section->lists + (size_t)term->where * 8;
-    const struct search_list_header *header = (const struct search_list_header *)list;
+    const struct search_list_header *header = list_of(section, term);
     const void *behind = header + 1;
     *postings = (struct search_postings){.count = term->count,
                                          .section_documents = section->documents,
@@ -41,7 +42,7 @@ void search_postings_place(const struct search_section *section, const struct se
         postings->documents = behind;
         postings->exceptions = postings->documents + term->count;
     } else {
-        postings->base = list;
+        postings->base = (const unsigned char *)header;
         postings->chunks = behind;
         postings->chunk_count = header->chunks;
         postings->exceptions = (const uint32_t *)(postings->chunks + header->chunks);
@@ -49,11 +50,42 @@ void search_postings_place(const struct search_section *section, const struct se
     postings->exception_fields = (const uint8_t *)(postings->exceptions + header->exceptions);
 }
 
+/* Where the exceptions of a packed list are. */
+static const uint8_t *packed_exceptions(const struct search_section *section, const struct search_term *term)
+{
+    const uint64_t *words = (const uint64_t *)(list_of(section, term) + 1);
+    return (const uint8_t *)(words + search_packed_words(section->documents, term->count));
+}
+
+static bool read_packed(const struct search_section *section, const struct search_term *term, arena *memory,
+                        struct search_postings *ret_postings)
+{
+    const struct search_list_header *list = list_of(section, term);
+    const uint8_t *indices = packed_exceptions(section, term);
+    uint32_t *documents = arena_alloc(memory, (term->count + (size_t)list->exceptions) * sizeof *documents);
+    if (!documents)
+        return false;
+    uint32_t *exceptions = documents + term->count;
+    search_packed_read((const uint64_t *)(list + 1), section->documents, documents, term->count);
+    for (uint32_t i = 0; i < list->exceptions; i++)
+        exceptions[i] = documents[indices[i]];
+    *ret_postings = (struct search_postings){.count = term->count,
+                                             .section_documents = section->documents,
+                                             .fields = list->fields,
+                                             .documents = documents,
+                                             .exception_count = list->exceptions,
+                                             .exceptions = exceptions,
+                                             .exception_fields = indices + list->exceptions};
+    return true;
+}
+
 bool search_postings_read(const struct search_section *section, const struct search_term *term, arena *memory,
                           struct search_postings *ret_postings)
 {
     if (term->kind == SEARCH_TERM_LIST) {
-        search_postings_place(section, term, ret_postings);
+        if (list_of(section, term)->kind == SEARCH_LIST_PACKED)
+            return read_packed(section, term, memory, ret_postings);
+        place(section, term, ret_postings);
         return true;
     }
     uint32_t *documents = arena_alloc(memory, term->count * (sizeof *documents + 1));
@@ -191,7 +223,7 @@ static uint32_t decode_chunk(const struct search_postings *postings, const struc
     return count;
 }
 
-void search_postings_decode(const struct search_postings *postings, uint32_t *documents, uint8_t *fields)
+static void decode(const struct search_postings *postings, uint32_t *documents, uint8_t *fields)
 {
     memset(fields, postings->fields, postings->count);
     uint32_t filled = 0;
@@ -205,6 +237,46 @@ void search_postings_decode(const struct search_postings *postings, uint32_t *do
             break;
         fields[at] = postings->exception_fields[i];
     }
+}
+
+static void unpack_list(const struct search_section *section, const struct search_term *term,
+                        uint32_t *documents, uint8_t *fields)
+{
+    const struct search_list_header *list = list_of(section, term);
+    const uint8_t *indices = packed_exceptions(section, term);
+    search_packed_read((const uint64_t *)(list + 1), section->documents, documents, term->count);
+    memset(fields, list->fields, term->count);
+    for (uint32_t i = 0; i < list->exceptions; i++)
+        fields[indices[i]] = indices[list->exceptions + i];
+}
+
+void search_postings_unpack(const struct search_section *section, const struct search_term *term,
+                            uint32_t *documents, uint8_t *fields)
+{
+    struct search_postings postings;
+    if (term->kind != SEARCH_TERM_LIST) {
+        search_dictionary_unpack(term, documents, fields);
+    } else if (list_of(section, term)->kind == SEARCH_LIST_PACKED) {
+        unpack_list(section, term, documents, fields);
+    } else {
+        place(section, term, &postings);
+        decode(&postings, documents, fields);
+    }
+}
+
+uint8_t search_postings_fields_of(const struct search_section *section, const struct search_term *term,
+                                  uint32_t document)
+{
+    if (term->count > SEARCH_LIST_PACKED_MAX) {
+        struct search_postings postings;
+        place(section, term, &postings);
+        return search_postings_has(&postings, document) ? search_postings_fields(&postings, document) : 0;
+    }
+    uint32_t documents[SEARCH_LIST_PACKED_MAX] = {0};
+    uint8_t fields[SEARCH_LIST_PACKED_MAX] = {0};
+    search_postings_unpack(section, term, documents, fields);
+    uint32_t at = search_lower_bound(documents, 0, term->count, document);
+    return at < term->count && documents[at] == document ? fields[at] : 0;
 }
 
 /* --- what can be trusted ------------------------------------------------------------------------------ */
@@ -264,24 +336,49 @@ static bool check_chunks(const unsigned char *list, size_t room, const struct se
     return count == postings->count;
 }
 
+static bool check_packed(const struct search_section *section, const struct search_term *term, size_t room)
+{
+    uint32_t documents[SEARCH_LIST_PACKED_MAX];
+    const struct search_list_header *list = list_of(section, term);
+    const uint64_t *words = (const uint64_t *)(list + 1);
+    if (term->count > SEARCH_LIST_PACKED_MAX || list->exceptions > term->count ||
+        search_packed_words(section->documents, term->count) * 8 + (size_t)list->exceptions * 2 >
+            room - sizeof *list ||
+        !search_packed_check(words, section->documents, term->count))
+        return false;
+    search_packed_read(words, section->documents, documents, term->count);
+    const uint8_t *indices = packed_exceptions(section, term);
+    for (uint32_t i = 0; i < list->exceptions; i++)
+        if (indices[i] >= term->count || (i > 0 && indices[i] <= indices[i - 1]))
+            return false;
+    return ascends(documents, term->count, section->documents);
+}
+
+static bool check_unpacked(const struct search_section *section, const struct search_term *term, size_t room)
+{
+    const struct search_list_header *header = list_of(section, term);
+    size_t needed = sizeof *header + (size_t)header->exceptions * 5 +
+                    (header->kind == SEARCH_LIST_PLAIN ? term->count * sizeof(uint32_t)
+                                                       : header->chunks * sizeof(struct search_chunk));
+    if (header->kind > SEARCH_LIST_CHUNKED || header->exceptions > term->count || needed > room)
+        return false;
+    struct search_postings postings;
+    place(section, term, &postings);
+    if (!ascends(postings.exceptions, postings.exception_count, section->documents))
+        return false;
+    return postings.documents
+               ? ascends(postings.documents, postings.count, section->documents)
+               : check_chunks((const unsigned char *)header, room, &postings, section->documents);
+}
+
 bool search_postings_check(const struct search_section *section, uint32_t where, uint32_t count)
 {
+    const struct search_term term = {.kind = SEARCH_TERM_LIST, .where = where, .count = count};
     size_t offset = (size_t)where * 8;
     if (count == 0 || count > section->documents || offset >= section->lists_size ||
         section->lists_size - offset < sizeof(struct search_list_header))
         return false;
     size_t room = section->lists_size - offset;
-    const struct search_list_header *header = (const struct search_list_header *)(section->lists + offset);
-    size_t needed = sizeof *header + (size_t)header->exceptions * 5 +
-                    (header->kind == SEARCH_LIST_PLAIN ? count * sizeof(uint32_t)
-                                                       : header->chunks * sizeof(struct search_chunk));
-    if (header->kind > SEARCH_LIST_CHUNKED || header->exceptions > count || needed > room)
-        return false;
-    const struct search_term term = {.kind = SEARCH_TERM_LIST, .where = where, .count = count};
-    struct search_postings postings;
-    search_postings_place(section, &term, &postings);
-    if (!ascends(postings.exceptions, postings.exception_count, section->documents))
-        return false;
-    return postings.documents ? ascends(postings.documents, postings.count, section->documents)
-                              : check_chunks(section->lists + offset, room, &postings, section->documents);
+    return list_of(section, &term)->kind == SEARCH_LIST_PACKED ? check_packed(section, &term, room)
+                                                               : check_unpacked(section, &term, room);
 }

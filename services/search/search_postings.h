@@ -11,6 +11,7 @@
  *     plain:    u32 × count documents, u32 × exceptions documents, u8 × exceptions fields
  *     chunked:  chunks × {u16 key, u16 count - 1, u32 offset from the list's start}, the exceptions as above,
  *               then arrays and bitmaps, each from a multiple of eight
+ *     packed:   search_packed.h, u8 × exceptions indices of documents, u8 × exceptions fields
  *
  * Most documents have a word in the same fields: `fields` are those; the others are exceptions.
  */
@@ -18,7 +19,9 @@
 #include "base/arena.h"
 #include "search/search_dictionary.h"
 
-enum { SEARCH_LIST_PLAIN = 0, SEARCH_LIST_CHUNKED = 1 };
+enum { SEARCH_LIST_PLAIN = 0, SEARCH_LIST_CHUNKED = 1, SEARCH_LIST_PACKED = 2 };
+
+enum { SEARCH_LIST_PACKED_MAX = 256 }; /* documents of a packed one */
 
 struct search_list_header {
     uint8_t kind, fields;
@@ -56,13 +59,17 @@ struct search_container {
     };
 };
 
-/* What the dictionary holds itself is unpacked in `memory`; false when that is full. */
+/* What is packed, in the dictionary or in a list, is unpacked in `memory`; false when that is full. */
 bool search_postings_read(const struct search_section *section, const struct search_term *term, arena *memory,
                           struct search_postings *ret_postings) __attribute__((warn_unused_result));
 
-/* The same for a list. */
-void search_postings_place(const struct search_section *section, const struct search_term *term,
-                           struct search_postings *ret_postings);
+/* All documents of a term and their fields into arrays of its `count`. */
+void search_postings_unpack(const struct search_section *section, const struct search_term *term,
+                            uint32_t *documents, uint8_t *fields);
+
+/* The fields in which a document has a term; 0: it does not. */
+uint8_t search_postings_fields_of(const struct search_section *section, const struct search_term *term,
+                                  uint32_t document);
 
 /* False: there is no list of `count` documents, it lies about itself, or names documents that do not exist.
  */
@@ -92,9 +99,6 @@ uint8_t search_postings_fields(const struct search_postings *postings, uint32_t 
 /* The same, looking from *near on, which is where the last one was looked for; any number at first. */
 uint8_t search_postings_fields_near(const struct search_postings *postings, uint32_t document,
                                     uint32_t *near);
-
-/* All documents and their fields into arrays of `count`. */
-void search_postings_decode(const struct search_postings *postings, uint32_t *documents, uint8_t *fields);
 
 /* The first index in [from, to) that is not below the value; `to` when there is none. */
 uint32_t search_lower_bound(const uint32_t *values, uint32_t from, uint32_t to, uint32_t value);

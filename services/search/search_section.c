@@ -44,6 +44,11 @@ void search_section_place(const void *data, struct search_section *ret_section)
     section.lists = part(&section, SEARCH_PART_LISTS);
     section.terms = part(&section, SEARCH_PART_TERMS);
     section.directory = part(&section, SEARCH_PART_DIRECTORY);
+    if (!header->wide_directory)
+        section.steps =
+            (const uint16_t *)(section.directory +
+                               search_directory_bases(UINT32_C(1) << header->directory_bits, false));
+    section.spelling = header->parts[SEARCH_PART_SPELLING].size ? part(&section, SEARCH_PART_SPELLING) : NULL;
     section.texts = part(&section, SEARCH_PART_TEXTS);
     const uint64_t *bits = part(&section, SEARCH_PART_STATUS_BITS);
     for (unsigned status = 0; status <= SEARCH_STATUS_MAX; status++) {
@@ -62,6 +67,13 @@ uint64_t search_section_checksum(const void *data, size_t size)
 }
 
 /* --- trust -------------------------------------------------------------------------------------------- */
+
+static uint64_t directory_size(const struct search_section_header *header)
+{
+    uint32_t buckets = UINT32_C(1) << header->directory_bits;
+    return search_directory_bases(buckets, header->wide_directory) * UINT64_C(4) +
+           (header->wide_directory ? 0 : (buckets + UINT64_C(1)) * 2);
+}
 
 static bool check_parts(const struct search_section_header *header)
 {
@@ -82,7 +94,9 @@ static bool check_parts(const struct search_section_header *header)
         [SEARCH_PART_LISTS] = header->parts[SEARCH_PART_LISTS].size,
         [SEARCH_PART_STATUS_BITS] = status_words * 8,
         [SEARCH_PART_TERMS] = header->parts[SEARCH_PART_TERMS].size,
-        [SEARCH_PART_DIRECTORY] = ((UINT64_C(1) << header->directory_bits) + 1) * 4,
+        [SEARCH_PART_DIRECTORY] = directory_size(header),
+        [SEARCH_PART_SPELLING] =
+            header->parts[SEARCH_PART_SPELLING].size ? sizeof(struct search_spelling) : 0,
         [SEARCH_PART_TEXTS] = header->parts[SEARCH_PART_TEXTS].size,
     };
     for (int i = 0; i < SEARCH_PARTS; i++) {
@@ -145,8 +159,8 @@ static bool check_header(const void *data, size_t size, error *err)
     if (header->version != SEARCH_SECTION_VERSION || header->text_version != TEXT_VERSION)
         return error_set(err, STATUS_FAILED_PRECONDITION, "", "a section of the index has another version");
     if (header->size != size || header->documents == 0 || header->documents > SEARCH_SECTION_DOCUMENTS_MAX ||
-        header->directory_bits > DIRECTORY_BITS_MAX || header->words > header->terms ||
-        header->statuses >> (SEARCH_STATUS_MAX + 1) || !check_parts(header))
+        header->directory_bits > DIRECTORY_BITS_MAX || header->wide_directory > 1 ||
+        header->words > header->terms || header->statuses >> (SEARCH_STATUS_MAX + 1) || !check_parts(header))
         return damaged(err, "parts");
     return true;
 }

@@ -12,13 +12,15 @@
 
 #include "base/error.h"
 #include "search/search_document.h"
+#include "search/search_spelling.h"
 
 enum {
-    SEARCH_SECTION_VERSION = 1,
+    SEARCH_SECTION_VERSION = 2,
     SEARCH_SECTION_DOCUMENTS_MAX = 1 << 22,
     SEARCH_CHUNK_BITS = 16,
     SEARCH_CHUNK_SIZE = 1 << SEARCH_CHUNK_BITS, /* documents of a chunk of a posting list */
     SEARCH_CHUNK_WORDS = SEARCH_CHUNK_SIZE / 64,
+    SEARCH_DIRECTORY_GROUP = 64,               /* buckets */
     SEARCH_ARRAY_MAX = SEARCH_CHUNK_SIZE / 32, /* documents of a chunk that are ever kept as an array */
 };
 
@@ -37,7 +39,8 @@ enum search_part {
     SEARCH_PART_LISTS,         /* posting lists: search_postings.h */
     SEARCH_PART_STATUS_BITS,   /* for each status that occurs, lowest first, a bit a document */
     SEARCH_PART_TERMS,         /* words and keys, one behind the other: search_dictionary.h */
-    SEARCH_PART_DIRECTORY,     /* u32: by the hash's highest bits where in TERMS; one more at the end */
+    SEARCH_PART_DIRECTORY,     /* by the hash's highest bits where in TERMS: search_section_bucket */
+    SEARCH_PART_SPELLING,      /* how TERMS are spelled; nothing: as they are */
     SEARCH_PART_TEXTS,         /* subjects and owners, each with a NUL behind */
     SEARCH_PARTS
 };
@@ -52,8 +55,8 @@ struct search_section_header {
     uint32_t documents, terms;
     uint32_t words; /* terms without the keys that filters compare */
     uint32_t directory_bits;
-    uint32_t statuses; /* SEARCH_STATUS_BIT of those that occur */
-    uint32_t reserved;
+    uint32_t statuses;       /* SEARCH_STATUS_BIT of those that occur */
+    uint32_t wide_directory; /* 0 or 1 */
     struct {
         uint64_t offset, size;
     } parts[SEARCH_PARTS];
@@ -74,10 +77,25 @@ struct search_section {
     size_t lists_size;
     const unsigned char *terms;
     size_t terms_size;
-    const uint32_t *directory;
+    const struct search_spelling *spelling; /* NULL: as they are */
+    const uint32_t *directory;              /* of a wide one the buckets, else of every 64th */
+    const uint16_t *steps;                  /* from there to each; NULL: it is wide */
     const char *texts;
     size_t texts_size;
 };
+
+/* Where in TERMS the bucket begins; of the number of buckets, where they end. */
+static inline uint32_t search_section_bucket(const struct search_section *section, uint32_t bucket)
+{
+    return section->steps ? section->directory[bucket / SEARCH_DIRECTORY_GROUP] + section->steps[bucket]
+                          : section->directory[bucket];
+}
+
+/* u32 of the directory for so many buckets; u16 steps follow unless it is wide. */
+static inline uint32_t search_directory_bases(uint32_t buckets, bool wide)
+{
+    return wide ? buckets + 1 : buckets / SEARCH_DIRECTORY_GROUP + 1;
+}
 
 /*
  * Looks at every byte that a query could come by: what opens, however it came about, can be searched without

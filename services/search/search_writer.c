@@ -1,14 +1,21 @@
 #include "search/search_writer.h"
 
+#include "base/injection.h"
 #include "search/search_dictionary.h"
+#include "search/search_packed.h"
 #include "search/search_postings.h"
 #include "search/search_words.h"
 #include "text/fold.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-enum { TERMS_PER_BUCKET = 4, LONG_WORD = 255 };
+/* Sections with fewer terms are not spelled: most are merged soon, and a table takes 512 bytes. Words of the
+ * sample are the first ones, which are any, for terms are in order of their hashes. */
+enum { TERMS_PER_BUCKET = 4, SPELLED_FROM = 2048, SPELLING_SAMPLE = 2048 };
+
+#define USUAL_FIELDS SEARCH_FIELD_BIT(SEARCH_FIELD_MESSAGE)
 
 static const struct {
     enum search_part part;
@@ -223,6 +230,34 @@ static size_t measure_chunks(const struct search_writer *writer, const uint32_t 
     return size;
 }
 
+/* What a packed list takes, without its exceptions. */
+static size_t measure_packed(const struct search_writer *writer, uint32_t count)
+{
+    return count <= SEARCH_LIST_PACKED_MAX ? search_packed_words(writer->documents, count) * sizeof(uint64_t)
+                                           : SIZE_MAX;
+}
+
+static bool add_packed(struct search_writer *writer, const struct search_list_header *list,
+                       const uint32_t *documents, const uint8_t *fields, uint32_t count)
+{
+    struct search_buffer *block = &writer->block;
+    size_t size = measure_packed(writer, count);
+    bool done = add_bytes(block, list, sizeof *list);
+    uint64_t *words = done ? search_buffer_add(block, size + list->exceptions * (size_t)2) : NULL;
+    if (!words)
+        return false;
+    memset(words, 0, size);
+    search_packed_write(words, writer->documents, documents, count);
+    uint8_t *indices = (uint8_t *)words + size;
+    for (uint32_t i = 0, next = 0; next < list->exceptions && i < count; i++) {
+        if (fields[i] == list->fields)
+            continue;
+        indices[next] = (uint8_t)i;
+        indices[list->exceptions + next++] = fields[i];
+    }
+    return search_buffer_align(block);
+}
+
 static bool add_list(struct search_writer *writer, const uint32_t *documents, const uint8_t *fields,
                      uint32_t count)
 {
@@ -230,7 +265,13 @@ static bool add_list(struct search_writer *writer, const uint32_t *documents, co
     struct search_chunk chunks[CHUNKS_MAX];
     struct search_list_header list = {.kind = SEARCH_LIST_CHUNKED};
     list.fields = usual_fields(fields, count, &list.exceptions);
-    if (measure_chunks(writer, documents, count, chunks, &list.chunks) >= count * sizeof *documents) {
+    size_t chunked = measure_chunks(writer, documents, count, chunks, &list.chunks);
+    if (measure_packed(writer, count) < chunked) {
+        list.kind = SEARCH_LIST_PACKED;
+        list.chunks = 0;
+        return add_packed(writer, &list, documents, fields, count);
+    }
+    if (chunked >= count * sizeof *documents) {
         list.kind = SEARCH_LIST_PLAIN;
         list.chunks = 0;
         return add_bytes(block, &list, sizeof list) &&
@@ -269,40 +310,48 @@ static void put_number(struct entry *entry, uint32_t number)
     *entry->at++ = (unsigned char)number;
 }
 
-static void put_text(struct entry *entry, const char *text, size_t length)
+static void put_head(struct entry *entry, enum search_term_kind kind, size_t length)
 {
-    *entry->at++ = (unsigned char)(length < LONG_WORD ? length : LONG_WORD);
-    if (length >= LONG_WORD) {
-        memcpy(entry->at, &(uint32_t){(uint32_t)length}, sizeof(uint32_t));
-        entry->at += sizeof(uint32_t);
-    }
+    size_t told = length < SEARCH_TERM_LONG ? length : SEARCH_TERM_LONG;
+    *entry->at++ = (unsigned char)((unsigned)kind | (unsigned)(told << SEARCH_TERM_KIND_BITS));
+    if (told == SEARCH_TERM_LONG)
+        put_number(entry, (uint32_t)length);
+}
+
+static void put_text(struct entry *entry, enum search_term_kind kind, const char *text, size_t length)
+{
+    put_head(entry, kind, length);
     memcpy(entry->at, text, length);
     entry->at += length;
 }
 
-static void put_few(struct entry *entry, const uint32_t *documents, const uint8_t *fields, uint32_t count)
+static void put_few(struct entry *entry, const uint32_t *documents, uint32_t count)
 {
-    bool mixed = memcmp(fields, fields + 1, count - 1) != 0;
-    put_number(entry, count * 4 + (mixed ? SEARCH_TERM_MIXED : SEARCH_TERM_FEW));
-    if (!mixed)
-        *entry->at++ = *fields;
     unsigned char *size = entry->at++;
     for (uint32_t i = 0, last = 0; i < count; last = documents[i++])
         put_number(entry, documents[i] - last);
     *size = (unsigned char)(entry->at - size - 1);
-    if (mixed) {
-        memcpy(entry->at, fields, count);
-        entry->at += count;
-    }
+}
+
+static enum search_term_kind kind_of(const uint8_t *fields, uint32_t count)
+{
+    bool elsewhere = *fields != USUAL_FIELDS;
+    if (count == 1)
+        return elsewhere ? SEARCH_TERM_SINGLE_ELSEWHERE : SEARCH_TERM_SINGLE;
+    if (count > SEARCH_TERM_FEW_MAX)
+        return SEARCH_TERM_LIST;
+    if (memcmp(fields, fields + 1, count - 1) != 0)
+        return SEARCH_TERM_MIXED;
+    return elsewhere ? SEARCH_TERM_FEW_ELSEWHERE : SEARCH_TERM_FEW;
 }
 
 static bool put_list(struct search_writer *writer, struct entry *entry, const uint32_t *documents,
                      const uint8_t *fields, uint32_t count)
 {
     size_t where = (writer->block.length - header_of(writer)->parts[SEARCH_PART_LISTS].offset) / 8;
-    if (where > UINT32_MAX / 4)
+    if (where > UINT32_MAX)
         return false;
-    put_number(entry, (uint32_t)where * 4 + SEARCH_TERM_LIST);
+    put_number(entry, (uint32_t)where);
     put_number(entry, count);
     return add_list(writer, documents, fields, count);
 }
@@ -318,14 +367,26 @@ static bool add_term(struct search_writer *writer, uint64_t hash, const char *te
         return false;
     *place = (struct search_writer_place){(uint32_t)(hash >> 32), (uint32_t)offset};
     struct entry entry = {writer->terms.data + offset};
-    put_text(&entry, text, length);
+    enum search_term_kind kind = kind_of(fields, count);
     bool done = true;
-    if (count == 1) {
-        put_number(&entry, *documents * 4 + SEARCH_TERM_SINGLE);
+    put_text(&entry, kind, text, length);
+    if (kind % 2)
         *entry.at++ = *fields;
-    } else if (count <= SEARCH_TERM_FEW_MAX) {
-        put_few(&entry, documents, fields, count);
-    } else {
+    switch (kind) {
+    case SEARCH_TERM_SINGLE:
+    case SEARCH_TERM_SINGLE_ELSEWHERE:
+        put_number(&entry, *documents);
+        break;
+    case SEARCH_TERM_FEW:
+    case SEARCH_TERM_FEW_ELSEWHERE:
+        put_few(&entry, documents, count);
+        break;
+    case SEARCH_TERM_MIXED:
+        put_few(&entry, documents, count);
+        memcpy(entry.at, fields, count);
+        entry.at += count;
+        break;
+    case SEARCH_TERM_LIST:
         done = put_list(writer, &entry, documents, fields, count);
     }
     writer->terms.length = (size_t)(entry.at - writer->terms.data);
@@ -358,24 +419,119 @@ static bool add_status_bits(struct search_writer *writer)
     return true;
 }
 
+/* Whether the buckets of some group lie too far from its beginning. */
+static bool fill_directory(const struct search_writer *writer, const struct search_section_header *header,
+                           uint32_t *bases, uint16_t *steps)
+{
+    const struct search_writer_place *places = (const struct search_writer_place *)writer->places.data;
+    uint32_t buckets = UINT32_C(1) << header->directory_bits, base = 0;
+    unsigned drop = 32 - header->directory_bits;
+    for (uint32_t bucket = 0, at = 0; bucket <= buckets; bucket++) {
+        while (at < header->terms && (uint64_t)places[at].top >> drop < bucket)
+            at++;
+        uint32_t offset = at < header->terms ? places[at].offset : (uint32_t)writer->terms.length;
+        if (!steps) {
+            bases[bucket] = offset;
+            continue;
+        }
+        if (bucket % SEARCH_DIRECTORY_GROUP == 0)
+            base = bases[bucket / SEARCH_DIRECTORY_GROUP] = offset;
+        if (offset - base > UINT16_MAX)
+            return false;
+        steps[bucket] = (uint16_t)(offset - base);
+    }
+    return true;
+}
+
 static bool add_directory(struct search_writer *writer)
 {
     struct search_section_header *header = header_of(writer);
     header->terms = (uint32_t)(writer->places.length / sizeof(struct search_writer_place));
     while (header->terms >> header->directory_bits > TERMS_PER_BUCKET)
         header->directory_bits++;
-    uint32_t buckets = UINT32_C(1) << header->directory_bits, count = header->terms;
-    unsigned drop = 32 - header->directory_bits;
-    if (!add_part(writer, SEARCH_PART_DIRECTORY, NULL, (buckets + UINT64_C(1)) * sizeof(uint32_t)))
+    uint32_t buckets = UINT32_C(1) << header->directory_bits, bases = search_directory_bases(buckets, false);
+    if (!add_part(writer, SEARCH_PART_DIRECTORY, NULL,
+                  bases * sizeof(uint32_t) + (buckets + UINT64_C(1)) * sizeof(uint16_t)))
         return false;
     uint32_t *directory = column(writer, SEARCH_PART_DIRECTORY);
+    if (fill_directory(writer, header_of(writer), directory, (uint16_t *)(directory + bases)))
+        return true;
+    writer->block.length = header_of(writer)->parts[SEARCH_PART_DIRECTORY].offset;
+    header_of(writer)->wide_directory = 1;
+    return add_part(writer, SEARCH_PART_DIRECTORY, NULL, (buckets + UINT64_C(1)) * sizeof(uint32_t)) &&
+           fill_directory(writer, header_of(writer), column(writer, SEARCH_PART_DIRECTORY), NULL);
+}
+
+/* An entry of the dictionary as it was put: its text, and where it ends. */
+struct put {
+    enum search_term_kind kind;
+    uint32_t length;
+    const unsigned char *text, *end;
+};
+
+static struct put entry_at(const struct search_writer *writer, size_t index)
+{
     const struct search_writer_place *places = (const struct search_writer_place *)writer->places.data;
-    for (uint32_t bucket = 0, at = 0; bucket <= buckets; bucket++) {
-        while (at < count && (uint64_t)places[at].top >> drop < bucket)
-            at++;
-        directory[bucket] = at < count ? places[at].offset : (uint32_t)writer->terms.length;
+    size_t count = writer->places.length / sizeof *places;
+    size_t end = index + 1 < count ? places[index + 1].offset : writer->terms.length;
+    struct put put = {.end = writer->terms.data + end};
+    put.text = search_dictionary_head(writer->terms.data + places[index].offset, &put.kind, &put.length);
+    return put;
+}
+
+static void choose_spelling(const struct search_writer *writer, size_t count, struct search_speller *speller)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct put entry = entry_at(writer, i);
+        search_speller_use(speller, entry.text, entry.length);
     }
-    return true;
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < count && i < SPELLING_SAMPLE; i++) {
+            struct put entry = entry_at(writer, i);
+            search_speller_sample(speller, entry.text, entry.length);
+        }
+        search_speller_choose(speller);
+    }
+}
+
+/* A long one's head may become shorter: it is measured first. */
+static void put_spelled(struct entry *to, const struct search_speller *speller, const struct put *from)
+{
+    unsigned char *head = to->at;
+    put_head(to, from->kind,
+             from->length < SEARCH_TERM_LONG ? 0 : search_speller_measure(speller, from->text, from->length));
+    size_t length = search_speller_write(speller, from->text, from->length, to->at);
+    to->at += length;
+    if (from->length < SEARCH_TERM_LONG)
+        put_head(&(struct entry){head}, from->kind, length);
+}
+
+/* Spells the terms where they stand: none becomes longer. */
+static bool spell_terms(struct search_writer *writer)
+{
+    struct search_writer_place *places = (struct search_writer_place *)writer->places.data;
+    size_t count = writer->places.length / sizeof *places;
+    if (count < SPELLED_FROM || injection_point("search_writer.spell")) /* who looks for words in the bytes */
+        return add_part(writer, SEARCH_PART_SPELLING, NULL, 0);
+    struct search_speller *speller = calloc(1, sizeof *speller);
+    if (!speller)
+        return false;
+    choose_spelling(writer, count, speller);
+    struct entry to = {writer->terms.data};
+    struct put from = entry_at(writer, 0);
+    for (size_t i = 0; i < count; i++) {
+        struct put next = i + 1 < count ? entry_at(writer, i + 1) : from;
+        places[i].offset = (uint32_t)(to.at - writer->terms.data);
+        put_spelled(&to, speller, &from);
+        size_t behind = (size_t)(from.end - from.text) - from.length;
+        memmove(to.at, from.text + from.length, behind);
+        to.at += behind;
+        from = next;
+    }
+    writer->terms.length = (size_t)(to.at - writer->terms.data);
+    bool done = add_part(writer, SEARCH_PART_SPELLING, &speller->spelling, sizeof speller->spelling);
+    free(speller);
+    return done;
 }
 
 static bool finish(struct search_writer *writer)
@@ -384,7 +540,7 @@ static bool finish(struct search_writer *writer)
     if (writer->failed)
         return false;
     end_part(writer, SEARCH_PART_LISTS);
-    if (!add_status_bits(writer) ||
+    if (!add_status_bits(writer) || !spell_terms(writer) ||
         !add_part(writer, SEARCH_PART_TERMS, writer->terms.data, writer->terms.length) ||
         !add_directory(writer) ||
         !add_part(writer, SEARCH_PART_TEXTS, writer->texts.data, writer->texts.length) ||

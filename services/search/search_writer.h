@@ -16,9 +16,9 @@ struct search_writer_place {
 };
 
 struct search_writer {
-    struct search_buffer block; /* header, columns, lists; the other parts follow at the end */
-    struct search_buffer texts, terms;
-    struct search_buffer places; /* struct search_writer_place, a term */
+    struct search_buffer block;        /* header, columns, lists; the other parts follow at the end */
+    struct search_buffer texts, terms; /* terms as they are, until all are there */
+    struct search_buffer places;       /* struct search_writer_place, a term */
     uint32_t documents, words;
     unsigned statuses;
     bool failed; /* memory is out, or the section too large; nothing more is done then */

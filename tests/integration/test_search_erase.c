@@ -36,7 +36,9 @@ static void erase_all(bool kill)
     snprintf(directory, sizeof directory, "%s/index", folder);
     snprintf(setting, sizeof setting, "SEARCH_DATA_DIRECTORY=%s", directory);
     const char *const settings[] = {setting, "SEARCH_CHECKPOINT_INTERVAL=50ms",
-                                    "SEARCH_ERASURE_INTERVAL=500ms", NULL};
+                                    "SEARCH_ERASURE_INTERVAL=500ms",
+                                    "CASEWORK_INJECT=search_writer.spell=drop", /* marks as they are */
+                                    NULL};
     const struct suite_options options = {.settings = settings};
     struct erase_scene scene = {.s = suite_start(&options), .memory = arena_new(ERASE_SCENE_MEMORY)};
     scene.account = suite_create_account(scene.s, "acme", "UTC", scene.memory);

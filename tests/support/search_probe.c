@@ -33,14 +33,20 @@ static void collect_words(struct probe *probe, const struct search_section *sect
 {
     uint32_t step = section->term_count / WORDS_MAX + 1, seen = 0;
     const unsigned char *end = section->terms + section->terms_size;
+    bytes room;
+    bytes_init(&room, UINT32_MAX);
     for (const unsigned char *at = section->terms; at < end && probe->word_count < WORDS_MAX;) {
         struct search_term term;
+        const char *text;
+        size_t length;
         at = search_dictionary_read(at, &term);
-        if (seen++ % step || term.length >= WORD_SIZE || memchr(term.text, '\0', term.length))
+        if (seen++ % step || !search_dictionary_text(section, &term, &room, &text, &length) ||
+            length >= WORD_SIZE || memchr(text, '\0', length))
             continue;
-        memcpy(probe->words[probe->word_count], term.text, term.length);
-        probe->words[probe->word_count++][term.length] = '\0';
+        memcpy(probe->words[probe->word_count], text, length);
+        probe->words[probe->word_count++][length] = '\0';
     }
+    bytes_release(&room);
 }
 
 static void ask(struct probe *probe, size_t first, size_t count, unsigned variant)

@@ -166,7 +166,8 @@ static bool is_idle(void)
     bytes_init(&text, 1 << 20);
     cr_assert(metrics_write(&text));
     bool idle = true;
-    for (char *line = strtok((char *)text.data, "\n"); line; line = strtok(NULL, "\n"))
+    char *rest = NULL;
+    for (char *line = strtok_r((char *)text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         if (strncmp(line, "rpc_server_active_calls", strlen("rpc_server_active_calls")) == 0)
             idle = idle && strcmp(strrchr(line, ' '), " 0") == 0;
     bytes_release(&text);

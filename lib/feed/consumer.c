@@ -285,16 +285,19 @@ static bool ask_epoch(feed_consumer *consumer, error *err)
 
 /* --- the thread --------------------------------------------------------------------------------------- */
 
-/* False: it is time to stop. */
-static bool pause_for(feed_consumer *consumer, int64_t duration_us)
+static void pause_for(feed_consumer *consumer, int64_t duration_us)
 {
     int64_t until_us = clock_monotonic_us() + duration_us;
     pthread_mutex_lock(&consumer->lock);
     while (!consumer->stopping && clock_monotonic_us() < until_us)
         condition_wait_until(&consumer->stop, &consumer->lock, until_us);
-    bool go = !consumer->stopping;
     pthread_mutex_unlock(&consumer->lock);
-    return go;
+}
+
+/* The next stream opens with a newer one. */
+static bool has_outlived_its_token(const error *err)
+{
+    return err->code == STATUS_UNAUTHENTICATED && strcmp(err->reason, "TOKEN_EXPIRED") == 0;
 }
 
 static void *run(void *argument)
@@ -309,11 +312,14 @@ static void *run(void *argument)
             (void)ask_epoch(consumer, &err);
         if (is_stopping(consumer))
             break;
+        if (progress && has_outlived_its_token(&err))
+            continue;
         backoff_us = progress ? BACKOFF_FIRST : backoff_us * 2 < BACKOFF_LAST ? backoff_us * 2 : BACKOFF_LAST;
         log_warn("feed interrupted", LOG_TEXT("rpc.grpc.status_code", status_code_name(err.code)),
                  LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail),
                  LOG_NUMBER("retry_us", backoff_us));
-    } while (pause_for(consumer, backoff_us));
+        pause_for(consumer, backoff_us);
+    } while (!is_stopping(consumer));
     return NULL;
 }
 

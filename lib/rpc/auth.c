@@ -147,11 +147,16 @@ static bool invalid(error *err)
     return error_set(err, STATUS_UNAUTHENTICATED, "TOKEN_INVALID", "the token is not valid");
 }
 
+bool auth_expired(error *err)
+{
+    return error_set(err, STATUS_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
+}
+
 static bool check_times(int64_t expires_us, int64_t not_before_us, error *err)
 {
     int64_t now = clock_real_us();
     if (now >= expires_us)
-        return error_set(err, STATUS_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
+        return auth_expired(err);
     if (now < not_before_us)
         return error_set(err, STATUS_UNAUTHENTICATED, "TOKEN_NOT_YET_VALID", "the token is not valid yet");
     return true;
@@ -179,15 +184,14 @@ static bool check_fresh(struct auth *auth, const char *token, struct token_facts
 }
 
 bool auth_check(struct auth *auth, const char *token, size_t length, arena *memory,
-                struct rpc_caller *ret_caller, error *err)
+                struct rpc_caller *ret_caller, int64_t *ret_expires_us, error *err)
 {
     if (length > TOKEN_LENGTH_MAX)
         return invalid(err);
     look_again(auth);
-    int64_t expires_us;
     if (token_cache_get(auth->cache, token, length, atomic_load(&auth->fingerprint), memory, ret_caller,
-                        &expires_us))
-        return check_times(expires_us, 0, err);
+                        ret_expires_us))
+        return check_times(*ret_expires_us, 0, err);
     char *text = arena_strndup(memory, token, length);
     if (!text || strlen(text) != length)
         return invalid(err);
@@ -196,6 +200,7 @@ bool auth_check(struct auth *auth, const char *token, size_t length, arena *memo
     if (!check_fresh(auth, text, &facts, &jwt, err))
         return false;
     token_cache_put(auth->cache, token, length, &facts);
+    *ret_expires_us = facts.expires_us;
     bool copied = token_caller_copy(&facts.caller, memory, ret_caller);
     jwt_free(jwt);
     return copied ||

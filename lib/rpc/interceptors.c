@@ -36,7 +36,8 @@ static bool check_token(struct rpc_call *call, error *err)
         return error_set(err, STATUS_UNAUTHENTICATED, "TOKEN_INVALID",
                          "the authorization is no bearer token");
     size_t skip = sizeof scheme - 1;
-    return auth_check(call->server->auth, text + skip, length - skip, call->memory, &call->caller, err);
+    return auth_check(call->server->auth, text + skip, length - skip, call->memory, &call->caller,
+                      &call->expires_us, err);
 }
 
 /* Metadata is no field of a message: nothing has looked whether it is text. */
@@ -88,6 +89,7 @@ static bool check_role(const struct rpc_call *call, error *err)
 bool intercept_open(struct rpc_call *call, error *err)
 {
     take_trace(call);
+    call->expires_us = INT64_MAX;
     if (call->method->row->roles == 0)
         return true;
     if (call->server->auth) {

@@ -56,7 +56,8 @@ struct rpc_method {
     bool brief;   /* unary, and answered soon whether the client has cancelled or not: rpc_call_is_cancelled
                      knows of the deadline only, and no thread is woken to tell it more */
     bool endless; /* a stream that ends only when somebody ends it: with UNAVAILABLE as soon as the server
-                     drains */
+                     drains, with UNAUTHENTICATED when the client's token expires */
+    bool outlives_token; /* … but for this one: what it does was allowed at its start, and has an end */
     rpc_unary_handler *unary;
     const struct rpc_stream_handlers *stream;
 };

@@ -1,13 +1,15 @@
 /*
- * The streams that a server has to look after: those that have no end of their own, and those that their
- * handlers have ended. An end waits in the core until the client takes what stands before it; one that takes
- * nothing, though its connection is well, would keep the call, and what its handler holds, for ever.
+ * The streams that a server has to look after: those that have no end of their own, whose clients' tokens may
+ * expire, and those that their handlers have ended. An end waits in the core until the client takes what
+ * stands before it; one that takes nothing, though its connection is well, would keep the call, and what its
+ * handler holds, for ever.
  *
  * The server's lock may be taken while a stream's is held, never the other way round.
  */
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/log.h"
+#include "rpc/auth.h"
 #include "rpc/server_private.h"
 
 /* --- lists; with the server's lock held --- */
@@ -43,7 +45,27 @@ void streams_leave(struct rpc_call *call)
     pthread_mutex_unlock(&call->server->lock);
 }
 
+/* The patrol has to look by then. */
+static void look_by(rpc_server *server, int64_t time_us)
+{
+    if (time_us >= server->patrol_us)
+        return;
+    server->patrol_us = time_us;
+    pthread_cond_broadcast(&server->changed);
+}
+
 /* --- without an end of their own --- */
+
+/* Looks again before that, should somebody have set the clock. */
+#define EXPIRY_LOOK_US (30 * CLOCK_SECOND)
+
+static void expect_expiry(const struct rpc_call *call)
+{
+    int64_t left_us = call->expires_us - clock_real_us();
+    if (call->method->row->outlives_token || call->expires_us == INT64_MAX)
+        return;
+    look_by(call->server, clock_monotonic_us() + (left_us < EXPIRY_LOOK_US ? left_us : EXPIRY_LOOK_US));
+}
 
 static void set_stopping(error *err)
 {
@@ -57,12 +79,27 @@ bool streams_join_endless(struct rpc_call *call, error *err)
         return true;
     pthread_mutex_lock(&server->lock);
     bool stopping = server->stopping;
-    if (!stopping)
+    if (!stopping) {
         list_join(call, &server->endless);
+        expect_expiry(call);
+    }
     pthread_mutex_unlock(&server->lock);
     if (stopping)
         set_stopping(err);
     return !stopping;
+}
+
+/* Lets go of the lock meanwhile. */
+static void end_all(rpc_server *server, struct rpc_call **list, const error *err)
+{
+    for (struct rpc_call *call; (call = *list) != NULL;) {
+        list_leave(call);
+        call_ref(call); /* the handler's is there still: the call leaves its list before that goes */
+        pthread_mutex_unlock(&server->lock);
+        stream_finish(call, NULL, err);
+        call_unref(call);
+        pthread_mutex_lock(&server->lock);
+    }
 }
 
 void streams_stop_endless(rpc_server *server)
@@ -70,15 +107,23 @@ void streams_stop_endless(rpc_server *server)
     error err;
     set_stopping(&err);
     pthread_mutex_lock(&server->lock);
-    for (struct rpc_call *call; (call = server->endless) != NULL;) {
-        list_leave(call);
-        call_ref(call); /* the handler's is there still: the call leaves its list before that goes */
-        pthread_mutex_unlock(&server->lock);
-        stream_finish(call, NULL, &err);
-        call_unref(call);
-        pthread_mutex_lock(&server->lock);
-    }
+    end_all(server, &server->endless, &err);
     pthread_mutex_unlock(&server->lock);
+}
+
+static void look_after_endless(rpc_server *server)
+{
+    error err;
+    int64_t now = clock_real_us();
+    for (struct rpc_call *call = server->endless, *next; call; call = next) {
+        next = call->next;
+        if (now >= call->expires_us && !call->method->row->outlives_token)
+            list_join(call, &server->expired);
+        else
+            expect_expiry(call);
+    }
+    (void)auth_expired(&err);
+    end_all(server, &server->expired, &err);
 }
 
 /* --- ended, but perhaps not taken yet --- */
@@ -88,10 +133,8 @@ void streams_join_ending(struct rpc_call *call)
     rpc_server *server = call->server;
     pthread_mutex_lock(&server->lock);
     call->ended_us = clock_monotonic_us();
-    bool first = !server->ending;
     list_join(call, &server->ending);
-    if (first)
-        pthread_cond_broadcast(&server->changed);
+    look_by(server, call->ended_us + server->options.end_patience_us / 4);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -112,20 +155,23 @@ static void look_after_ending(rpc_server *server)
         if (now - call->ended_us >= patience && stream_waiting_us(call) >= patience)
             cut_off(call);
     }
+    if (server->ending)
+        look_by(server, now + patience / 4);
 }
 
 static void *patrol(void *argument)
 {
     rpc_server *server = argument;
-    int64_t pause_us = server->options.end_patience_us / 4;
     pthread_setname_np(pthread_self(), "rpc-ends");
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
-        int64_t at = clock_monotonic_us() + pause_us;
-        if (!server->ending)
-            pthread_cond_wait(&server->changed, &server->lock);
-        else if (!condition_wait_until(&server->changed, &server->lock, at))
-            look_after_ending(server);
+        if (server->patrol_us > clock_monotonic_us()) {
+            condition_wait_until(&server->changed, &server->lock, server->patrol_us);
+            continue;
+        }
+        server->patrol_us = INT64_MAX;
+        look_after_ending(server);
+        look_after_endless(server);
     }
     pthread_mutex_unlock(&server->lock);
     return NULL;

@@ -85,7 +85,7 @@ struct rpc_server {
     struct health *health;
     int port;
     bool started, drained;
-    pthread_t patrol; /* looks after streams that end */
+    pthread_t patrol; /* looks after streams that have no end, or whose end is not taken */
     bool patrolled;
     struct tag shutdown_tag;
 
@@ -94,6 +94,8 @@ struct rpc_server {
     bool stopping, core_down;
     struct rpc_call *endless; /* open streams of endless methods */
     struct rpc_call *ending;  /* streams that their handlers have ended and whose clients may not know yet */
+    struct rpc_call *expired; /* were endless: their tokens have expired, and they are about to be ended */
+    int64_t patrol_us;        /* clock_monotonic_us: when the patrol looks next */
 
     atomic_size_t calls; /* alive */
 };
@@ -120,13 +122,14 @@ struct rpc_call {
     arena *memory;
     error *bad_text; /* of the message last unpacked, for methods that check text themselves; else NULL */
     struct rpc_caller caller;
+    int64_t expires_us; /* clock_real_us: until then its token is good; INT64_MAX without one */
     char traceparent[56];
     int64_t start_us, deadline_us;
     _Atomic int code; /* what was answered */
     struct call_metadata *initial, *trailing;
     struct rpc_stream_state *stream; /* NULL for unary calls */
     void *state;
-    struct rpc_call *previous, *next, **list; /* server->endless or server->ending; NULL: in none */
+    struct rpc_call *previous, *next, **list; /* one of the server's; NULL: in none */
     int64_t ended_us;                         /* when it joined `ending` */
 };
 

@@ -202,6 +202,7 @@ const struct rpc_method search_check_methods[] = {
      .roles = RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
      .resource = "parent",
      .endless = true,
+     .outlives_token = true,
      .stream = &handlers},
     {.service = NULL},
 };

@@ -87,6 +87,7 @@ const struct rpc_method search_rebuild_methods[] = {
      .roles = RPC_ROLE_ADMIN | RPC_ROLE_SERVICE,
      .resource = "parent",
      .endless = true,
+     .outlives_token = true,
      .stream = &handlers},
     {.service = NULL},
 };

@@ -6,6 +6,7 @@
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "grpc/reflection/v1alpha/reflection.pb-c.h"
 #include "grpc/testing/test.pb-c.h"
+#include "rpc/token.h"
 #include "tests/support/rpc_loopback.h"
 
 #include <criterion/criterion.h>
@@ -388,6 +389,79 @@ Test(rpc_stream, draining_ends_what_would_not_end)
     cr_assert_eq(err.code, STATUS_UNAVAILABLE);
     cr_assert_str_eq(err.reason, "SERVER_STOPPING");
     rpc_stream_free(stream);
+}
+
+static rpc_channel *channel_for(const char *folder, int64_t ttl_us)
+{
+    struct rpc_token_claims claims = {.account = "*", .role = RPC_ROLE_SERVICE, .ttl_us = ttl_us};
+    char *token;
+    error err;
+    cr_assert(rpc_token_make(folder, &claims, &token, &err), "%s", err.message);
+    rpc_channel *channel = rpc_loopback_channel(&loopback, token);
+    free(token);
+    return channel;
+}
+
+static rpc_stream *open_at(rpc_channel *channel, const char *method)
+{
+    rpc_stream *stream;
+    error err;
+    cr_assert(rpc_stream_open(channel, SERVICE, method, &soon, &stream, &err), "%s", err.message);
+    return stream;
+}
+
+static void expect_alive(rpc_stream *stream)
+{
+    error err;
+    cr_assert(write_size(stream, 1));
+    cr_assert_eq(read_size(stream, &err), 1, "%s", err.message);
+}
+
+Test(rpc_stream, an_endless_stream_ends_with_its_token)
+{
+    static const struct rpc_method methods[] = {
+        {.service = SERVICE,
+         .name = "FullDuplexCall",
+         .roles = ALL,
+         .any_account = true,
+         .endless = true,
+         .stream = &echo},
+        {.service = SERVICE,
+         .name = "HalfDuplexCall",
+         .roles = ALL,
+         .any_account = true,
+         .endless = true,
+         .outlives_token = true,
+         .stream = &echo},
+        {.service = NULL},
+    };
+    char folder[64];
+    error err;
+    rpc_folder_make(folder);
+    cr_assert(rpc_keys_generate(folder, &err), "%s", err.message);
+    rpc_loopback_start(&loopback, methods, NULL, &(struct rpc_server_options){.key_directory = folder}, NULL);
+    rpc_channel *lasting = channel_for(folder, CLOCK_HOUR);
+    int64_t made_us = clock_real_us();
+    rpc_channel *brief = channel_for(folder, SECONDS(4));
+    rpc_stream *goes_on = open_at(lasting, "FullDuplexCall");
+    rpc_stream *has_an_end = open_at(brief, "HalfDuplexCall");
+    rpc_stream *expires = open_at(brief, "FullDuplexCall");
+    expect_alive(goes_on);
+    expect_alive(has_an_end);
+    expect_alive(expires);
+    cr_assert_eq(read_size(expires, &err), -1 - (int)RPC_READ_FAILED);
+    cr_assert_eq(err.code, STATUS_UNAUTHENTICATED, "%s", err.message);
+    cr_assert_str_eq(err.reason, "TOKEN_EXPIRED");
+    cr_assert_geq(clock_real_us() - made_us, SECONDS(3)); /* tokens go by whole seconds */
+    wait_for(&seen.done, 1);
+    expect_alive(goes_on);
+    expect_alive(has_an_end);
+    rpc_stream_free(expires);
+    rpc_stream_free(has_an_end);
+    rpc_stream_free(goes_on);
+    rpc_channel_free(brief);
+    rpc_channel_free(lasting);
+    rpc_folder_remove(folder);
 }
 
 /* --- health --- */

@@ -23,6 +23,7 @@
 static char folder[64];
 static arena *memory;
 static struct auth *auth;
+static int64_t expires_us; /* of the token last found good */
 
 static void set_up(void)
 {
@@ -51,7 +52,7 @@ static const char *check(const char *token, struct rpc_caller *ret_caller)
 {
     static error err;
     *ret_caller = (struct rpc_caller){.session = ""};
-    if (auth_check(auth, token, strlen(token), memory, ret_caller, &err))
+    if (auth_check(auth, token, strlen(token), memory, ret_caller, &expires_us, &err))
         return "";
     cr_assert_eq(err.code, STATUS_UNAUTHENTICATED);
     return err.reason;
@@ -100,6 +101,8 @@ Test(rpc_token, a_token_that_was_made_is_good)
         cr_assert_str_eq(caller.account, "acme");
         cr_assert_str_eq(caller.agent, "ann");
         cr_assert_str_eq(caller.subject, "ann");
+        cr_assert_leq(expires_us, clock_real_us() + CLOCK_HOUR);
+        cr_assert_geq(expires_us, clock_real_us() + CLOCK_HOUR / 2);
     }
     token[strlen(token) - 2] = token[strlen(token) - 2] == 'A' ? 'B' : 'A';
     cr_assert_str_eq(check(token, &caller), "TOKEN_INVALID");
@@ -139,14 +142,15 @@ Test(rpc_token, a_token_without_an_end_has_ended)
 
 Test(rpc_token, a_cached_token_expires_too)
 {
-    struct rpc_token_claims claims = {.account = "*", .role = RPC_ROLE_SERVICE, .ttl_us = CLOCK_SECOND};
+    struct rpc_token_claims claims = {.account = "*", .role = RPC_ROLE_SERVICE, .ttl_us = 4 * CLOCK_SECOND};
     struct rpc_caller caller;
     char *token;
     error err;
     open_auth();
     cr_assert(rpc_token_make(folder, &claims, &token, &err));
     cr_assert_str_eq(check(token, &caller), "");
-    sleep(2);
+    for (int i = 0; i < 100 && clock_real_us() < expires_us; i++)
+        usleep(100000);
     cr_assert_str_eq(check(token, &caller), "TOKEN_EXPIRED");
     free(token);
 }
@@ -264,8 +268,8 @@ Test(rpc_token, generated_keys_are_private_and_made_once)
     struct auth *fresh_auth;
     struct rpc_caller caller = {0};
     cr_assert(auth_new(fresh, &fresh_auth, &err));
-    cr_assert(auth_check(fresh_auth, token, strlen(token), memory, &caller, &err));
-    cr_assert(auth_check(fresh_auth, again, strlen(again), memory, &caller, &err));
+    cr_assert(auth_check(fresh_auth, token, strlen(token), memory, &caller, &expires_us, &err));
+    cr_assert(auth_check(fresh_auth, again, strlen(again), memory, &caller, &expires_us, &err));
     auth_free(fresh_auth);
     free(token);
     free(again);

@@ -11,6 +11,7 @@
 #include "case/case_presence.h"
 #include "case/case_resume.h"
 #include "case/case_sessions.h"
+#include "casework/cases/v1/event.pb-c.h"
 #include "casework/cases/v1/session_service.pb-c.h"
 #include "feed/partition.h"
 
@@ -39,12 +40,20 @@ struct watched_case;
 
 enum { ALL_CASES = -1 };
 
+/* A case as a tab was last told of it, or as the lane has answered when that is newer. */
+struct tab_view {
+    char agent[AGENT_ID_SIZE], session[SESSION_ID_SIZE]; /* who holds it; "": nobody */
+    int64_t token, lock_time;
+    bool need_reply;
+};
+
 /* A tab of a session that has its stream here. */
 struct session_tab {
     struct session *session;
     struct watched_case *of;
     struct session_tab *next_of_case, *next_of_session;
-    int64_t told_to;   /* the account's place in the feed up to which the tab has been told */
+    struct tab_view view; /* at told_to */
+    int64_t told_to;      /* the account's place in the feed up to which the tab has been told */
     int64_t behind_to; /* the followers of the feed passed by before the tab was there: to be read; 0: not */
     int64_t asked_to;  /* behind_to, once that is being read */
     int64_t holds;     /* the grant that its session was told of; 0: none */
@@ -150,7 +159,7 @@ struct session *hub_find_session(struct case_sessions *hub, int partition, const
 
 struct watched_case *hub_find_case(struct case_sessions *hub, int partition, const char *account, int64_t id);
 
-/* The session's tab, made if need be; told up to `position`. NULL: out of memory. */
+/* The session's tab; a new one has been told up to `position`. NULL: out of memory. */
 struct session_tab *hub_open_tab(struct session *session, int64_t case_id, int64_t position);
 struct session_tab *hub_find_tab(struct session *session, int64_t case_id);
 void hub_close_tab(struct session_tab *tab);
@@ -192,7 +201,10 @@ char *session_agent_name(const struct session *session, const char *agent, char 
 void session_token_binding(const struct session *session, char binding[NAME_SIZE]);
 void session_tell_welcome(struct session *session, bool resumed, arena *memory);
 
-/* The tab as the lane has opened it: from its place in the feed on it is told what is new. */
+/*
+ * The tab as the lane has opened it: from its place in the feed on it is told what is new. What a tab that
+ * was open already has been told meanwhile is newer than the lane's answer, and stays.
+ */
 void session_take_tab(struct session *session, const struct tab_answer *answer, int64_t position,
                       arena *memory);
 void session_tell_closed(struct session *session, int64_t case_id);
@@ -205,6 +217,10 @@ void session_tell_refused(struct session *session, int64_t case_id, const char *
 
 void session_tell_granted(struct session_tab *tab, int64_t token);
 void session_tell_lost(struct session_tab *tab, Casework__Cases__V1__LockLostReason reason);
+
+/* Something has happened in the tab's case; nothing when it was told already. Changes wait to be told as one.
+ */
+void session_tell_event(struct session_tab *tab, const Casework__Cases__V1__Event *event);
 
 /* Follows the feed. */
 void hub_run_news(struct case_feed_reader *reader);

@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "case/case_session_hub.h"
-#include "casework/cases/v1/event.pb-c.h"
 #include "rpc/wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,12 +148,35 @@ static void tell_change(struct session_tab *tab)
     session_tell(tab->session, &response);
 }
 
-/* Changes of one run are told as one: a burst in a case is one message. */
-static void tell_tab(struct session_tab *tab, const Casework__Cases__V1__Event *event)
+/* The id at the end of a resource name. */
+static const char *last_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+static void see(struct tab_view *view, const Casework__Cases__V1__Event *event)
+{
+    const Casework__Cases__V1__CaseFacts *facts = event->case_facts;
+    const Casework__Cases__V1__LockFacts *lock = event->lock_facts;
+    if (facts)
+        view->need_reply = facts->need_reply;
+    if (!lock)
+        return;
+    bool granted = event->kind == CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_LOCK_GRANTED;
+    view->token = lock->token;
+    if (!wire_time_us(event->event_time, &view->lock_time))
+        view->lock_time = 0;
+    snprintf(view->agent, sizeof view->agent, "%s", granted ? last_part(lock->agent) : "");
+    snprintf(view->session, sizeof view->session, "%s", granted ? lock->session : "");
+}
+
+void session_tell_event(struct session_tab *tab, const Casework__Cases__V1__Event *event)
 {
     if (event->position <= tab->told_to)
         return;
     tab->told_to = event->position;
+    see(&tab->view, event);
     if (event->lock_facts) {
         if (tab->changed_at)
             tell_change(tab);
@@ -187,7 +210,7 @@ static void tell_news(struct case_sessions *hub, const pg_result *news, bool beh
             continue;
         for (struct session_tab *tab = watched->tabs; tab; tab = tab->next_of_case) {
             if (behind ? tab->asked_to != 0 : tab->behind_to == 0)
-                tell_tab(tab, (const void *)message);
+                session_tell_event(tab, (const void *)message);
         }
     }
     for (int row = 0; row < pg_rows(news); row++) {

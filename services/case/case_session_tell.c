@@ -50,21 +50,22 @@ static bool list_viewers(const struct session *session, const struct watched_cas
     return opened->viewers != NULL;
 }
 
-static void tell_opened(struct session_tab *tab, const struct case_record *record, arena *memory)
+static void tell_opened(struct session_tab *tab, arena *memory)
 {
     struct session *session = tab->session;
+    const struct tab_view *view = &tab->view;
     char name[NAME_SIZE], holder[NAME_SIZE];
     Casework__Cases__V1__Lock lock = CASEWORK__CASES__V1__LOCK__INIT;
     Casework__Cases__V1__AttachResponse__TabOpened opened =
         CASEWORK__CASES__V1__ATTACH_RESPONSE__TAB_OPENED__INIT;
     attach_response response = CASEWORK__CASES__V1__ATTACH_RESPONSE__INIT;
-    opened.case_ = session_case_name(session, record->id, name);
-    opened.need_reply = record->need_reply;
+    opened.case_ = session_case_name(session, tab->of->id, name);
+    opened.need_reply = view->need_reply;
     opened.position = tab->told_to;
-    if (record->lock_session[0]) {
-        lock.agent = session_agent_name(session, record->lock_agent, holder);
-        lock.token = record->lock_token;
-        lock.acquire_time = wire_timestamp(memory, record->lock_time);
+    if (view->session[0]) {
+        lock.agent = session_agent_name(session, view->agent, holder);
+        lock.token = view->token;
+        lock.acquire_time = wire_timestamp(memory, view->lock_time);
         opened.lock = &lock;
     }
     response.response_case = CASEWORK__CASES__V1__ATTACH_RESPONSE__RESPONSE_TAB_OPENED;
@@ -73,18 +74,50 @@ static void tell_opened(struct session_tab *tab, const struct case_record *recor
         session_fail(session, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
         return;
     }
-    bool holds = strcmp(record->lock_session, session->id) == 0;
-    tab->holds = 0;
+    bool holds = strcmp(view->session, session->id) == 0;
     if (holds && !session_lease_holds(session))
         return;
     session_tell(session, &response);
     if (holds)
-        session_tell_granted(tab, record->lock_token);
+        session_tell_granted(tab, view->token);
 }
 
 enum { VIEWING = CASEWORK__CASES__V1__ACTIVITY_KIND__ACTIVITY_KIND_VIEWING };
 
-/* The tab as the lane has opened it: from its place in the feed on it is told what is new. */
+static void see(struct tab_view *view, const struct case_record *record)
+{
+    *view = (struct tab_view){
+        .token = record->lock_token, .lock_time = record->lock_time, .need_reply = record->need_reply};
+    snprintf(view->agent, sizeof view->agent, "%s", record->lock_agent);
+    snprintf(view->session, sizeof view->session, "%s", record->lock_session);
+}
+
+/*
+ * What the tab is not told of one by one any more is in the answer, but for a lock that the session has had
+ * until then: other than with its case, and by its own client, it is lost only by being broken.
+ */
+static void see_answer(struct session_tab *tab, const struct case_record *record, int64_t position)
+{
+    bool is_gone = record->status == CASE_STATUS_DELETED || record->merged_into != 0;
+    see(&tab->view, record);
+    tab->told_to = position;
+    if (tab->holds && strcmp(record->lock_session, tab->session->id) != 0)
+        session_tell_lost(tab, is_gone ? CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_CASE_GONE
+                                       : CASEWORK__CASES__V1__LOCK_LOST_REASON__LOCK_LOST_REASON_BROKEN);
+}
+
+static void see_viewers(const struct session_tab *tab, const struct tab_answer *answer)
+{
+    for (size_t i = 0; i < answer->viewer_count; i++) {
+        const struct case_tab *viewer = &answer->viewers[i];
+        bool is_told = strcmp(viewer->session, tab->session->id) == 0;
+        for (size_t k = 0; k < tab->of->viewer_count && !is_told; k++)
+            is_told = strcmp(tab->of->viewers[k].session, viewer->session) == 0;
+        if (!is_told)
+            hub_presence(tab->of, viewer->session, viewer->agent, VIEWING, false);
+    }
+}
+
 void session_take_tab(struct session *session, const struct tab_answer *answer, int64_t position,
                       arena *memory)
 {
@@ -96,20 +129,16 @@ void session_take_tab(struct session *session, const struct tab_answer *answer, 
         session_fail(session, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
         return;
     }
-    for (size_t i = 0; i < answer->viewer_count; i++) {
-        const struct case_tab *viewer = &answer->viewers[i];
-        bool is_told = strcmp(viewer->session, session->id) == 0;
-        for (size_t k = 0; k < tab->of->viewer_count && !is_told; k++)
-            is_told = strcmp(tab->of->viewers[k].session, viewer->session) == 0;
-        if (!is_told)
-            hub_presence(tab->of, viewer->session, viewer->agent, VIEWING, false);
+    if (position >= tab->told_to) {
+        see_answer(tab, answer->record, position);
+        see_viewers(tab, answer);
     }
     if (is_new)
         hub_tell_presence(hub, session->partition, session->account, tab->of->id, session->id, session->agent,
                           VIEWING);
     if (!is_known)
         hub_ask_presence(hub, tab->of);
-    tell_opened(tab, answer->record, memory);
+    tell_opened(tab, memory);
 }
 
 void session_tell_refused(struct session *session, int64_t case_id, const char *case_name, const error *err)

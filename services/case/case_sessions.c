@@ -164,11 +164,8 @@ static void place_tab(struct session_tab *tab, int64_t position, bool first_of_p
 struct session_tab *hub_open_tab(struct session *session, int64_t case_id, int64_t position)
 {
     struct session_tab *tab = hub_find_tab(session, case_id);
-    if (tab) {
-        if (position > tab->told_to)
-            tab->told_to = position;
+    if (tab)
         return tab;
-    }
     bool first = session->hub->partitions[session->partition].case_count == 0;
     tab = calloc(1, sizeof *tab);
     struct watched_case *watched = tab ? watch_case(session, case_id) : NULL;

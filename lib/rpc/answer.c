@@ -37,5 +37,4 @@ void answer_status_release(struct answer_status *status)
 void error_set_busy(error *err)
 {
     error_set(err, STATUS_RESOURCE_EXHAUSTED, "SERVER_BUSY", "too many requests are waiting");
-    err->retry_after_us = 100000;
 }

@@ -70,12 +70,53 @@ static void add_violations(struct packing *p, const error *err)
     add_detail(p, TYPE_PREFIX "google.rpc.BadRequest", &bad.base);
 }
 
-static void add_retry(struct packing *p, const error *err)
+#define RETRY_US 100000
+
+/*
+ * Beside UNAVAILABLE, which says as much: where something is full or busy for the moment. Not where the
+ * client has to do something else first (close tabs, ask for less, read faster).
+ */
+static const char *const passing[] = {
+    "BUSY",
+    "CONFLICT",
+    "DATABASE_BUSY",
+    "DATABASE_FULL",
+    "MEMORY",
+    "NO_MEMORY",
+    "NO_THREAD",
+    "OUT_OF_MEMORY",
+    "OVERLOADED",
+    "SERVER_BUSY",
+    "TOO_BUSY",
+    "TOO_MANY_JOBS",
+    "TOO_MANY_REQUESTS",
+    "TOO_MANY_SNAPSHOTS",
+    "TOO_MANY_WAITING",
+    "TOO_MANY_WATCHES",
+};
+
+/* 0: waiting does not help, or nobody knows. */
+static int64_t retry_after_us(const error *err)
+{
+    if (err->retry_after_us > 0)
+        return err->retry_after_us;
+    if (err->code == STATUS_UNAVAILABLE)
+        return RETRY_US;
+    if (err->code != STATUS_RESOURCE_EXHAUSTED && err->code != STATUS_ABORTED)
+        return 0;
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        if (strcmp(err->reason, passing[i]) == 0)
+            return RETRY_US;
+    }
+    return 0;
+}
+
+static void add_retry(struct packing *p, int64_t delay_us)
 {
     Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
     Google__Rpc__RetryInfo retry = GOOGLE__RPC__RETRY_INFO__INIT;
-    delay.seconds = err->retry_after_us / 1000000;
-    delay.nanos = (int32_t)(err->retry_after_us % 1000000 * 1000);
+    delay.seconds = delay_us / 1000000;
+    delay.nanos = (int32_t)(delay_us % 1000000 * 1000);
     retry.retry_delay = &delay;
     add_detail(p, TYPE_PREFIX "google.rpc.RetryInfo", &retry.base);
 }
@@ -87,8 +128,9 @@ size_t status_details_encode(const error *err, unsigned char data[STATUS_DETAILS
     add_info(&p, err);
     if (err->violation_count > 0)
         add_violations(&p, err);
-    if (err->retry_after_us > 0)
-        add_retry(&p, err);
+    int64_t delay_us = retry_after_us(err);
+    if (delay_us > 0)
+        add_retry(&p, delay_us);
     if (p.count == 0)
         return 0;
     Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;

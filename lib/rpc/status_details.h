@@ -9,7 +9,9 @@
 
 enum { STATUS_DETAILS_SIZE = 4096 }; /* enough for any error: its texts have fixed sizes */
 
-/* Writes the packed Status; returns its length, 0 when the error has no more to tell than code and message.
+/*
+ * Writes the packed Status; returns its length, 0 when the error has no more to tell than code and message.
+ * An error that waiting mends (UNAVAILABLE, what is full or busy) has a RetryInfo, its own or a short one.
  */
 size_t status_details_encode(const error *err, unsigned char data[STATUS_DETAILS_SIZE]);
 

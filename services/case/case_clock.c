@@ -292,6 +292,7 @@ static bool move_with(struct move *move, const ProtobufCMessage *request, target
     /* Clients ask again what was UNAVAILABLE: what has gone half of the way would go it twice. */
     if (!done && move->moved && err->code == STATUS_UNAVAILABLE) {
         err->code = STATUS_ABORTED;
+        err->retry_after_us = 0;
         snprintf(err->reason, sizeof err->reason, "NOT_SETTLED");
     }
     return done;

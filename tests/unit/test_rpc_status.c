@@ -60,3 +60,37 @@ Test(rpc_status, no_error_is_without_a_reason)
     status_details_decode(data, length, &err);
     cr_assert_str_eq(err.reason, "CANCELLED");
 }
+
+/* What a client is told to wait. */
+static int64_t told_to_wait(enum status_code code, const char *reason, int64_t own_us)
+{
+    error err, back = {.code = code};
+    unsigned char data[STATUS_DETAILS_SIZE];
+    error_set(&err, code, reason, "a message");
+    err.retry_after_us = own_us;
+    status_details_decode(data, status_details_encode(&err, data), &back);
+    cr_assert_str_eq(back.reason, *reason ? reason : status_code_name(code));
+    return back.retry_after_us;
+}
+
+Test(rpc_status, where_waiting_helps_the_client_hears_how_long)
+{
+    cr_assert_gt(told_to_wait(STATUS_UNAVAILABLE, "DATABASE_UNAVAILABLE", 0), 0);
+    cr_assert_gt(told_to_wait(STATUS_UNAVAILABLE, "", 0), 0);
+    cr_assert_gt(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "BUSY", 0), 0);
+    cr_assert_gt(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "SERVER_BUSY", 0), 0);
+    cr_assert_gt(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", 0), 0);
+    cr_assert_gt(told_to_wait(STATUS_ABORTED, "CONFLICT", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_UNAVAILABLE, "ACCOUNT_BEING_DELETED", 1000000), 1000000);
+}
+
+Test(rpc_status, where_waiting_does_not_help_nothing_is_said_of_it)
+{
+    cr_assert_eq(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_TABS", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_RESOURCE_EXHAUSTED, "SLOW_READER", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_ABORTED, "ETAG_MISMATCH", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_ABORTED, "NOT_SETTLED", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_FAILED_PRECONDITION, "CASE_LOCKED", 0), 0);
+    cr_assert_eq(told_to_wait(STATUS_INVALID_ARGUMENT, "BUSY", 0), 0);
+}

@@ -17,7 +17,7 @@ RUN make all && strip build/bin/casework*
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        libgrpc29 libprotobuf-c1 libhiredis0.14 libpq5 libjwt0 libjansson4 libunistring2 libicu72 libxxhash0 \
+        libgrpc29 libprotobuf-c1 libhiredis0.14 libpq5 libjwt0 libjansson4 libunistring2 libxxhash0 \
         libmicrohttpd12 libssl3 tzdata ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin casework \

@@ -19,7 +19,7 @@ Q_LD = @echo "  LD   $@";
 Q_GEN = @echo "  GEN  $@"; 
 endif
 
-PACKAGES := hiredis libpq libjwt jansson libxxhash libmicrohttpd openssl icu-i18n icu-uc libprotobuf-c
+PACKAGES := hiredis libpq libjwt jansson libxxhash libmicrohttpd openssl libprotobuf-c
 PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 PACKAGE_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
 

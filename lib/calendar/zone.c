@@ -1,10 +1,10 @@
 #include "calendar/zone.h"
 
+#include "calendar/zone_file.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicode/ucal.h>
-#include <unicode/ustring.h>
 #include <uthash.h>
 
 #define SECOND INT64_C(1000000)
@@ -12,19 +12,15 @@
 #define DAY (24 * HOUR)
 
 /*
- * Zones are tabled from 1800 to 2500. Every rule that is known is a yearly one by 2100, and the Gregorian
- * calendar repeats after 400 years with its days of the week, so later instants are looked up 400 years
- * earlier.
+ * Zones are tabled up to 2500. Every rule that is known is a yearly one by 2100, and the Gregorian calendar
+ * repeats after 400 years with its days of the week, so later instants are looked up 400 years earlier.
  */
-#define TABLE_START_DAY INT64_C(-62091)
 #define TABLE_END_DAY INT64_C(193579)
 #define CYCLE (INT64_C(146097) * DAY)
 
-enum { NAME_MAX_BYTES = 64, CHANGES_MAX = 4096 };
-
 struct calendar_zone {
     UT_hash_handle hh;
-    char name[NAME_MAX_BYTES];
+    char name[ZONE_FILE_NAME_SIZE];
     size_t count;     /* changes */
     int64_t *at;      /* count instants */
     int64_t *offsets; /* count + 1: offsets[i] holds before at[i], the last one from the last change on */
@@ -36,71 +32,6 @@ static struct calendar_zone *cache;
 /* --- reading a zone --------------------------------------------------------------------------------------
  */
 
-/* Names that ICU knows and the IANA database does not. */
-static bool is_foreign(const char *name)
-{
-    static const char *const iana[] = {"CET", "EET", "EST", "GMT", "HST", "MET", "MST",
-                                       "PRC", "ROC", "ROK", "UCT", "UTC", "WET"};
-    if (strncmp(name, "SystemV/", 8) == 0 || strcmp(name, "Etc/Unknown") == 0)
-        return true;
-    if (strlen(name) != 3)
-        return false;
-    for (size_t i = 0; i < sizeof iana / sizeof iana[0]; i++) {
-        if (strcmp(name, iana[i]) == 0)
-            return false;
-    }
-    return true;
-}
-
-static UCalendar *open_calendar(const char *name)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length >= NAME_MAX_BYTES || is_foreign(name))
-        return NULL;
-    for (size_t i = 0; i < length; i++) {
-        if (name[i] <= ' ' || name[i] > '~')
-            return NULL;
-    }
-    UChar id[NAME_MAX_BYTES], canonical[NAME_MAX_BYTES * 2];
-    u_uastrcpy(id, name);
-    UErrorCode status = U_ZERO_ERROR;
-    UBool known = 0;
-    ucal_getCanonicalTimeZoneID(id, (int32_t)length, canonical, NAME_MAX_BYTES * 2, &known, &status);
-    if (U_FAILURE(status) || !known)
-        return NULL;
-    UCalendar *calendar = ucal_open(id, (int32_t)length, "en", UCAL_GREGORIAN, &status);
-    return U_FAILURE(status) ? NULL : calendar;
-}
-
-static int64_t calendar_offset(UCalendar *calendar, UDate millis, UErrorCode *status)
-{
-    ucal_setMillis(calendar, millis, status);
-    int64_t raw = ucal_get(calendar, UCAL_ZONE_OFFSET, status);
-    return (raw + ucal_get(calendar, UCAL_DST_OFFSET, status)) * (SECOND / 1000);
-}
-
-/* Fills at and offsets (room for CHANGES_MAX); changes that leave the offset alone are left out. */
-static bool read_changes(UCalendar *calendar, struct calendar_zone *zone)
-{
-    UErrorCode status = U_ZERO_ERROR;
-    zone->offsets[0] = calendar_offset(calendar, (double)(TABLE_START_DAY * 86400000), &status);
-    for (;;) {
-        UDate next;
-        UBool found = ucal_getTimeZoneTransitionDate(calendar, UCAL_TZ_TRANSITION_NEXT, &next, &status);
-        if (U_FAILURE(status))
-            return false;
-        if (!found || next >= (double)(TABLE_END_DAY * 86400000))
-            return true;
-        int64_t offset = calendar_offset(calendar, next, &status);
-        if (offset == zone->offsets[zone->count])
-            continue;
-        if (zone->count + 1 == CHANGES_MAX)
-            return false;
-        zone->at[zone->count++] = (int64_t)next * (SECOND / 1000);
-        zone->offsets[zone->count] = offset;
-    }
-}
-
 static void zone_free(struct calendar_zone *zone)
 {
     if (zone == NULL)
@@ -110,32 +41,33 @@ static void zone_free(struct calendar_zone *zone)
     free(zone);
 }
 
-static bool shrink(int64_t **array, size_t count)
+static struct calendar_zone *zone_make(const char *name, const struct zone_changes *changes)
 {
-    int64_t *smaller = realloc(*array, (count + 1) * sizeof **array);
-    if (smaller == NULL)
-        return false;
-    *array = smaller;
-    return true;
+    struct calendar_zone *zone = calloc(1, sizeof *zone);
+    if (zone == NULL)
+        return NULL;
+    strncpy(zone->name, name, sizeof zone->name - 1);
+    zone->count = changes->count;
+    zone->at = malloc((zone->count + 1) * sizeof *zone->at);
+    zone->offsets = malloc((zone->count + 1) * sizeof *zone->offsets);
+    if (zone->at == NULL || zone->offsets == NULL) {
+        zone_free(zone);
+        return NULL;
+    }
+    for (size_t i = 0; i < zone->count; i++)
+        zone->at[i] = changes->at[i] * SECOND;
+    for (size_t i = 0; i <= zone->count; i++)
+        zone->offsets[i] = changes->offsets[i] * SECOND;
+    return zone;
 }
 
 static struct calendar_zone *zone_read(const char *name)
 {
-    UCalendar *calendar = open_calendar(name);
-    if (calendar == NULL)
-        return NULL;
-    struct calendar_zone *zone = calloc(1, sizeof *zone);
-    if (zone != NULL) {
-        strncpy(zone->name, name, sizeof zone->name - 1);
-        zone->at = malloc(CHANGES_MAX * sizeof *zone->at);
-        zone->offsets = malloc(CHANGES_MAX * sizeof *zone->offsets);
-        if (zone->at == NULL || zone->offsets == NULL || !read_changes(calendar, zone) ||
-            !shrink(&zone->at, zone->count) || !shrink(&zone->offsets, zone->count)) {
-            zone_free(zone);
-            zone = NULL;
-        }
-    }
-    ucal_close(calendar);
+    struct zone_changes *changes = malloc(sizeof *changes);
+    struct calendar_zone *zone = NULL;
+    if (changes != NULL && zone_file_read(name, TABLE_END_DAY * (DAY / SECOND), changes))
+        zone = zone_make(name, changes);
+    free(changes);
     return zone;
 }
 
@@ -251,7 +183,7 @@ int64_t calendar_hour_end(const calendar_zone *zone, int64_t time_us)
  */
 
 /* Howard Hinnant, chrono-Compatible Low-Level Date Algorithms, days_from_civil. */
-static int64_t day_number(int64_t year, int64_t month, int64_t day)
+int64_t calendar_day_number(int64_t year, int64_t month, int64_t day)
 {
     year -= month <= 2;
     int64_t era = floor_div(year, 400);
@@ -288,7 +220,7 @@ static bool parse_month(const char *text, int64_t *ret_year, int64_t *ret_month)
 
 static int64_t month_end(int64_t year, int64_t month)
 {
-    return month == 12 ? day_number(year + 1, 1, 1) : day_number(year, month + 1, 1);
+    return month == 12 ? calendar_day_number(year + 1, 1, 1) : calendar_day_number(year, month + 1, 1);
 }
 
 bool calendar_day_parse(const char *text, int64_t *ret_day)
@@ -297,9 +229,9 @@ bool calendar_day_parse(const char *text, int64_t *ret_day)
     if (!parse_month(text, &year, &month) || text[7] != '-')
         return false;
     int64_t day = digits(text + 8, 2);
-    if (day < 1 || text[10] != '\0' || day_number(year, month, day) >= month_end(year, month))
+    if (day < 1 || text[10] != '\0' || calendar_day_number(year, month, day) >= month_end(year, month))
         return false;
-    *ret_day = day_number(year, month, day);
+    *ret_day = calendar_day_number(year, month, day);
     return true;
 }
 
@@ -308,7 +240,7 @@ bool calendar_month_parse(const char *text, int64_t *ret_first, int64_t *ret_end
     int64_t year, month;
     if (!parse_month(text, &year, &month) || text[7] != '\0')
         return false;
-    *ret_first = day_number(year, month, 1);
+    *ret_first = calendar_day_number(year, month, 1);
     *ret_end = month_end(year, month);
     return true;
 }

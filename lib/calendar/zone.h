@@ -6,8 +6,8 @@
  * 25 hours, or, where a zone moved over the date line, none at all.
  *
  * Instants are microseconds since 1970 (UTC). A day is a number: days since 1970-01-01 in the proleptic
- * Gregorian calendar, whatever the zone. The zones' rules come from ICU; a zone is read once into a table,
- * after which everything here is plain arithmetic on it, free of locks.
+ * Gregorian calendar, whatever the zone. The zones' rules come from the system's time zone database;
+ * a zone is read once into a table, after which everything here is plain arithmetic on it, free of locks.
  */
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ typedef struct calendar_zone calendar_zone;
 
 /*
  * The zone of that name, NULL if there is none (names are case-sensitive; links such as "Asia/Katmandu" are
- * taken, Java's three-letter names and offsets are not), or when memory is out. Belongs to a cache and lives
+ * taken, `posix/…` and `right/…` are not), or when memory is out. Belongs to a cache and lives
  * as long as the program. Thread-safe.
  */
 const calendar_zone *calendar_zone_get(const char *name);
@@ -46,6 +46,9 @@ int64_t calendar_day_of(const calendar_zone *zone, int64_t time_us);
  * sixty minutes, or less around a change.
  */
 int64_t calendar_hour_end(const calendar_zone *zone, int64_t time_us);
+
+/* A day's number; any year, a month of 1 to 12. */
+int64_t calendar_day_number(int64_t year, int64_t month, int64_t day);
 
 /* Years 1900 to 9998; anything else than "YYYY-MM-DD" or no such day: false, ret untouched. */
 bool calendar_day_parse(const char *text, int64_t *ret_day) __attribute__((warn_unused_result));

@@ -1,38 +1,19 @@
 #include "base/clock.h"
+#include "calendar/zone.h"
 #include "case/case_write.h"
 #include "casework/cases/v1/account_service.pb-c.h"
 #include "rpc/name.h"
 #include "rpc/wire.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { LOCK_DAYS_DEFAULT = 3, LOCK_DAYS_MAX = 366 };
 #define GRACE_DEFAULT (15 * CLOCK_SECOND)
 
-/* Not a folder or another file of the time zone database. */
-static bool is_zone_file(const char *path)
-{
-    char magic[4];
-    FILE *file = fopen(path, "re");
-    bool good = file != NULL && fread(magic, sizeof magic, 1, file) == 1 && memcmp(magic, "TZif", 4) == 0;
-    if (file != NULL)
-        fclose(file);
-    return good;
-}
-
-/* A name of the time zone database: the system has a file of it. Its names begin with a capital letter, what
- * else there is (localtime, posix/…, right/…) does not. */
 static bool check_time_zone(const char *zone, error *err)
 {
-    char path[128];
-    bool plain =
-        zone[0] >= 'A' && zone[0] <= 'Z' &&
-        strlen(zone) == strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+-");
-    int length = snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", zone);
-    if (!plain || length < 0 || (size_t)length >= sizeof path || !is_zone_file(path))
-        return error_bad_field(err, "account.time_zone", "is no IANA time zone");
-    return true;
+    return calendar_zone_get(zone) != NULL ||
+           error_bad_field(err, "account.time_zone", "is no IANA time zone");
 }
 
 /* Settings as given, defaults filled in. */

@@ -65,6 +65,18 @@ Test(calendar, days_on_which_the_clock_changes)
     expect_day("Australia/Lord_Howe", "2024-04-07", "2024-04-06T13:00:00Z", 24 * 60 + 30, 25);
 }
 
+Test(calendar, rules_are_as_new_as_the_systems)
+{
+    /* Daylight saving since 2023 again, from midnight on; an hour less behind since 2023; a zone of 2022. */
+    expect_day("Africa/Cairo", "2024-04-26", "2024-04-25T22:00:00Z", 23 * 60, 23);
+    expect_day("Africa/Cairo", "2024-07-01", "2024-06-30T21:00:00Z", 1440, 24);
+    expect_day("America/Nuuk", "2024-02-01", "2024-02-01T02:00:00Z", 1440, 24);
+    expect_day("America/Ciudad_Juarez", "2024-07-01", "2024-07-01T06:00:00Z", 1440, 24);
+    /* What the database tells only as a yearly rule. */
+    expect_day("Europe/Amsterdam", "2099-03-29", "2099-03-28T23:00:00Z", 23 * 60, 23);
+    expect_day("America/Santiago", "2099-04-04", "2099-04-04T03:00:00Z", 25 * 60, 25);
+}
+
 Test(calendar, changes_at_midnight)
 {
     /* 00:00 does not exist. */
@@ -112,6 +124,9 @@ Test(calendar, only_names_of_the_iana_database_are_zones)
         "UTC ",
         "Etc/Unknown",
         "Europe/Amsterdam\n",
+        "Europe//Amsterdam",
+        "Europe",
+        "Europe/../UTC",
         "An/unreasonably/long/name/that/no/zone/on/earth/has/or/ever/will/have"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         cr_expect_not_null(calendar_zone_get(good[i]), "%s", good[i]);

@@ -172,8 +172,8 @@ static bool read_slice(const struct slice *slice, error *err)
     for (size_t i = 0; done && i < slice->count; i++)
         if (search_index_case_position(backlog->index, slice->account, slice->numbers[i]) < slice->position)
             done = search_list_add(&list, slice->account, slice->numbers[i], memory, err);
-    done =
-        done && search_reader_read(backlog->cases, list.cases, list.count, memory, file, (void *)slice, err);
+    done = done && search_reader_read(backlog->cases, list.cases, list.count, SEARCH_READER_ONCE, memory,
+                                      file, (void *)slice, err);
     arena_free(memory);
     return done;
 }

@@ -150,7 +150,8 @@ static bool check_account(struct search_job *job, const char *account, error *er
     bool done = true;
     for (int round = 1; done && count > 0; round++) {
         check.last_round = round == ROUNDS;
-        done = search_reader_read(job->service->cases, cases, count, job->memory, take, &check, err);
+        done = search_reader_read(job->service->cases, cases, count, SEARCH_READER_RETRY, job->memory, take,
+                                  &check, err);
         keep_names(&check, account);
         cases = check.again; /* read from its beginning while it is written from its beginning: names are made
                                 first */

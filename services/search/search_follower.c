@@ -117,7 +117,7 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
         done = note(follower, &changes, events[i], err);
     search_list_sort(&changes); /* a case that several events concern is read once */
     if (!done || !search_reader_refresh(follower->cases, follower->index, changes.cases, changes.count,
-                                        follower->memory, err))
+                                        SEARCH_READER_ONCE, follower->memory, err))
         return false;
     note_erasures(follower, events, count);
     if (injection_point("search_follower.filed"))
@@ -142,7 +142,7 @@ static bool snapshot(void *context, const Casework__Cases__V1__StreamSnapshotRes
                search_list_add(&cases, account, number, follower->memory, err);
     }
     if (!done || !search_reader_refresh(follower->cases, follower->index, cases.cases, cases.count,
-                                        follower->memory, err))
+                                        SEARCH_READER_RETRY, follower->memory, err))
         return false;
     if (reached)
         search_index_set_positions(follower->index, reached);

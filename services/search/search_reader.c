@@ -76,8 +76,10 @@ static bool translate(const wire_document *wire, int64_t number, arena *memory,
     return true;
 }
 
-/* Where documents go. */
-struct sink {
+/* Where documents come from, and where they go. */
+struct reading {
+    rpc_channel *cases;
+    enum search_reader_patience patience;
     search_reader_take *take;
     void *context;
 };
@@ -89,14 +91,14 @@ struct run {
     size_t count;
 };
 
-static bool hand_over(const struct sink *sink, struct run *run, error *err)
+static bool hand_over(const struct reading *reading, struct run *run, error *err)
 {
     size_t count = run->count;
     run->count = 0;
-    return count == 0 || sink->take(sink->context, run->account, run->changes, count, err);
+    return count == 0 || reading->take(reading->context, run->account, run->changes, count, err);
 }
 
-static bool add(const struct sink *sink, struct run *run, const wire_document *wire, arena *memory,
+static bool add(const struct reading *reading, struct run *run, const wire_document *wire, arena *memory,
                 error *err)
 {
     const char *account;
@@ -108,7 +110,7 @@ static bool add(const struct sink *sink, struct run *run, const wire_document *w
         (!(document = arena_alloc(memory, sizeof *document)) ||
          !translate(wire, number, memory, document, err)))
         return document ? false : out_of_memory(err);
-    if (run->count && strcmp(run->account, account) != 0 && !hand_over(sink, run, err))
+    if (run->count && strcmp(run->account, account) != 0 && !hand_over(reading, run, err))
         return false;
     run->account = account;
     run->changes[run->count++] =
@@ -116,17 +118,18 @@ static bool add(const struct sink *sink, struct run *run, const wire_document *w
     return true;
 }
 
-static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *memory, wire_batch **ret_batch,
-                       error *err)
+static bool read_batch(const struct reading *reading, char **names, size_t count, arena *memory,
+                       wire_batch **ret_batch, error *err)
 {
     Casework__Cases__V1__BatchGetDocumentsRequest request =
         CASEWORK__CASES__V1__BATCH_GET_DOCUMENTS_REQUEST__INIT;
     request.parent = "accounts/-";
     request.names = names;
     request.n_names = count;
-    struct rpc_client_options options = {.timeout_us = READ_TIMEOUT};
+    const struct rpc_client_options options = {.timeout_us = READ_TIMEOUT,
+                                               .no_retry = reading->patience == SEARCH_READER_ONCE};
     ProtobufCMessage *response;
-    if (!rpc_client_call(cases, &casework__cases__v1__event_service__descriptor, "BatchGetDocuments",
+    if (!rpc_client_call(reading->cases, &casework__cases__v1__event_service__descriptor, "BatchGetDocuments",
                          &request.base, &options, memory, &response, err))
         return false;
     wire_batch *batch = (wire_batch *)response;
@@ -137,38 +140,38 @@ static bool read_batch(rpc_channel *cases, char **names, size_t count, arena *me
 }
 
 /* Cases are answered in order, as far as they find room: those behind are asked for again. */
-static bool take_batch(const struct sink *sink, const wire_batch *batch, char **names, arena *memory,
+static bool take_batch(const struct reading *reading, const wire_batch *batch, char **names, arena *memory,
                        size_t *done, error *err)
 {
     struct run run = {.count = 0};
     size_t taken = 0;
     while (taken < batch->n_documents && strcmp(batch->documents[taken]->case_, names[taken]) == 0) {
-        if (!add(sink, &run, batch->documents[taken], memory, err))
+        if (!add(reading, &run, batch->documents[taken], memory, err))
             return false;
         taken++;
     }
     *done += taken;
-    return taken > 0 ? hand_over(sink, &run, err)
+    return taken > 0 ? hand_over(reading, &run, err)
                      : error_set(err, STATUS_INTERNAL, "", "the case service answered other cases");
 }
 
-static bool read_names(rpc_channel *cases, const struct sink *sink, char **names, size_t count, arena *memory,
-                       error *err)
+static bool read_names(const struct reading *reading, char **names, size_t count, arena *memory, error *err)
 {
     size_t done = 0;
     while (done < count) {
         wire_batch *batch = NULL;
         arena_clear(memory);
         size_t size = count - done < BATCH ? count - done : BATCH;
-        if (!read_batch(cases, names + done, size, memory, &batch, err) ||
-            !take_batch(sink, batch, names + done, memory, &done, err))
+        if (!read_batch(reading, names + done, size, memory, &batch, err) ||
+            !take_batch(reading, batch, names + done, memory, &done, err))
             return false;
     }
     return true;
 }
 
-bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, size_t count, arena *memory,
-                        search_reader_take *take, void *context, error *err)
+bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, size_t count,
+                        enum search_reader_patience patience, arena *memory, search_reader_take *take,
+                        void *context, error *err)
 {
     char **names = arena_calloc(memory, count + 1, sizeof(char *));
     arena *batch_memory = names ? arena_new(BATCH_BYTES_MAX) : NULL;
@@ -178,8 +181,8 @@ bool search_reader_read(rpc_channel *cases, const struct search_case *wanted, si
             arena_printf(memory, "accounts/%s/cases/%lld", wanted[i].account, (long long)wanted[i].number);
         done = names[i] != NULL;
     }
-    const struct sink sink = {take, context};
-    done = done ? read_names(cases, &sink, names, count, batch_memory, err) : out_of_memory(err);
+    const struct reading reading = {cases, patience, take, context};
+    done = done ? read_names(&reading, names, count, batch_memory, err) : out_of_memory(err);
     arena_free(batch_memory);
     return done;
 }
@@ -191,7 +194,7 @@ static bool file(void *context, const char *account, const struct search_change 
 }
 
 bool search_reader_refresh(rpc_channel *cases, search_index *index, const struct search_case *changed,
-                           size_t count, arena *memory, error *err)
+                           size_t count, enum search_reader_patience patience, arena *memory, error *err)
 {
-    return search_reader_read(cases, changed, count, memory, file, index, err);
+    return search_reader_read(cases, changed, count, patience, memory, file, index, err);
 }

@@ -44,7 +44,8 @@ static bool rebuild(struct search_job *job, const char *account, error *err)
     bool done = search_job_cases(job, account, &cases, &count, err);
     if (done) {
         job->total += (int64_t)count;
-        done = search_reader_read(job->service->cases, cases, count, job->memory, build, job, err);
+        done = search_reader_read(job->service->cases, cases, count, SEARCH_READER_RETRY, job->memory, build,
+                                  job, err);
     }
     error unused; /* what has failed already is told */
     return search_index_build_end(job->service->index, account, done, done ? err : &unused) && done;

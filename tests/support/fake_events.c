@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS_MAX = 4096, STREAMS_MAX = 16, CHUNK = 3, WRITE_QUEUE = 8192 };
+enum { EVENTS_MAX = 16384, STREAMS_MAX = 16, CHUNK = 3, WRITE_QUEUE = 8192 };
 
 typedef Casework__Cases__V1__PartitionPosition wire_position;
 

@@ -19,14 +19,17 @@ typedef Casework__Search__V1__SearchCasesResponse wire_response;
 typedef Casework__Search__V1__GetIndexStatusResponse wire_status;
 typedef Casework__Cases__V1__Document wire_document;
 
-enum { MANY = 700, FEW = 50 };
+enum { MANY = 700, FEW = 50, TEN_THOUSAND = 10000 };
+
+#define WAIT_US (30 * CLOCK_SECOND)
 
 struct world {
     pthread_mutex_t lock;
-    const char *subject[MANY + 1],
+    const char *subject[TEN_THOUSAND + 1],
         *contact_name;  /* of all cases of acme; no subject: the case is not there */
     char neighbour[32]; /* an account in the same partition */
     int partition;
+    size_t until_held; /* cases of acme that are read before no more than FEW can be read at once; 0: all */
     struct search_server server;
 };
 
@@ -37,7 +40,10 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
     bool acme = strcmp(account, "acme") == 0;
     pthread_mutex_lock(&world->lock);
     const char *subject = acme ? world->subject[number] : "neighbour", *contact_name = world->contact_name;
+    bool held = acme && world->until_held && --world->until_held == 0;
     pthread_mutex_unlock(&world->lock);
+    if (held)
+        fake_events_refuse_above(world->server.events, FEW);
     if (!subject)
         return;
     document->state = CASEWORK__CASES__V1__DOCUMENT_STATE__DOCUMENT_STATE_LIVE;
@@ -104,6 +110,7 @@ static wire_response *search_in(struct world *world, const char *account, const 
     ProtobufCMessage *response;
     request.parent = arena_printf(world->server.memory, "accounts/%s", account);
     request.query = (char *)query;
+    request.page_size = 1; /* what counts is the total */
     request.min_position = position;
     world->server.err = (error){0};
     return rpc_client_call(world->server.channel, SEARCH, "SearchCases", &request.base, &options,
@@ -137,8 +144,8 @@ static const wire_status *status(struct world *world, const char *account)
     return (const wire_status *)message;
 }
 
-/* A service that has all cases of acme, of which no more than FEW can be read at once from now on. */
-static int64_t begin(struct world *world)
+/* A service that has all cases of acme. */
+static int64_t begin_with(struct world *world, int64_t cases)
 {
     int64_t position = 0;
     memset(world, 0, sizeof *world);
@@ -146,10 +153,17 @@ static int64_t begin(struct world *world)
     pthread_mutex_init(&world->lock, NULL);
     search_server_begin(&world->server, read_case, world);
     world->contact_name = "first";
-    for (int64_t i = 1; i <= MANY; i++)
+    for (int64_t i = 1; i <= cases; i++)
         position = set(world, i, "plain");
     search_server_start(&world->server, caught_up, world);
-    cr_assert_eq(total(world, "first", position), MANY);
+    cr_assert_eq(total(world, "first", position), cases);
+    return position;
+}
+
+/* No more than FEW of them can be read at once from now on. */
+static int64_t begin(struct world *world)
+{
+    int64_t position = begin_with(world, MANY);
     fake_events_refuse_above(world->server.events, FEW);
     return position;
 }
@@ -164,7 +178,8 @@ static void end(struct world *world)
 static void await_refusal(struct world *world)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
-    for (int i = 0; i < 10000 && fake_events_reads_refused(world->server.events) == 0; i++)
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    while (fake_events_reads_refused(world->server.events) == 0 && clock_monotonic_us() < until)
         nanosleep(&pause, NULL);
     cr_assert_gt(fake_events_reads_refused(world->server.events), 0);
 }
@@ -258,6 +273,44 @@ Test(search_backlog, what_changes_meanwhile_comes_out_right, .timeout = 60)
     end(&world);
 }
 
+/* The neighbour's next case is found as soon as it was told, every case of acme under one name or the other.
+ */
+static void look_around(struct world *world, int64_t next)
+{
+    arena_clear(world->server.memory);
+    int64_t position = tell(world, world->neighbour, next);
+    cr_assert_eq(total_in(world, world->neighbour, "neighbour", position), next);
+    cr_assert_eq(total(world, "plain", 0), TEN_THOUSAND);
+}
+
+/* A contact with ten thousand cases is renamed: as long as that takes, and whether it goes on or not. */
+Test(search_backlog, ten_thousand_cases_hold_up_nobody, .timeout = 120)
+{
+    enum { HELD_ROUNDS = 20, ROUNDS_MAX = 100000 };
+    struct world world;
+    begin_with(&world, TEN_THOUSAND);
+    search_follower *follower = world.server.service.follower;
+    pthread_mutex_lock(&world.lock);
+    world.until_held = TEN_THOUSAND / 2;
+    pthread_mutex_unlock(&world.lock);
+    int64_t renamed = rename_contact(&world, "second"), rounds = 0;
+    await_refusal(&world);
+    cr_assert_eq(total(&world, "first", renamed - 1) + total(&world, "second", 0), TEN_THOUSAND);
+    cr_assert_gt(total(&world, "second", 0), TEN_THOUSAND / 4);
+    while (rounds < HELD_ROUNDS)
+        look_around(&world, ++rounds);
+    size_t left = search_follower_backlog(follower);
+    cr_assert(left > TEN_THOUSAND / 4 && left < TEN_THOUSAND, "%zu wait", left);
+    cr_assert_null(search_in(&world, "acme", "second", renamed, 100000));
+
+    fake_events_refuse_above(world.server.events, 0);
+    while (search_follower_backlog(follower) > 0 && rounds < ROUNDS_MAX)
+        look_around(&world, ++rounds);
+    cr_assert_eq(total(&world, "second", renamed), TEN_THOUSAND);
+    cr_assert_eq(total(&world, "first", renamed), 0);
+    end(&world);
+}
+
 Test(search_backlog, ends_with_its_account, .timeout = 60)
 {
     struct world world;
@@ -289,7 +342,8 @@ Test(search_backlog, ends_with_its_database, .timeout = 60)
     fake_events_restore(world.server.events, "restored");
     set(&world, 1, "restored");
     int64_t last = set(&world, 2, "restored");
-    for (int i = 0; i < 100; i++) {
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    while (clock_monotonic_us() < until) {
         const wire_response *response = search_in(&world, "acme", "restored", last, 20 * CLOCK_SECOND);
         if (response && response->total_size == 2 && response->indexed_position == last)
             break;

@@ -162,7 +162,9 @@ bool wire_duration_us(const Google__Protobuf__Duration *duration, int64_t *ret_d
         return false;
     if ((duration->seconds > 0 && duration->nanos < 0) || (duration->seconds < 0 && duration->nanos > 0))
         return false;
-    *ret_duration_us = duration->seconds * 1000000 + duration->nanos / 1000;
+    /* Rounded down: what is below 0 stays below it. */
+    int64_t finer_us = duration->nanos >= 0 ? duration->nanos / 1000 : -((999 - duration->nanos) / 1000);
+    *ret_duration_us = duration->seconds * 1000000 + finer_us;
     return true;
 }
 

@@ -32,7 +32,8 @@ Google__Protobuf__Timestamp *wire_timestamp(arena *memory, int64_t time_us);
 Google__Protobuf__Duration *wire_duration(arena *memory,
                                           int64_t duration_us); /* never NULL but for a full arena */
 
-/* False when out of the ranges that timestamp.proto and duration.proto state. NULL gives 0 and true. */
+/* False when out of the ranges that timestamp.proto and duration.proto state. NULL gives 0 and true. Rounded
+ * down to microseconds. */
 bool wire_time_us(const Google__Protobuf__Timestamp *time, int64_t *ret_time_us)
     __attribute__((warn_unused_result));
 bool wire_duration_us(const Google__Protobuf__Duration *duration, int64_t *ret_duration_us)

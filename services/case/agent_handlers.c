@@ -1,3 +1,4 @@
+#include "case/case_address.h"
 #include "case/case_write.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "rpc/name.h"
@@ -11,7 +12,7 @@ static bool read_agent(const Casework__Cases__V1__Agent *wire, struct agent_reco
     if (record->role > AGENT_ROLE_ADMIN)
         return error_bad_field(err, "agent.role", "is no role");
     return check_text(record->display_name, CASE_NAME_MAX, "agent.display_name", err) &&
-           check_text(record->email, CASE_ADDRESS_MAX, "agent.email", err);
+           address_check_given(record->email, "agent.email", err);
 }
 
 static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct case_write **ret_write,

@@ -31,6 +31,11 @@ bool address_check(const char *address, const char *field, error *err)
     return at < length || error_bad_field(err, field, "is required");
 }
 
+bool address_check_given(const char *address, const char *field, error *err)
+{
+    return address[0] == '\0' || address_check(address, field, err);
+}
+
 static bool is_email(const char *address)
 {
     const char *at = strrchr(address, '@');

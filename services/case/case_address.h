@@ -10,6 +10,10 @@
 /* 1 to CASE_ADDRESS_MAX bytes, not only white space and punctuation, no control character or line break. */
 bool address_check(const char *address, const char *field, error *err) __attribute__((warn_unused_result));
 
+/* The same, but that there need not be one. */
+bool address_check_given(const char *address, const char *field, error *err)
+    __attribute__((warn_unused_result));
+
 /*
  * An outside address that something can be sent to over a network: on "email" local@domain without white
  * space, brackets and lists, on "phone" digits with + ( ) . / - and blanks; no blanks around it; and not the

@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+bool case_names_check(char *const *names, size_t count, error *err)
+{
+    size_t length = 0;
+    if (count == 0 || count > CASE_NAMES_MAX)
+        return error_bad_field(err, "names", "must be 1 to %d", CASE_NAMES_MAX);
+    for (size_t i = 0; i < count; i++)
+        length += strlen(names[i]);
+    return length <= CASE_NAMES_BYTES_MAX ||
+           error_bad_field(err, "names", "are longer than %d bytes together", CASE_NAMES_BYTES_MAX);
+}
+
 static bool has_pair(const char *const *items, size_t count, const char *first, const char *second)
 {
     for (size_t i = 0; i < count; i += 2) {

@@ -11,6 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { CASE_NAMES_MAX = 1000, CASE_NAMES_BYTES_MAX = 256 * 1024 };
+
+/* The cases of a batch, as the field `names`: 1 to CASE_NAMES_MAX, CASE_NAMES_BYTES_MAX together, since each
+ * goes back with its result. */
+bool case_names_check(char *const *names, size_t count, error *err) __attribute__((warn_unused_result));
+
 /* Classifications as pairs in `memory`, each once. */
 bool classifications_input(arena *memory, Casework__Cases__V1__Classification *const *wire, size_t count,
                            const char *field, struct text_list *ret_pairs, error *err)

@@ -1,5 +1,6 @@
 /* GetCase, BatchGetCases and ListCaseEvents. */
 
+#include "case/case_input.h"
 #include "case/case_model.h"
 #include "case/case_read.h"
 #include "case/case_row.h"
@@ -9,8 +10,6 @@
 #include "rpc/wire.h"
 
 #include <string.h>
-
-enum { BATCH_MAX = 1000 };
 
 static const struct rpc_page_sizes event_page_sizes = {.fallback = 100, .maximum = 1000};
 
@@ -134,8 +133,8 @@ static bool batch_result(struct case_read *read, int row, struct batch *batch, c
 static bool batch_read(struct case_read *read, const Casework__Cases__V1__BatchGetCasesRequest *request,
                        const char *account)
 {
-    int64_t ids[BATCH_MAX] = {0}; /* 0: no case has it */
-    error ignored;                /* told with the result */
+    int64_t ids[CASE_NAMES_MAX] = {0}; /* 0: no case has it */
+    error ignored;                     /* told with the result */
     for (size_t i = 0; i < request->n_names; i++) {
         if (!batch_id(read->memory, account, request->names[i], &ids[i], &ignored))
             ids[i] = 0;
@@ -151,11 +150,8 @@ static ProtobufCMessage *answer_batch(struct case_read *read, const ProtobufCMes
     struct batch batch = {0};
     if (!rpc_name_account(read->memory, request->parent, "parent", &batch.account, &read->err))
         return NULL;
-    if (request->n_names == 0 || request->n_names > BATCH_MAX) {
-        error_bad_field(&read->err, "names", "must be 1 to %d", BATCH_MAX);
-        return NULL;
-    }
-    if (!batch_read(read, request, batch.account))
+    if (!case_names_check(request->names, request->n_names, &read->err) ||
+        !batch_read(read, request, batch.account))
         return NULL;
     Casework__Cases__V1__BatchGetCasesResponse *response = arena_alloc(read->memory, sizeof *response);
     Casework__Cases__V1__CaseResult *results = arena_calloc(read->memory, request->n_names, sizeof *results);

@@ -7,15 +7,19 @@
 #include <string.h>
 #include <xxhash.h>
 
+static bool is_service(const struct rpc_caller *caller)
+{
+    return caller->role == RPC_ROLE_SERVICE || caller->role == RPC_ROLE_NONE;
+}
+
 struct actor case_write_actor(const rpc_call *call)
 {
     const struct rpc_caller *caller = rpc_call_caller(call);
-    bool is_service = caller->role == RPC_ROLE_SERVICE || caller->role == RPC_ROLE_NONE;
     if (caller->agent[0] != '\0') {
         return (struct actor){
             .kind = ACTOR_KIND_AGENT,
             .id = caller->agent,
-            .via = is_service ? caller->subject : "",
+            .via = is_service(caller) ? caller->subject : "",
             .session = caller->session,
         };
     }
@@ -23,13 +27,17 @@ struct actor case_write_actor(const rpc_call *call)
     return (struct actor){.kind = kind, .id = caller->subject, .via = "", .session = caller->session};
 }
 
+static bool is_about_contact(enum case_method method)
+{
+    return method == CASE_METHOD_CREATE_CONTACT || method == CASE_METHOD_UPDATE_CONTACT;
+}
+
 /* What only admins may do: an agent's token does not get this far, a service that acts for an agent does. */
 static bool needs_admin(const struct actor *actor, const rpc_call *call, enum case_method method)
 {
-    bool is_contact = method == CASE_METHOD_CREATE_CONTACT || method == CASE_METHOD_UPDATE_CONTACT;
     bool erases = method == CASE_METHOD_REDACT_MESSAGE || method == CASE_METHOD_ERASE_CONTACT;
     return actor->kind == ACTOR_KIND_AGENT && rpc_call_caller(call)->role != RPC_ROLE_ADMIN &&
-           ((method < CASE_METHOD_CREATE_CASE && !is_contact) || erases);
+           ((method < CASE_METHOD_CREATE_CASE && !is_about_contact(method)) || erases);
 }
 
 struct case_write *case_write_begin(rpc_call *call, enum case_method method, const char *account, error *err)
@@ -44,7 +52,10 @@ struct case_write *case_write_begin(rpc_call *call, enum case_method method, con
     write->memory = memory;
     case_command_init(&write->command, method, account);
     write->command.actor = case_write_actor(call);
-    write->command.agent_must_exist = method >= CASE_METHOD_CREATE_CASE;
+    /* A contact is written by whom a token says to be an agent; where none does, the agent's record has to.
+     */
+    write->command.agent_must_exist =
+        method >= CASE_METHOD_CREATE_CASE || (is_about_contact(method) && is_service(rpc_call_caller(call)));
     write->command.needs_admin = needs_admin(&write->command.actor, call, method);
     int64_t deadline = rpc_call_deadline_us(call);
     write->command.lane.deadline_us = deadline == INT64_MAX ? 0 : deadline;

@@ -1,3 +1,4 @@
+#include "case/case_address.h"
 #include "case/case_write.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
 #include "rpc/name.h"
@@ -15,7 +16,7 @@ static bool begin_create(rpc_call *call, const ProtobufCMessage *message, struct
     if (!rpc_name_account(rpc_call_arena(call), request->parent, "parent", &account, err) ||
         !check_id(request->channel_id, "channel_id", err) ||
         !check_lower(wire->network, NETWORK_MAX, "channel.network", err) ||
-        !check_text(wire->address, CASE_ADDRESS_MAX, "channel.address", err))
+        !address_check_given(wire->address, "channel.address", err))
         return false;
     struct case_write *write = case_write_begin(call, CASE_METHOD_CREATE_CHANNEL, account, err);
     if (write == NULL)
@@ -44,7 +45,7 @@ static bool begin_update(rpc_call *call, const ProtobufCMessage *message, struct
     if (wire == NULL)
         return error_bad_field(err, "channel", "is required");
     if (!rpc_name_member(rpc_call_arena(call), "channels", wire->name, "channel.name", &account, &id, err) ||
-        !check_text(wire->address, CASE_ADDRESS_MAX, "channel.address", err))
+        !address_check_given(wire->address, "channel.address", err))
         return false;
     struct case_write *write = case_write_begin(call, CASE_METHOD_UPDATE_CHANNEL, account, err);
     if (write == NULL)

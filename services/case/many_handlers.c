@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-enum { NAMES_MAX = 1000 };
-
 typedef Casework__Cases__V1__CaseChange case_change_wire;
 typedef Casework__Cases__V1__CaseResult case_result;
 
@@ -107,8 +105,8 @@ static bool read_change(arena *memory, const char *account, const case_change_wi
 /* A name that is none is the result of that case alone. */
 static bool read_targets(struct case_write *write, char **names, size_t count, error *err)
 {
-    if (count == 0 || count > NAMES_MAX)
-        return error_bad_field(err, "names", "must be 1 to %d", NAMES_MAX);
+    if (!case_names_check(names, count, err))
+        return false;
     struct case_target *targets = arena_calloc(write->memory, count, sizeof *targets);
     if (targets == NULL)
         return out_of_memory(err);

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/account_service.pb-c.h"
+#include "casework/cases/v1/agent_service.pb-c.h"
+#include "casework/cases/v1/channel_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
 #include "tests/support/case_desk.h"
 
@@ -158,4 +160,60 @@ Test(case_input, a_contact_has_addresses)
         cr_expect_eq(err.code, STATUS_INVALID_ARGUMENT, "%s", none[i / 2]);
         cr_expect_str_eq(err.violations[0].key, i % 2 ? "contact.emails" : "contact.handles");
     }
+}
+
+/* Those of agents and channels, which are headers of mails, too. */
+Test(case_input, so_have_agents_and_channels)
+{
+    static const char *const none[] = {"jo@c.example\r\nBcc: di@c.example", "jo\x7f", "   ",
+                                       "jo\xe2\x80\xa8"};
+    const ProtobufCServiceDescriptor *agents = &casework__cases__v1__agent_service__descriptor;
+    const ProtobufCServiceDescriptor *channels = &casework__cases__v1__channel_service__descriptor;
+    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
+    Casework__Cases__V1__CreateAgentRequest new_agent = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
+    Casework__Cases__V1__UpdateAgentRequest old_agent = CASEWORK__CASES__V1__UPDATE_AGENT_REQUEST__INIT;
+    Casework__Cases__V1__Channel channel = CASEWORK__CASES__V1__CHANNEL__INIT;
+    Casework__Cases__V1__CreateChannelRequest new_channel = CASEWORK__CASES__V1__CREATE_CHANNEL_REQUEST__INIT;
+    Casework__Cases__V1__UpdateChannelRequest old_channel = CASEWORK__CASES__V1__UPDATE_CHANNEL_REQUEST__INIT;
+    new_agent.parent = new_channel.parent = desk_text("accounts/acme");
+    new_agent.agent = old_agent.agent = &agent;
+    new_channel.channel = old_channel.channel = &channel;
+    agent.name = desk_text("accounts/acme/agents/bob");
+    channel.name = desk_text("accounts/acme/channels/mail");
+    channel.network = desk_text("email");
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        agent.email = channel.address = desk_text(none[i]);
+        expect_field(desk_fail(&server, "", agents, "CreateAgent", &new_agent), "agent.email");
+        expect_field(desk_fail(&server, "", agents, "UpdateAgent", &old_agent), "agent.email");
+        expect_field(desk_fail(&server, "", channels, "CreateChannel", &new_channel), "channel.address");
+        expect_field(desk_fail(&server, "", channels, "UpdateChannel", &old_channel), "channel.address");
+    }
+    agent.email = channel.address = desk_text("");
+    channel.network = desk_text("api");
+    desk_call(&server, "", agents, "CreateAgent", &new_agent);
+    desk_call(&server, "", channels, "CreateChannel", &new_channel);
+}
+
+Test(case_input, a_service_acts_for_an_agent_who_is_there)
+{
+    const ProtobufCServiceDescriptor *contacts = &casework__cases__v1__contact_service__descriptor;
+    Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
+    Casework__Cases__V1__CreateContactRequest create = CASEWORK__CASES__V1__CREATE_CONTACT_REQUEST__INIT;
+    Casework__Cases__V1__UpdateContactRequest update = CASEWORK__CASES__V1__UPDATE_CONTACT_REQUEST__INIT;
+    create.parent = desk_text("accounts/acme");
+    create.contact = update.contact = &contact;
+    create.contact_id = desk_text("jo");
+    contact.display_name = desk_text("Jo");
+    desk_call(&server, "anna", contacts, "CreateContact", &create);
+    contact.name = desk_text("accounts/acme/contacts/jo");
+    contact.display_name = desk_text("Di");
+    desk_call(&server, "anna", contacts, "UpdateContact", &update);
+    create.contact_id = desk_text("di");
+    error err = desk_fail(&server, "nobody", contacts, "CreateContact", &create);
+    cr_expect_eq(err.code, STATUS_PERMISSION_DENIED);
+    cr_expect_str_eq(err.reason, "AGENT_UNKNOWN");
+    cr_expect_str_eq(desk_fail(&server, "nobody", contacts, "UpdateContact", &update).reason,
+                     "AGENT_UNKNOWN");
+    cr_expect_str_eq(desk_fail(&server, "former", contacts, "UpdateContact", &update).reason,
+                     "AGENT_DISABLED");
 }

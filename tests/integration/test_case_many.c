@@ -240,6 +240,36 @@ Test(case_many, after_a_day_a_request_id_is_as_new)
     cr_assert_eq((int)desk_case(&server, names[1])->status, 2, "other content under the old id");
 }
 
+static char *long_name(size_t length)
+{
+    char *name = arena_alloc(server.memory, length + 1);
+    memset(name, 'x', length);
+    name[length] = '\0';
+    return name;
+}
+
+/* Every name goes back with its result. */
+Test(case_many, names_that_are_too_long_for_an_answer_are_refused)
+{
+    Casework__Cases__V1__BatchGetCasesRequest get = CASEWORK__CASES__V1__BATCH_GET_CASES_REQUEST__INIT;
+    char *names[1000];
+    get.parent = desk_text("accounts/acme");
+    get.names = names;
+    get.n_names = 1000;
+    for (size_t i = 0; i < get.n_names; i++)
+        names[i] = long_name(4000);
+    error err = desk_fail(&server, "anna", DESK_CASES, "BatchGetCases", &get);
+    cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%s", err.message);
+    cr_assert_str_eq(err.violations[0].key, "names");
+    for (size_t i = 0; i < get.n_names; i++)
+        names[i] = long_name(262);
+    Casework__Cases__V1__BatchGetCasesResponse *all =
+        desk_call(&server, "anna", DESK_CASES, "BatchGetCases", &get);
+    cr_assert_eq(all->n_results, 1000);
+    cr_assert_eq(all->results[999]->error->code, STATUS_INVALID_ARGUMENT);
+    cr_assert_lt(protobuf_c_message_get_packed_size(&all->base), (size_t)1 << 20, "beside 3 MiB of cases");
+}
+
 Test(case_many, bad_batches_are_refused_whole)
 {
     char *names[] = {new_case("a")};
@@ -258,6 +288,10 @@ Test(case_many, bad_batches_are_refused_whole)
     cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "BatchUpdateCases", &request).code,
                  STATUS_INVALID_ARGUMENT);
     request.n_names = 1;
+    request.names = (char *[]){long_name(256 * 1024 + 1)};
+    err = desk_fail(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
+    cr_assert_str_eq(err.violations[0].key, "names");
+    request.names = many;
     request.change = NULL;
     cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "BatchUpdateCases", &request).code,
                  STATUS_INVALID_ARGUMENT);

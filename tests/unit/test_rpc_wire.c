@@ -142,6 +142,15 @@ Test(rpc_wire, durations_and_their_ranges)
     cr_assert(wire_duration_us(wire_duration(memory, -1500000), &value));
     cr_assert_eq(value, -1500000);
     Google__Protobuf__Duration duration = GOOGLE__PROTOBUF__DURATION__INIT;
+    duration.nanos = -1;
+    cr_assert(wire_duration_us(&duration, &value));
+    cr_assert_eq(value, -1, "less than nothing");
+    duration.nanos = -1000;
+    cr_assert(wire_duration_us(&duration, &value));
+    cr_assert_eq(value, -1);
+    duration.nanos = 1999;
+    cr_assert(wire_duration_us(&duration, &value));
+    cr_assert_eq(value, 1);
     duration.seconds = 1;
     duration.nanos = -1;
     cr_assert_not(wire_duration_us(&duration, &value));

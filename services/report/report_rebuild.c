@@ -107,13 +107,27 @@ static const struct pg_statement repeatable = {
  * away in the same batch. */
 #define COMPARE_SUMS(table, numbers) COMPARE_ROWS(table, " WHERE (" numbers ") <> (0, 0, 0, 0, 0)")
 
-/* The feed does not tell of deleted accounts any more, so what they had only the serving tables know. */
+/*
+ * The feed does not tell of deleted accounts any more, so what they had only the serving tables know. Such a
+ * row is true where it parts commits and entries by position as it does by time, and is not above the
+ * partition's position: no report as of then says anything else.
+ */
+#define PARTS_WRONGLY(table)                                                                                \
+    "(SELECT n.commit_time > o.commit_time FROM report_rebuild." table " n WHERE n.partition = o.partition" \
+    " AND n.position <= o.position ORDER BY n.position DESC LIMIT 1) OR "                                   \
+    "(SELECT n.commit_time <= o.commit_time FROM report_rebuild." table " n WHERE n.partition = "           \
+    "o.partition AND n.position > o.position ORDER BY n.position LIMIT 1)"
 #define COMPARE_COMMITS                                                                                     \
     {                                                                                                       \
         .name = "report_commits",                                                                           \
-        .sql = "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT FROM report_commits o WHERE "    \
-               "o.partition = n.partition AND o.commit_time = n.commit_time AND o.position >= n.position))" \
-               " FROM report_rebuild.report_commits n",                                                     \
+        .sql =                                                                                              \
+            "SELECT (SELECT count(*) FROM report_rebuild.report_commits), (SELECT count(*) FROM "           \
+            "report_rebuild.report_commits n WHERE NOT EXISTS (SELECT FROM report_commits o WHERE "         \
+            "o.partition = n.partition AND o.commit_time = n.commit_time AND o.position >= n.position)) + " \
+            "(SELECT count(*) FROM (SELECT * FROM report_commits EXCEPT SELECT * FROM "                     \
+            "report_rebuild.report_commits) o JOIN report_partitions p USING (partition) WHERE "            \
+            "o.position > p.position OR " PARTS_WRONGLY("report_commits") " OR " PARTS_WRONGLY(             \
+                "report_entries") ")",                                                                      \
     }
 
 /* Keys whose rows do not come to the same; sketches where each side has them in one row. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int report_rebuild_run(suite *s, const char *mode, const char *inject)
+pid_t report_rebuild_begin(suite *s, const char *mode, const char *inject)
 {
     enum { ENVIRONMENT = 10 };
     char keys[512], target[256], database[512], program[512];
@@ -36,7 +36,17 @@ int report_rebuild_run(suite *s, const char *mode, const char *inject)
         execve(program, arguments, environment);
         _exit(127);
     }
+    return pid;
+}
+
+int report_rebuild_end(pid_t rebuild)
+{
     int status = 0;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(waitpid(rebuild, &status, 0), rebuild);
     return status;
+}
+
+int report_rebuild_run(suite *s, const char *mode, const char *inject)
+{
+    return report_rebuild_end(report_rebuild_begin(s, mode, inject));
 }

@@ -9,4 +9,8 @@
  */
 int report_rebuild_run(suite *s, const char *mode, const char *inject);
 
+/* The same in two: for what happens meanwhile. Every one that began is to be ended. */
+pid_t report_rebuild_begin(suite *s, const char *mode, const char *inject);
+int report_rebuild_end(pid_t rebuild);
+
 #endif

@@ -18,16 +18,20 @@
 
 /*
  * How many there are. $14, $15, $16: the range's parts, whole slots of totals or, level -1, times whose
- * engagements are counted one by one; $17, $18, $19: which totals.
+ * engagements are counted one by one, or, level -2, all that are not closed, which the index alone knows;
+ * $17, $18, $19: which totals.
  */
-#define COUNT(time)                                                                                    \
-    "(SELECT coalesce(sum(c.count), 0)::int8 FROM unnest($14::int2[], $15::int8[], $16::int8[]) AS r " \
-    "(level, first,"                                                                                   \
-    " last), LATERAL (SELECT sum(t.engagements) AS count FROM report_totals t WHERE t.partition = $1"  \
-    " AND t.account = $2 AND t.level = r.level AND t.dimension = $17::int2 AND t.slot BETWEEN r.first" \
-    " AND r.last AND t.key = $18::text AND t.value = $19::text AND r.level >= 0"                       \
-    " UNION ALL SELECT count(*) FROM report_engagements e WHERE " MATCHES(time, "r.first",             \
-                                                                          "r.last") " AND r.level = -1) c)"
+#define COUNT(time)                                                                                          \
+    "(SELECT coalesce(sum(c.count), 0)::int8 FROM unnest($14::int2[], $15::int8[], $16::int8[]) AS r "       \
+    "(level, first,"                                                                                         \
+    " last), LATERAL (SELECT sum(t.engagements) AS count FROM report_totals t WHERE t.partition = $1"        \
+    " AND t.account = $2 AND t.level = r.level AND t.dimension = $17::int2 AND t.slot BETWEEN r.first"       \
+    " AND r.last AND t.key = $18::text AND t.value = $19::text AND r.level >= 0"                             \
+    " UNION ALL SELECT count(*) FROM report_engagements e WHERE " MATCHES(                                   \
+        time, "r.first", "r.last") " AND r.level = -1"                                                       \
+                                   " UNION ALL SELECT count(*) FROM report_engagements e WHERE e.partition " \
+                                   "= $1 AND e.account = $2"                                                 \
+                                   " AND e.counted AND e.closed = 9223372036854775807 AND r.level = -2) c)"
 
 /* $10 count all, $11 and $12 where to go on, $13 rows. The first row of the answer tells position and count.
  */
@@ -110,7 +114,9 @@ static void bind_count(pg_params *p, const struct report_range *range, const str
     } else {
         report_totals_put_range(&parts, range);
         if (last == REPORT_NOT_CLOSED)
-            report_totals_put_part(&parts, REPORT_PART_TIMES, last, last);
+            report_totals_put_part(
+                &parts, total.dimension == REPORT_DIMENSION_ALL ? REPORT_PART_OPEN : REPORT_PART_TIMES, last,
+                last);
     }
     pg_add_int2(p, total.dimension);
     pg_add_text(p, total.key);

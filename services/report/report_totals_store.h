@@ -32,9 +32,9 @@ bool report_store_totals(report_store *store, const struct report_range *range, 
  */
 bool report_totals_merge(pg_conn *conn, int partition, error *err) __attribute__((warn_unused_result));
 
-/* A range by closing as parts: whole slots of a level, or times whose cases are looked at one by one. Both
- * ends are inclusive. */
-enum { REPORT_PART_TIMES = -1 };
+/* A range by closing as parts: whole slots of a level, times whose cases are looked at one by one, or all
+ * that is not closed. Both ends are inclusive. */
+enum { REPORT_PART_TIMES = -1, REPORT_PART_OPEN = -2 };
 
 struct report_parts {
     pg_array *levels, *firsts, *lasts;

@@ -4,19 +4,21 @@ FUZZ_SECONDS ?= 60
 T ?=
 
 .PHONY: test
-test: deps-test ## unit tests, integration tests, replay of the fuzz corpora; T=suite/name picks some
-	+@$(BUILD) FLAVOUR=test tests
+test: build-test ## unit tests, integration tests, replay of the fuzz corpora; T=suite/name picks some
 	@FLAVOUR=test FILTER='$(T)' scripts/run-tests
 
 .PHONY: asan
-asan: deps-test ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	+@$(BUILD) FLAVOUR=asan tests
+asan: build-asan ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@FLAVOUR=asan FILTER='$(T)' scripts/run-tests
 
 .PHONY: tsan
-tsan: deps-test ## the same tests under ThreadSanitizer
-	+@$(BUILD) FLAVOUR=tsan tests
+tsan: build-tsan ## the same tests under ThreadSanitizer
 	@FLAVOUR=tsan FILTER='$(T)' scripts/run-tests
+
+TEST_BUILDS := build-test build-asan build-tsan
+.PHONY: $(TEST_BUILDS)
+$(TEST_BUILDS): build-%: deps-test ## what the tests of flavour NAME need (test, asan, tsan), without running them
+	+@$(BUILD) FLAVOUR=$* tests
 
 .PHONY: fuzz
 fuzz: deps-lint ## search for new inputs with libFuzzer; FUZZ_SECONDS=60 for each target, FUZZ=name picks one

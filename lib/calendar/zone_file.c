@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY INT64_C(86400)
+#define HOUR INT64_C(3600)
+#define DAY (24 * HOUR)
+#define BEGIN (-DAY * 365 * 2000)
 
 enum { HEADER_SIZE = 44, FILE_SIZE_MAX = 1 << 16, TYPE_SIZE = 6, TYPES_MAX = 256, RULE_HOURS_MAX = 167 };
 
-/* --- the file's tables -----------------------------------------------------------------------------------
+/* --- the tables -------------------------------------------------------------------------------------------
  */
 
 struct tables {
@@ -46,17 +48,25 @@ static size_t tables_size(const struct tables *tables, size_t time_size)
            (size_t)tables->leapcnt * (time_size + 4) + tables->isstdcnt + tables->isutcnt;
 }
 
-/* A change that leaves the offset alone is left out. */
+/* RFC 8536, 3.2: "more than -25 hours and less than 26 hours". */
+static bool set_offset(struct zone_changes *changes, int64_t offset)
+{
+    changes->offsets[changes->count] = offset;
+    return offset > -25 * HOUR && offset < 26 * HOUR;
+}
+
+/* A change that leaves the offset alone is left out; one before anybody's time has always been. */
 static bool add_change(struct zone_changes *changes, int64_t at, int64_t offset, int64_t end_s)
 {
     if (at >= end_s || offset == changes->offsets[changes->count])
         return true;
+    if (at < BEGIN && changes->count == 0)
+        return set_offset(changes, offset);
     if (changes->count == ZONE_FILE_CHANGES_MAX ||
         (changes->count > 0 && at <= changes->at[changes->count - 1]))
         return false;
     changes->at[changes->count++] = at;
-    changes->offsets[changes->count] = offset;
-    return true;
+    return set_offset(changes, offset);
 }
 
 static bool read_tables(const unsigned char *bytes, const struct tables *tables, int64_t end_s,
@@ -64,8 +74,9 @@ static bool read_tables(const unsigned char *bytes, const struct tables *tables,
 {
     const unsigned char *kinds = bytes + (size_t)tables->timecnt * 8, *types = kinds + tables->timecnt;
     changes->count = 0;
-    changes->offsets[0] = (int32_t)big_32(types);
     *ret_last = INT64_MIN;
+    if (!set_offset(changes, (int32_t)big_32(types)))
+        return false;
     for (uint32_t i = 0; i < tables->timecnt; i++) {
         if (kinds[i] >= tables->typecnt)
             return false;
@@ -76,8 +87,7 @@ static bool read_tables(const unsigned char *bytes, const struct tables *tables,
     return true;
 }
 
-/* --- the yearly rule: what holds after the last change, as a TZ string of POSIX
- * -----------------------------
+/* --- the yearly rule: what holds after the last change, as a TZ string of POSIX ---------------------------
  */
 
 struct yearly {
@@ -111,12 +121,11 @@ static bool read_time(const char **text, int64_t *seconds)
         return false;
     if (**text == ':' && (++*text, !read_number(text, 59, &rest)))
         return false;
-    *seconds = sign * (hours * 3600 + minutes * 60 + rest);
+    *seconds = sign * (hours * HOUR + minutes * 60 + rest);
     return true;
 }
 
-/* A name, which does not matter here, and the seconds that its clocks are ahead of UTC (POSIX says: behind).
- */
+/* What the clocks are called does not matter here. */
 static bool skip_name(const char **text)
 {
     size_t length = **text == '<' ? strcspn(*text, ">") + 1
@@ -129,7 +138,7 @@ static bool skip_name(const char **text)
 
 static bool read_yearly(const char **text, struct yearly *rule)
 {
-    *rule = (struct yearly){.form = '0', .time = INT64_C(2) * 3600};
+    *rule = (struct yearly){.form = '0', .time = 2 * HOUR};
     if (*(*text)++ != ',')
         return false;
     if (**text == 'M' || **text == 'J')
@@ -182,7 +191,7 @@ static int64_t year_near(int64_t time_s)
 static bool add_years(const struct yearly rules[2], int64_t standard, int64_t summer, int64_t after,
                       int64_t end_s, struct zone_changes *changes)
 {
-    int64_t first = after == INT64_MIN ? 1970 : year_near(after) - 1;
+    int64_t first = after < 0 ? 1970 : year_near(after) - 1;
     for (int64_t year = first; year <= year_near(end_s) + 1; year++) {
         int64_t starts = yearly_at(&rules[0], year, standard), ends = yearly_at(&rules[1], year, summer);
         int64_t at[2] = {starts, ends}, offset[2] = {summer, standard};
@@ -209,7 +218,7 @@ static bool read_rule(const char *text, int64_t after, int64_t end_s, struct zon
     }
     if (!skip_name(&text))
         return false;
-    summer = standard + 3600;
+    summer = standard + HOUR;
     if (*text != ',') {
         if (!read_time(&text, &summer))
             return false;
@@ -220,11 +229,11 @@ static bool read_rule(const char *text, int64_t after, int64_t end_s, struct zon
     return add_years(rules, standard, summer, after, end_s, changes);
 }
 
-/* --- a file ----------------------------------------------------------------------------------------------
+/* --- a file -----------------------------------------------------------------------------------------------
  */
 
 /* The second part has 64-bit times; a file of version 1 has none, and nobody writes such files any more. */
-static bool read_bytes(unsigned char *bytes, size_t size, int64_t end_s, struct zone_changes *changes)
+bool zone_file_parse(unsigned char *bytes, size_t size, int64_t end_s, struct zone_changes *changes)
 {
     struct tables tables;
     if (!read_header(bytes, size, &tables) || bytes[4] < '2' || size - HEADER_SIZE < tables_size(&tables, 4))
@@ -266,7 +275,7 @@ bool zone_file_read(const char *name, int64_t end_s, struct zone_changes *change
     unsigned char *bytes = malloc(FILE_SIZE_MAX);
     size_t size = bytes == NULL ? 0 : fread(bytes, 1, FILE_SIZE_MAX, file);
     fclose(file);
-    bool good = size > 0 && size < FILE_SIZE_MAX && read_bytes(bytes, size, end_s, changes);
+    bool good = size > 0 && size < FILE_SIZE_MAX && zone_file_parse(bytes, size, end_s, changes);
     free(bytes);
     return good;
 }

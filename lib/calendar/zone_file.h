@@ -16,12 +16,12 @@ enum { ZONE_FILE_NAME_SIZE = 64, ZONE_FILE_CHANGES_MAX = 4096 };
 struct zone_changes {
     size_t count; /* changes of the offset */
     int64_t at[ZONE_FILE_CHANGES_MAX];
-    int64_t
-        offsets[ZONE_FILE_CHANGES_MAX + 1]; /* offsets[i] holds before at[i], the last one from there on */
+    /* offsets[i] holds before at[i], the last one from there on. */
+    int64_t offsets[ZONE_FILE_CHANGES_MAX + 1];
 };
 
-/* Whether a name can be one of the database: it begins with a capital letter, what else lies there does not.
- */
+/* Whether a name can be one of the database: those begin with a capital letter, what else lies there does
+ * not. */
 bool zone_file_name_is_good(const char *name);
 
 /*
@@ -29,6 +29,9 @@ bool zone_file_name_is_good(const char *name);
  * `changes` undefined, when there is no such zone or its file makes no sense.
  */
 bool zone_file_read(const char *name, int64_t end_s, struct zone_changes *changes)
+    __attribute__((warn_unused_result));
+/* The same for what a file holds; writes into `bytes`. */
+bool zone_file_parse(unsigned char *bytes, size_t size, int64_t end_s, struct zone_changes *changes)
     __attribute__((warn_unused_result));
 
 #endif

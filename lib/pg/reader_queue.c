@@ -37,7 +37,7 @@ struct pg_read *pg_queue_pop(struct pg_queue *queue)
 
 void pg_failures_add(struct pg_failures *failures, struct pg_read *read, enum pg_fate fate)
 {
-    read->fate = fate;
+    read->fate = (int)fate;
     pg_queue_push_back(&failures->list, read);
 }
 

@@ -222,13 +222,12 @@ const char *model_wire_differ_message(const struct model_case *expected, int num
         return difference;
     }
     const struct model_message *should = &expected->messages[number - 1], *is = &seen->message;
-    char author[MODEL_CONTACT_SIZE], party[32];
+    char author[MODEL_CONTACT_SIZE], party[32] = "";
     author_of(should, contacts, author);
-    snprintf(party, sizeof party,
-             should->kind == MESSAGE_KIND_FROM_THIRD_PARTY ? "lab@example.org"
-             : should->third_party                         ? "lab%d@example.org"
-                                                           : "",
-             should->third_party);
+    if (should->kind == MESSAGE_KIND_FROM_THIRD_PARTY)
+        snprintf(party, sizeof party, "lab@example.org");
+    else if (should->third_party)
+        snprintf(party, sizeof party, "lab%d@example.org", should->third_party);
     if (seen->good && is->kind == should->kind && is->state == should->state &&
         is->delivery == should->delivery && is->automatic == should->automatic &&
         is->send_time == should->send_time && is->create_time == should->create_time &&

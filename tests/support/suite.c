@@ -83,7 +83,7 @@ static void choose_paths(suite *s)
     const char *programs = getenv("CASEWORK_BIN");
     error err;
     if (!process_make_scratch("casework-suite", s->directory, sizeof s->directory, &err))
-        suite_give_up(NULL, err.message);
+        suite_give_up(NULL, "%s", err.message);
     snprintf(s->programs, sizeof s->programs, "%s", programs ? programs : "build/test/bin");
     snprintf(s->ready_file, sizeof s->ready_file, "%s/ready.json", s->directory);
     snprintf(s->log_file, sizeof s->log_file, "%s/up.log", s->directory);

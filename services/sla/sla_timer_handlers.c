@@ -57,9 +57,14 @@ static void wake(void *argument, bool reached)
 
 static void run_from(struct lookup *lookup, int64_t min_position)
 {
+    if (min_position < 0) {
+        error_bad_field(&lookup->err, "min_position", "must not be negative");
+        rpc_call_fail(lookup->call, &lookup->err);
+        return;
+    }
     int64_t deadline_us = rpc_call_deadline_us(lookup->call);
     int64_t most_us = clock_monotonic_us() + WAIT_MOST_US;
-    if (min_position <= 0) {
+    if (min_position == 0) {
         lookup->run(lookup);
         return;
     }
@@ -439,18 +444,45 @@ static bool fill(struct lookup *lookup, const struct listing *listing,
     return token != NULL;
 }
 
+/* Nothing listed: is there such an account at all? */
+static bool check_account(struct lookup *lookup)
+{
+    bool exists = true;
+    if (*lookup->account &&
+        !sla_cases_account_exists(lookup->service->parts.cases, lookup->account,
+                                  rpc_call_deadline_us(lookup->call), &exists, &lookup->err))
+        return false;
+    return exists || error_set(&lookup->err, STATUS_NOT_FOUND, "NOT_FOUND", "accounts/%s does not exist",
+                               lookup->account);
+}
+
 static void run_timers(struct lookup *lookup)
 {
     Casework__Sla__V1__ListTimersResponse response = CASEWORK__SLA__V1__LIST_TIMERS_RESPONSE__INIT;
     struct listing_bounds bounds;
     struct listing listing = {0};
     response.position = position_of(lookup);
-    if (!read_bounds(lookup, &bounds, &lookup->err) || !read_wanted(lookup, &bounds, &listing, &lookup->err))
+    if (!read_bounds(lookup, &bounds, &lookup->err) ||
+        !read_wanted(lookup, &bounds, &listing, &lookup->err) ||
+        (listing.count == 0 && !check_account(lookup)))
         rpc_call_fail(lookup->call, &lookup->err);
     else if (!fill(lookup, &listing, &response))
         rpc_call_fail_memory(lookup->call);
     else
         rpc_call_reply(lookup->call, &response.base);
+}
+
+static bool check_filters(const Casework__Sla__V1__ListTimersRequest *request, error *err)
+{
+    for (size_t i = 0; i < request->n_kinds; i++)
+        if (request->kinds[i] < CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_CLOSE ||
+            request->kinds[i] > CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_RESOLUTION)
+            return error_bad_field(err, "kinds", "is no kind of timer");
+    for (size_t i = 0; i < request->n_states; i++)
+        if (request->states[i] < CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_ARMED ||
+            request->states[i] > CASEWORK__SLA__V1__TIMER_STATE__TIMER_STATE_BREACHED)
+            return error_bad_field(err, "states", "is no state of a timer");
+    return true;
 }
 
 static void list_timers(rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -459,7 +491,8 @@ static void list_timers(rpc_call *call, const ProtobufCMessage *message, void *c
     struct lookup *lookup = new_lookup(call, message, context, run_timers);
     if (!lookup)
         return;
-    if (!rpc_name_accounts(lookup->memory, request->parent, "parent", &lookup->account, &lookup->err)) {
+    if (!rpc_name_accounts(lookup->memory, request->parent, "parent", &lookup->account, &lookup->err) ||
+        !check_filters(request, &lookup->err)) {
         rpc_call_fail(call, &lookup->err);
     } else if (!*lookup->account && request->min_position > 0) {
         error_bad_field(&lookup->err, "min_position", "must be 0 with accounts/-");

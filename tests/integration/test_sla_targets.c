@@ -324,6 +324,38 @@ Test(sla_targets, an_emptied_redis_loses_no_step_and_doubles_none)
 
 /* --- what is refused ------------------------------------------------------------------------------ */
 
+static void check_refused_list(const Casework__Sla__V1__ListTimersRequest *list, int code, const char *what)
+{
+    ProtobufCMessage *response;
+    error err;
+    cr_assert_not(suite_try(scene.suite, SLA, "ListTimers", &list->base, scene.memory, &response, &err), "%s",
+                  what);
+    cr_assert_eq(err.code, code, "%s: %s", what, err.message);
+}
+
+Test(sla_targets, every_field_of_a_list_is_checked)
+{
+    target_begin();
+    Casework__Sla__V1__ListTimersRequest list = CASEWORK__SLA__V1__LIST_TIMERS_REQUEST__INIT;
+    Casework__Sla__V1__TimerKind kind = CASEWORK__SLA__V1__TIMER_KIND__TIMER_KIND_UNSPECIFIED;
+    Casework__Sla__V1__TimerState state = STATE(BREACHED) + 1;
+    list.parent = (char *)scene.account;
+    list.kinds = &kind;
+    list.n_kinds = 1;
+    check_refused_list(&list, STATUS_INVALID_ARGUMENT, "no kind");
+    list.n_kinds = 0;
+    list.states = &state;
+    list.n_states = 1;
+    check_refused_list(&list, STATUS_INVALID_ARGUMENT, "no state");
+    list.n_states = 0;
+    list.min_position = -1;
+    check_refused_list(&list, STATUS_INVALID_ARGUMENT, "a position below zero");
+    list.min_position = 0;
+    list.parent = "accounts/nobody";
+    check_refused_list(&list, STATUS_NOT_FOUND, "no account");
+    target_end();
+}
+
 Test(sla_targets, every_field_is_checked)
 {
     target_begin();

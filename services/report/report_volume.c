@@ -14,6 +14,10 @@
  */
 enum volume_sum { SUM_STARTS, SUM_ENDS, SUM_PAUSES, SUMS };
 
+/* Twelve bytes for a bound in an array that grows by doubling, all of whose sizes stay in the arena: at most
+ * four times as much. Eight for each sum. */
+enum { MEMORY_PER_ROW = 4 * 12 + SUMS * 8 };
+
 #define VOLUME(title, range)                                                                        \
     {                                                                                               \
         .name = "report_volume_" title,                                                             \
@@ -98,7 +102,7 @@ bool report_store_volume(report_store *store, const char *account, const struct 
                          int64_t *ret_position, error *err)
 {
     size_t size = rows->count + 2;
-    arena *memory = arena_new(size * 64 + (1 << 16));
+    arena *memory = arena_new(size * MEMORY_PER_ROW + (1 << 16));
     int64_t *sums[SUMS] = {NULL};
     pg_params p;
     pg_params_init(&p, memory);

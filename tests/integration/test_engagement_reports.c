@@ -245,6 +245,26 @@ Test(engagement_reports, what_cannot_be_answered_is_refused)
     shop_end(&s);
 }
 
+/* --- the most rows ------------------------------------------------------------------------------------ */
+
+Test(engagement_reports, a_volume_has_as_many_rows_as_promised)
+{
+    struct shop s = shop_begin("UTC", NULL);
+    static const int64_t rows[] = {25000, 50000, 100000};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        volume_request request = CASEWORK__REPORT__V1__GET_CASE_VOLUME_REQUEST__INIT;
+        Google__Protobuf__Timestamp from = instant("2020-01-01T00:00:00Z"), to = from;
+        to.seconds += rows[i] * 3600;
+        request.parent = (char *)s.account;
+        request.start_time = &from;
+        request.end_time = &to;
+        request.unit = CASEWORK__REPORT__V1__TIME_UNIT__TIME_UNIT_HOUR;
+        const volume *answer = suite_call(s.suite, reports, "GetCaseVolume", &request, s.memory);
+        cr_expect_eq(answer->n_rows, (size_t)rows[i]);
+    }
+    shop_end(&s);
+}
+
 /* --- crashes ---------------------------------------------------------------------------------------------
  */
 

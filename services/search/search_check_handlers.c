@@ -5,14 +5,22 @@
 #include "search/search_job.h"
 #include "search/search_reader.h"
 
+#include <time.h>
+
 typedef Casework__Search__V1__CheckIndexResponse wire_item;
 typedef Casework__Search__V1__CheckIndexResponse__Difference wire_difference;
 
-/* How long the index may take to come to the position as of which a case was read, and how often a case is
- * read again. */
+/* How long the index may take to come to the position as of which a case was read. */
 #define CATCH_UP (30 * CLOCK_SECOND)
 
-enum { ROUNDS = 5 };
+/* How often a case is read again that is filed as of a later position than it was read at: one that is
+ * written in all the time needs a moment between two changes. The first rounds come at once. */
+enum { ROUNDS = 5, MOVING_ROUNDS = 300 };
+
+static void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
 
 /* The check of one account. */
 struct check {
@@ -20,7 +28,7 @@ struct check {
     struct search_words words;
     struct search_case *again; /* changed while they were compared */
     size_t again_count;
-    bool last_round;
+    int round; /* from 1 */
 };
 
 static bool send_difference(struct check *check, wire_difference *difference, error *err)
@@ -103,8 +111,9 @@ static bool check_case(struct check *check, const char *account, const struct se
     if (!comparison.different)
         return true;
     /* What is not filed may have gone since it was read, with its account. */
-    bool newer = !document || !comparison.present || comparison.position > document->position;
-    if (newer && !check->last_round) {
+    bool absent = !document || !comparison.present;
+    if (absent ? check->round < ROUNDS
+               : comparison.position > document->position && check->round < MOVING_ROUNDS) {
         check->again[check->again_count++] = (struct search_case){account, read->number};
         return true;
     }
@@ -149,7 +158,9 @@ static bool check_account(struct search_job *job, const char *account, error *er
     search_words_init(&check.words);
     bool done = true;
     for (int round = 1; done && count > 0; round++) {
-        check.last_round = round == ROUNDS;
+        check.round = round;
+        if (round > ROUNDS)
+            pause_briefly();
         done = search_reader_read(job->service->cases, cases, count, SEARCH_READER_RETRY, job->memory, take,
                                   &check, err);
         keep_names(&check, account);

@@ -48,10 +48,13 @@ static bool read_order(const char *text, struct search_query *query, error *err)
     } orders[] = {
         {"", SEARCH_ORDER_UPDATE_TIME, true},
         {"update_time", SEARCH_ORDER_UPDATE_TIME, false},
+        {"update_time asc", SEARCH_ORDER_UPDATE_TIME, false},
         {"update_time desc", SEARCH_ORDER_UPDATE_TIME, true},
         {"subject", SEARCH_ORDER_SUBJECT, false},
+        {"subject asc", SEARCH_ORDER_SUBJECT, false},
         {"subject desc", SEARCH_ORDER_SUBJECT, true},
         {"status", SEARCH_ORDER_STATUS, false},
+        {"status asc", SEARCH_ORDER_STATUS, false},
         {"status desc", SEARCH_ORDER_STATUS, true},
     };
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
@@ -61,7 +64,8 @@ static bool read_order(const char *text, struct search_query *query, error *err)
         query->descending = orders[i].descending;
         return true;
     }
-    return error_bad_field(err, "order_by", "must be update_time, subject or status, with or without desc");
+    return error_bad_field(err, "order_by",
+                           "must be update_time, subject or status, with or without \" desc\"");
 }
 
 static bool read_sets(const wire_request *request, struct search_query *query, error *err)
@@ -249,6 +253,16 @@ static void wake(void *argument, bool reached)
     rpc_call_fail(search->call, &search->err);
 }
 
+/* Until the index has been read for the first time, what it holds of a partition without a position is a part
+ * that was true at no moment. */
+static bool is_read(struct search *search, feed_consumer *consumer)
+{
+    struct feed_positions positions;
+    search_index_positions(search->service->index, &positions);
+    return (feed_consumer_caught_up(consumer) && *positions.epoch) ||
+           error_set(&search->err, STATUS_UNAVAILABLE, "INDEX_BEHIND", "the index is being read");
+}
+
 static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
     arena *memory = rpc_call_arena(call);
@@ -267,11 +281,15 @@ static void search_cases(rpc_call *call, const ProtobufCMessage *message, void *
     }
     if (search_shards_forward(&search->service->shards, call, "SearchCases", message, search->account))
         return;
-    if (search->request->min_position <= search_index_position(search->service->index, search->account)) {
-        start(search);
+    feed_consumer *consumer = search_follower_consumer(search->service->follower);
+    int64_t position = search_index_position(search->service->index, search->account);
+    if (search->request->min_position <= position) {
+        if (position > 0 || is_read(search, consumer))
+            start(search);
+        else
+            rpc_call_fail(call, &search->err);
         return;
     }
-    feed_consumer *consumer = search_follower_consumer(search->service->follower);
     int64_t deadline = rpc_call_deadline_us(call), longest = clock_monotonic_us() + WAIT_MAX;
     if (!feed_consumer_await_account(consumer, search->account, search->request->min_position,
                                      deadline == INT64_MAX ? longest : deadline, wake, search, &search->err))

@@ -6,6 +6,7 @@
 #include "rpc/name.h"
 #include "search/search_catalogue.h"
 #include "search/search_presence.h"
+#include "search/search_rights.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -205,7 +206,8 @@ static bool work_on_all(struct running *running, error *err)
 static bool work_through(struct running *running, error *err)
 {
     const char *account = running->job.account;
-    return (account ? work_on_account(running, account, err) : work_on_all(running, err)) &&
+    return search_rights_admin(running->job.service, running->call, account, running->own_memory, err) &&
+           (account ? work_on_account(running, account, err) : work_on_all(running, err)) &&
            running->kind->end(&running->job, err);
 }
 

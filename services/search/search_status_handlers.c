@@ -9,6 +9,7 @@
 #include "rpc/wire.h"
 #include "search/search_lag.h"
 #include "search/search_presence.h"
+#include "search/search_rights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,8 @@ static bool read_request(struct status *status)
         return false;
     if (!*status->account)
         status->account = NULL;
-    return rpc_page_open(status->memory, &status->request->base, NULL, &rpc_page_sizes_usual, &status->page,
+    return search_rights_all(status->call, status->account, &status->err) &&
+           rpc_page_open(status->memory, &status->request->base, NULL, &rpc_page_sizes_usual, &status->page,
                          &status->err);
 }
 

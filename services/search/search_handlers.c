@@ -85,13 +85,23 @@ static bool read_sets(const wire_request *request, struct search_query *query, e
     return true;
 }
 
+/* Cases have microseconds: what is not before a moment between two of them is not before the later one. */
+static bool read_bound(const Google__Protobuf__Timestamp *time, int64_t *ret_time_us)
+{
+    enum { NANOS = 1000 };
+    if (!wire_time_us(time, ret_time_us))
+        return false;
+    *ret_time_us += time->nanos % NANOS != 0;
+    return true;
+}
+
 static bool read_times(const wire_request *request, struct search_query *query, error *err)
 {
     query->start_time_us = INT64_MIN;
     query->end_time_us = INT64_MAX;
-    if (request->start_time && !wire_time_us(request->start_time, &query->start_time_us))
+    if (request->start_time && !read_bound(request->start_time, &query->start_time_us))
         return error_bad_field(err, "start_time", "not a time");
-    if (request->end_time && !wire_time_us(request->end_time, &query->end_time_us))
+    if (request->end_time && !read_bound(request->end_time, &query->end_time_us))
         return error_bad_field(err, "end_time", "not a time");
     return true;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
+#include "casework/cases/v1/case.pb-c.h"
 #include "casework/cases/v1/message.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
 #include "embedded/port.h"
@@ -146,6 +147,38 @@ Test(search_calls, an_order_may_be_called_ascending)
         const char *descending = arena_printf(memory, "%s desc", orders[i]);
         cr_assert_str_eq(first_found(s, acme, descending, memory), "accounts/acme/cases/2");
     }
+    arena_free(memory);
+    suite_stop(s);
+}
+
+/* --- times -------------------------------------------------------------------------------------------- */
+
+static int32_t found_between(suite *s, Google__Protobuf__Timestamp *start, Google__Protobuf__Timestamp *end,
+                             arena *memory)
+{
+    Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    request.query = (char *)"parcel";
+    request.start_time = start;
+    request.end_time = end;
+    request.min_position = suite_position(s, request.parent);
+    const Casework__Search__V1__SearchCasesResponse *found =
+        suite_call(s, SEARCH, "SearchCases", &request, memory);
+    return found->total_size;
+}
+
+Test(search_calls, a_bound_counts_to_the_nanosecond)
+{
+    suite *s = suite_start(NULL);
+    arena *memory = arena_new((size_t)16 << 20);
+    const char *acme = suite_create_account(s, "acme", "UTC", memory);
+    const char *name = suite_create_case(s, acme, "Parcel", "Where?", memory, NULL);
+    Google__Protobuf__Timestamp at = *suite_case(s, name, memory)->update_time, after = at;
+    after.nanos++;
+    cr_assert_eq(found_between(s, &at, NULL, memory), 1);
+    cr_assert_eq(found_between(s, NULL, &at, memory), 0);
+    cr_assert_eq(found_between(s, &after, NULL, memory), 0, "it was before");
+    cr_assert_eq(found_between(s, NULL, &after, memory), 1, "it was before");
     arena_free(memory);
     suite_stop(s);
 }

@@ -156,6 +156,26 @@ Test(feed, from_nothing_it_is_the_history_of_every_case)
     rpc_stream_free(stream);
 }
 
+/* Without a hint each event would come with the next look, a second after the one before. On a slow machine
+ * some may be late all the same. */
+static void expect_at_once(rpc_stream *stream, struct tape *tape)
+{
+    enum { WANTED = 5 };
+    int at_once = 0;
+    for (int number = 1; number <= CASES_EACH && at_once < WANTED; number++) {
+        size_t before = tape->count;
+        Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
+        delete.name = arena_printf(server.memory, "accounts/company3/cases/%d", number);
+        case_server_call(&server, CASES, "DeleteCase", &delete);
+        int64_t committed = clock_monotonic_us();
+        while (tape->count == before)
+            play(stream, tape);
+        at_once += clock_monotonic_us() - committed < CLOCK_SECOND / 4;
+        cr_assert_eq(tape->count, before + 1);
+    }
+    cr_assert_eq(at_once, WANTED);
+}
+
 Test(feed, what_happens_then_comes_at_once)
 {
     rpc_stream *stream;
@@ -163,17 +183,16 @@ Test(feed, what_happens_then_comes_at_once)
     size_t before = tape->count;
     Casework__Cases__V1__DeleteCaseRequest request = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
     request.name = (char *)(uintptr_t) "accounts/company1/cases/7";
-    int64_t asked = clock_monotonic_us();
     Casework__Cases__V1__DeleteCaseResponse *deleted =
         case_server_call(&server, CASES, "DeleteCase", &request);
     play(stream, tape);
-    cr_assert_lt(clock_monotonic_us() - asked, CLOCK_SECOND / 2, "without waiting for the next look");
     cr_assert_eq(tape->count, before + 1);
     const Casework__Cases__V1__Event *event = tape->events[before];
     cr_assert_eq(event->kind, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CASE_DELETED);
     cr_assert_eq(event->position, deleted->position);
     cr_assert_eq(event->case_facts->version, deleted->case_->version);
     cr_assert_eq(event->case_facts->status, deleted->case_->status);
+    expect_at_once(stream, tape);
     rpc_stream_free(stream);
 }
 
@@ -186,19 +205,7 @@ Test(feed, what_another_replica_writes_comes_at_once)
     case_server_start_other(&server);
     rpc_stream *stream = open_stream_at(server.other_channel, &request.base, "StreamEvents");
     play(stream, tape);
-    int64_t waited = 0;
-    for (int number = 1; number <= 10; number++) {
-        size_t before = tape->count;
-        Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
-        delete.name = arena_printf(server.memory, "accounts/company3/cases/%d", number);
-        case_server_call(&server, CASES, "DeleteCase", &delete);
-        int64_t committed = clock_monotonic_us();
-        while (tape->count == before)
-            play(stream, tape);
-        waited += clock_monotonic_us() - committed;
-        cr_assert_eq(tape->count, before + 1);
-    }
-    cr_assert_lt(waited, 2 * CLOCK_SECOND, "ten events took %lld us", (long long)waited);
+    expect_at_once(stream, tape);
     rpc_stream_free(stream);
 }
 

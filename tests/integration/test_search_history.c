@@ -537,7 +537,7 @@ static void expect_late(struct world *world, const char *account, int64_t positi
     cr_assert_not(rpc_client_call(suite_channel(world->suite, SUITE_SEARCH, 0), SEARCH, "SearchCases",
                                   &request.base, &options, world->memory, &response, &err));
     cr_assert_eq(err.code, STATUS_DEADLINE_EXCEEDED, "%s", err.message);
-    cr_assert_lt(clock_monotonic_us() - begun_us, 5 * CLOCK_SECOND);
+    cr_assert_lt(clock_monotonic_us() - begun_us, 30 * CLOCK_SECOND);
 }
 
 /* The case service stands still: nothing new comes, which shows as lag, and heals by itself. */

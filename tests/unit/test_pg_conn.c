@@ -340,12 +340,12 @@ Test(pg_conn, many_statements_on_one_connection)
 
 Test(pg_conn, a_deadline_ends_the_wait)
 {
-    static const struct pg_statement slow = {.name = "slow", .sql = "SELECT pg_sleep(1.5)"};
+    static const struct pg_statement slow = {.name = "slow", .sql = "SELECT pg_sleep(60)"};
     error err = {0};
     int64_t start = clock_monotonic_us();
     cr_assert_not(pg_query(conn, &slow, NULL, start + 100000, NULL, &err));
     cr_assert_eq(err.code, STATUS_DEADLINE_EXCEEDED);
-    cr_assert_lt(clock_monotonic_us() - start, CLOCK_SECOND);
+    cr_assert_lt(clock_monotonic_us() - start, 30 * CLOCK_SECOND);
     cr_assert_not(pg_conn_usable(conn));
 }
 

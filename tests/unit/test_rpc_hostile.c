@@ -182,9 +182,11 @@ Test(rpc_hostile, a_flood_of_resets)
     long before = resident_bytes();
     for (int i = 0; i < FLOODS; i++) {
         flood_with_resets(STREAMS);
-        for (int tries = 0; tries < 20000 && !is_idle(); tries++)
+        bool idle =
+            false; /* for a moment: more of the flood may still come out of the connection's buffers */
+        for (int tries = 0; tries < 20000 && !(idle = is_idle()); tries++)
             usleep(1000);
-        cr_assert(is_idle());
+        cr_assert(idle);
     }
     long more = resident_bytes() - before;
     cr_assert(IS_SANITIZED || more < (long)STREAMS * CALL_BYTES, "%ld", more);

@@ -246,7 +246,7 @@ Test(rpc_server, work_stops_at_the_deadline)
     int64_t before = clock_monotonic_us();
     cr_assert_eq(call_raw(loopback.channel, "EmptyCall", &request.base, &hurried, &err),
                  STATUS_DEADLINE_EXCEEDED);
-    cr_assert_lt(clock_monotonic_us() - before, 2000000);
+    cr_assert_lt(clock_monotonic_us() - before, 30 * CLOCK_SECOND);
     wait_until(&gate.inside, 0);
 }
 
@@ -501,12 +501,12 @@ Test(rpc_server, draining_cancels_what_does_not_end)
     struct rpc_server_options options = {.drain_us = 200000};
     Grpc__Testing__Empty request = GRPC__TESTING__EMPTY__INIT;
     rpc_loopback_start(&loopback, gate_methods, &gate, &options, NULL);
-    const struct rpc_client_options once = {.timeout_us = 10000000, .no_retry = true};
+    const struct rpc_client_options once = {.timeout_us = CLOCK_MINUTE, .no_retry = true};
     rpc_client_call_async(loopback.channel, SERVICE, "EmptyCall", &request.base, &once, count, &tally);
     wait_until(&gate.inside, 1);
     int64_t before = clock_monotonic_us();
     rpc_server_drain(loopback.server);
-    cr_assert_lt(clock_monotonic_us() - before, 3000000);
+    cr_assert_lt(clock_monotonic_us() - before, CLOCK_MINUTE / 2, "long before the call's own deadline");
     wait_until(&tally.other, 1);
     cr_assert_eq(atomic_load(&gate.inside), 0);
 }
@@ -523,6 +523,6 @@ Test(rpc_server, unavailable_is_tried_again_within_the_deadline)
     int64_t before = clock_monotonic_us();
     cr_assert_neq(call_raw(channel, "EmptyCall", &request.base, &patient, &err), STATUS_OK);
     cr_assert_gt(clock_monotonic_us() - before, 100000);
-    cr_assert_lt(clock_monotonic_us() - before, 2000000);
+    cr_assert_lt(clock_monotonic_us() - before, 30 * CLOCK_SECOND);
     rpc_channel_free(channel);
 }

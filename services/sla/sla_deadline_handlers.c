@@ -81,7 +81,7 @@ static bool own_policy(struct deadline *deadline, error *err)
 
 static bool given_policy(struct deadline *deadline, error *err)
 {
-    const int64_t since_us[SLA_KINDS] = {0};
+    const int64_t since_us[SLA_TERMS_TARGETS_MAX] = {0};
     struct sla_policy_update update = {.account = deadline->account};
     const char *time_zone;
     deadline->policy = deadline->request->policy;

@@ -117,9 +117,9 @@ static bool apply_policies(struct sla_healer *healer, error *err)
         return false;
     bool ok = true;
     for (size_t i = 0; i < count; i++) {
-        struct sla_effect effect;
+        int64_t ignored;
         if (rows[i].applied_version < rows[i].policy.version &&
-            !sla_truth_apply_policy(parts, &rows[i], clock_monotonic_us() + POLICY_TIME_US, &effect, err))
+            !sla_truth_apply_policy(parts, &rows[i], clock_monotonic_us() + POLICY_TIME_US, &ignored, err))
             ok = false;
     }
     free(rows);

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/injection.h"
 #include "base/log.h"
 #include "casework/sla/v1/sla_service.pb-c.h"
 #include "feed/partition.h"
@@ -129,7 +130,7 @@ static bool preview(const struct sla_service *service, const struct sla_policy_u
         .terms = sla_policies_terms(service->parts.policies, update->account),
     };
     struct sla_preview_policy after = {.policy = row->policy};
-    int64_t since_us[SLA_KINDS] = {0};
+    int64_t since_us[SLA_TERMS_TARGETS_MAX];
     if (update->set_closing) {
         after.policy.rule = update->rule;
         after.policy.duration_us = update->duration_us;
@@ -146,17 +147,17 @@ static bool preview(const struct sla_service *service, const struct sla_policy_u
     return ok;
 }
 
-static Casework__Sla__V1__PolicyEffect *effect_of(arena *memory, const struct sla_preview *preview)
+static Casework__Sla__V1__PolicyEffect *effect_of(arena *memory, const struct sla_effect *did)
 {
     Casework__Sla__V1__PolicyEffect *effect = arena_alloc(memory, sizeof *effect);
     if (!effect)
         return NULL;
     casework__sla__v1__policy_effect__init(effect);
-    effect->timers_moved = preview->moved;
-    effect->timers_added = preview->added;
-    effect->timers_removed = preview->removed;
-    effect->cases_closing = preview->closing;
-    effect->targets_breached = preview->breached;
+    effect->timers_moved = did->moved;
+    effect->timers_added = did->added;
+    effect->timers_removed = did->removed;
+    effect->cases_closing = did->closing;
+    effect->targets_breached = did->breached;
     return effect;
 }
 
@@ -238,7 +239,7 @@ static void preview_policy(rpc_call *call, const ProtobufCMessage *message, void
     response.position =
         feed_consumer_position(sla_feed_consumer(service->feed), feed_partition(update.account));
     response.policy = sla_policy_output(memory, &after, wire);
-    response.effect = effect_of(memory, &found);
+    response.effect = effect_of(memory, &found.effect);
     bool ok = response.policy && response.effect &&
               fill_page(memory, message, &found, &page, update.account, update.now_us, &response);
     sla_preview_release(&found);
@@ -258,10 +259,10 @@ static void preview_policy(rpc_call *call, const ProtobufCMessage *message, void
 static int64_t put_to_work(const struct sla_service *service, const struct sla_policy_row *row,
                            int64_t deadline_us)
 {
-    struct sla_effect effect = {0};
+    int64_t position;
     int64_t next_due_us;
     error err;
-    if (!sla_truth_apply_policy(&service->parts, row, deadline_us, &effect, &err)) {
+    if (!sla_truth_apply_policy(&service->parts, row, deadline_us, &position, &err)) {
         log_warn("policy not applied yet", LOG_TEXT("casework.account", row->account),
                  LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
         sla_healer_kick(service->healer);
@@ -271,16 +272,16 @@ static int64_t put_to_work(const struct sla_service *service, const struct sla_p
         !sla_firing_settle(service->parts.firing, suite_clock_now_us(service->parts.clock), deadline_us,
                            &next_due_us, &err))
         log_warn("overdue timers are still being fired", LOG_TEXT("casework.account", row->account));
-    return effect.position;
+    return position;
 }
 
 static void answer_update(rpc_call *call, const struct sla_service *service, const struct sla_policy_row *row,
-                          const struct sla_preview *did, int64_t position)
+                          const struct sla_policy_answer *answer)
 {
     Casework__Sla__V1__UpdatePolicyResponse response = CASEWORK__SLA__V1__UPDATE_POLICY_RESPONSE__INIT;
     response.policy = policy_of(rpc_call_arena(call), service, row);
-    response.position = position;
-    response.effect = effect_of(rpc_call_arena(call), did);
+    response.position = answer->position;
+    response.effect = effect_of(rpc_call_arena(call), &answer->effect);
     if (response.policy && response.effect)
         rpc_call_reply(call, &response.base);
     else
@@ -301,20 +302,32 @@ bool sla_check_acting_agent(const struct sla_service *service, const rpc_call *c
 }
 
 static bool change_policy(const struct sla_service *service, arena *memory, struct sla_policy_update *update,
-                          int64_t deadline_us, struct sla_policy_row *row, struct sla_preview *ret_did,
-                          error *err)
+                          int64_t deadline_us, struct sla_policy_row *row,
+                          struct sla_policy_answer *ret_answer, error *err)
 {
     struct sla_policy_row after;
+    struct sla_preview foreseen;
     wire_policy *wire;
+    *ret_answer = (struct sla_policy_answer){0};
     if (!is_change(update))
         return true;
     if (!read_zone(service, memory, update, deadline_us, err) ||
-        !preview(service, update, row, memory, deadline_us, &wire, &after, ret_did, err))
+        !preview(service, update, row, memory, deadline_us, &wire, &after, &foreseen, err))
         return false;
-    if (sla_policies_update(service->parts.policies, update, deadline_us, row, err))
-        return true;
-    sla_preview_release(ret_did);
-    return false;
+    update->effect = foreseen.effect;
+    sla_preview_release(&foreseen);
+    return sla_policies_update(service->parts.policies, update, deadline_us, row, ret_answer, err);
+}
+
+/* Answers with it from now on; what a killed service has not kept, the repetition does. */
+static void keep_position(const struct sla_service *service, const struct sla_policy_update *update,
+                          int64_t deadline_us, int64_t *position)
+{
+    error err;
+    if (*position && update->request_id[0] &&
+        !sla_policies_keep_position(service->parts.policies, update, deadline_us, position, &err))
+        log_warn("answer not kept", LOG_TEXT("casework.account", update->account),
+                 LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
 }
 
 static void update_policy(rpc_call *call, const ProtobufCMessage *message, void *context)
@@ -322,20 +335,23 @@ static void update_policy(rpc_call *call, const ProtobufCMessage *message, void 
     const struct sla_service *service = context;
     struct sla_policy_update update = {.now_us = suite_clock_now_us(service->parts.clock)};
     struct sla_policy_row row;
-    struct sla_preview did = {0};
+    struct sla_policy_answer answer;
     int64_t deadline_us = deadline_of(call);
     arena *memory = rpc_call_arena(call);
     error err;
     if (!read_update(memory, (const update_request *)message, &update, &err) ||
         !sla_check_acting_agent(service, call, update.account, deadline_us, &err) ||
         !read_policy(service, update.account, deadline_us, &row, &err) ||
-        !change_policy(service, memory, &update, deadline_us, &row, &did, &err)) {
+        !change_policy(service, memory, &update, deadline_us, &row, &answer, &err)) {
         rpc_call_fail(call, &err);
         return;
     }
-    int64_t position = is_change(&update) ? put_to_work(service, &row, deadline_us - ANSWER_TIME_US) : 0;
-    answer_update(call, service, &row, &did, position);
-    sla_preview_release(&did);
+    (void)injection_point("sla.policy_stored");
+    if (is_change(&update) && answer.position == 0) {
+        answer.position = put_to_work(service, &row, deadline_us - ANSWER_TIME_US);
+        keep_position(service, &update, deadline_us, &answer.position);
+    }
+    answer_update(call, service, &row, &answer);
 }
 
 const struct rpc_method sla_policy_methods[] = {

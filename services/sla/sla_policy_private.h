@@ -1,7 +1,7 @@
 #ifndef CASEWORK_SLA_POLICY_PRIVATE_H
 #define CASEWORK_SLA_POLICY_PRIVATE_H
 
-/* Inside sla_policy_store: the copy in memory. */
+/* Inside sla_policy_store: the copy in memory, and rows on their way. */
 
 #include "sla/sla_policy_store.h"
 
@@ -17,7 +17,6 @@ struct entry {
     sla_terms *terms;
     void *packed; /* targets and calendar as they were given */
     size_t length;
-    int64_t since_us[SLA_KINDS];
     bool seen; /* during a reload */
     UT_hash_handle hh;
 };
@@ -27,6 +26,40 @@ struct sla_policies {
     pthread_rwlock_t lock; /* guards the copy */
     struct entry *entries;
 };
+
+/* A row as PostgreSQL has it. */
+struct stored {
+    struct sla_policy_row row;
+    const void *packed; /* targets and calendar */
+    size_t length;
+    const char *time_zone;
+    const int64_t *since_us; /* of each target */
+    size_t since_count;
+};
+
+/* What sla_policies_read_row expects, in this order. */
+#define COLUMNS                                                                                         \
+    "account, closing_rule, closing_duration, version, applied_version, update_time, terms, time_zone," \
+    " targets_since, settled_time"
+
+/* What it points to lives in the arena. */
+bool sla_policies_read_row(const pg_result *result, int row, arena *memory, struct stored *ret_stored,
+                           error *err) __attribute__((warn_unused_result));
+
+/* Targets and calendar; an empty policy for none. */
+bool sla_policies_unpack(const void *packed, size_t length, arena *memory,
+                         Casework__Sla__V1__SlaPolicy **ret_wire, error *err)
+    __attribute__((warn_unused_result));
+
+/* The row's targets made ready; the caller releases them. NULL: there are none. */
+bool sla_policies_make_terms(const struct stored *stored, arena *memory, sla_terms **ret_terms, error *err)
+    __attribute__((warn_unused_result));
+
+/* Into the copy, unless that has a newer version. */
+bool sla_policies_remember(sla_policies *policies, const struct stored *stored, error *err)
+    __attribute__((warn_unused_result));
+
+bool sla_policies_no_memory(error *err); /* false */
 
 /* From the copy, with the lock held for writing. */
 void sla_policies_remove(sla_policies *policies, struct entry *entry);

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* The number of the last migration in db/sla. */
-enum { SLA_SCHEMA_VERSION = 3 };
+enum { SLA_SCHEMA_VERSION = 5 };
 
 typedef struct sla_policies sla_policies;
 
@@ -68,6 +68,12 @@ bool sla_policies_read(sla_policies *policies, const char *account, int64_t dead
                        struct sla_policy_row *ret_row, bool *ret_found, error *err)
     __attribute__((warn_unused_result));
 
+/* What a policy does to running timers. */
+struct sla_effect {
+    int64_t moved, added, removed;
+    int64_t closing, breached; /* at once */
+};
+
 /* What changes; what is not set stays as it is. */
 struct sla_policy_update {
     const char *account;
@@ -78,22 +84,37 @@ struct sla_policy_update {
     int64_t duration_us;
     int64_t now_us;           /* business time */
     int64_t expected_version; /* -1: any; else ABORTED, ETAG_MISMATCH if it is another */
+    struct sla_effect effect; /* kept with the request id */
     const char *request_id;   /* "": none */
     const void *fingerprint;  /* of the request */
     size_t fingerprint_length;
 };
 
+/* What an update is answered with beside the policy, however often it is asked for. */
+struct sla_policy_answer {
+    struct sla_effect effect;
+    int64_t position; /* of the account, that the timers stood at when it was at work; 0: not yet */
+};
+
 /*
- * Stores a policy under the next version. A request id seen before with the same fingerprint changes nothing;
- * with another one: INVALID_ARGUMENT, REQUEST_ID_REUSED. *ret_row: the policy as it is now.
+ * Stores a policy under the next version. A request id seen before with the same fingerprint changes nothing
+ * and has the answer from then; with another one: INVALID_ARGUMENT, REQUEST_ID_REUSED. *ret_row: the policy
+ * as it is now.
  */
 bool sla_policies_update(sla_policies *policies, const struct sla_policy_update *update, int64_t deadline_us,
-                         struct sla_policy_row *ret_row, error *err) __attribute__((warn_unused_result));
+                         struct sla_policy_row *ret_row, struct sla_policy_answer *ret_answer, error *err)
+    __attribute__((warn_unused_result));
+
+/* Keeps the position for the answer to the update's request id; who was first is kept, and what *position
+ * then has. */
+bool sla_policies_keep_position(sla_policies *policies, const struct sla_policy_update *update,
+                                int64_t deadline_us, int64_t *position, error *err)
+    __attribute__((warn_unused_result));
 
 /* The policy that an update would lead to, with the since-times of its targets. */
 bool sla_policies_merged(sla_policies *policies, const struct sla_policy_update *update, arena *memory,
-                         Casework__Sla__V1__SlaPolicy **ret_wire, int64_t ret_since_us[SLA_KINDS], error *err)
-    __attribute__((warn_unused_result));
+                         Casework__Sla__V1__SlaPolicy **ret_wire, int64_t ret_since_us[SLA_TERMS_TARGETS_MAX],
+                         error *err) __attribute__((warn_unused_result));
 
 /* The account lies in another zone now: a policy whose calendar names none changes with it, unless that is
  * known already (*ret_changed). */

@@ -141,15 +141,15 @@ static bool is_change(const struct sla_timer_change *change)
     return one->state != SLA_STATE_MET && one->state != SLA_STATE_BREACHED;
 }
 
-static void count_change(struct sla_preview *preview, const struct sla_timer_change *change, int64_t now_us)
+static void count_change(struct sla_effect *effect, const struct sla_timer_change *change, int64_t now_us)
 {
-    preview->moved += change->has_before && change->has_after;
-    preview->added += !change->has_before;
-    preview->removed += !change->has_after;
+    effect->moved += change->has_before && change->has_after;
+    effect->added += !change->has_before;
+    effect->removed += !change->has_after;
     if (!change->has_after || !is_over(&change->after, now_us))
         return;
-    preview->closing += change->kind == SLA_KIND_CLOSE;
-    preview->breached +=
+    effect->closing += change->kind == SLA_KIND_CLOSE;
+    effect->breached +=
         change->kind != SLA_KIND_CLOSE && !(change->has_before && is_over(&change->before, now_us));
 }
 
@@ -171,7 +171,7 @@ static void join(struct work *work)
         }
         if (!is_change(&one))
             continue;
-        count_change(preview, &one, work->now_us);
+        count_change(&preview->effect, &one, work->now_us);
         changes[count++] = one;
     }
     preview->count = count;

@@ -28,7 +28,7 @@ struct sla_timer_change {
 };
 
 struct sla_preview {
-    int64_t moved, added, removed, closing, breached;
+    struct sla_effect effect;
     struct sla_timer_change
         *changes; /* by the deadline there would be, else the one there is; then by case and kind */
     size_t count, size;

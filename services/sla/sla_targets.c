@@ -64,13 +64,22 @@ static bool applies(const struct sla_target *target, const struct sla_history *h
     return label && channel && priority;
 }
 
+/* Of those that were there at a time. */
+static const struct sla_target *find_at(const struct sla_targets *targets, enum sla_kind kind,
+                                        const struct sla_history *history, int64_t time_us)
+{
+    for (size_t i = 0; i < targets->count; i++) {
+        const struct sla_target *target = &targets->items[i];
+        if (target->kind == kind && target->since_us <= time_us && applies(target, history))
+            return target;
+    }
+    return NULL;
+}
+
 const struct sla_target *sla_targets_find(const struct sla_targets *targets, enum sla_kind kind,
                                           const struct sla_history *history)
 {
-    for (size_t i = 0; i < targets->count; i++)
-        if (targets->items[i].kind == kind && applies(&targets->items[i], history))
-            return &targets->items[i];
-    return NULL;
+    return find_at(targets, kind, history, INT64_MAX);
 }
 
 /* --- one stretch from basis to end ---------------------------------------------------------------- */
@@ -220,11 +229,10 @@ static void derive_span(const struct sla_targets *targets, const struct sla_hist
         show(timers, &timer);
         return;
     }
-    const struct sla_target *target = sla_targets_find(targets, span->kind, history);
+    const struct sla_target *target = find_at(targets, span->kind, history, span->end_us);
     bool ended = span->end_us != INT64_MAX;
     int status = history->moments[history->count - 1].status;
-    if (!target || (ended && span->end_us < targets->since_us[span->kind]) ||
-        (!ended && !counts(target, status) && status != SLA_STATUS_PENDING))
+    if (!target || (!ended && !counts(target, status) && status != SLA_STATUS_PENDING))
         return;
     int64_t ignored;
     bool reached = reach(targets, target, history, span, target->duration_us, &timer.due_us, &timer.left_us);

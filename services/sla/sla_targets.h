@@ -55,14 +55,15 @@ struct sla_target {
     size_t channel_count;
     const int32_t *priorities;
     size_t priority_count;
+    /* Since when there has been a target for all the cases that this one is for. What ended before was none
+     * of its. */
+    int64_t since_us;
 };
 
 struct sla_targets {
     const struct sla_target *items; /* of several of one kind the first that applies counts */
     size_t count;
     const calendar_hours *hours; /* NULL: around the clock */
-    /* By kind: since when there have been targets of it. What ended before was no target's. */
-    int64_t since_us[SLA_KINDS];
 };
 
 /* --- a case --------------------------------------------------------------------------------------- */

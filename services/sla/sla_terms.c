@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-    TARGETS_MAX = 100,
     FILTERS_MAX = 50,
     LABEL_BYTES_MAX = 256,
     PRIORITY_MAX = 1000,
@@ -188,7 +187,7 @@ bool sla_terms_check(const wire_policy *policy, const char *account, const char 
 {
     struct path path = {.prefix = prefix};
     const wire_calendar *calendar = policy->calendar;
-    if (policy->n_targets > TARGETS_MAX)
+    if (policy->n_targets > SLA_TERMS_TARGETS_MAX)
         return wrong(&path, "targets", "are more than 100", err);
     path.list = "targets";
     for (; path.index < policy->n_targets; path.index++)
@@ -202,12 +201,54 @@ bool sla_terms_check(const wire_policy *policy, const char *account, const char 
     return check_hours(calendar, prefix, err) && check_holidays(calendar, prefix, err);
 }
 
-bool sla_terms_has_kind(const wire_policy *policy, enum sla_kind kind)
+/* --- since when ----------------------------------------------------------------------------------- */
+
+static bool has_text(const char *const *texts, size_t count, const char *text)
 {
-    for (size_t i = 0; i < policy->n_targets; i++)
-        if ((enum sla_kind)policy->targets[i]->kind == kind)
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(texts[i], text) == 0)
             return true;
     return false;
+}
+
+/* Filters by text: `wide` lets through whatever `narrow` does. An empty one lets through everything. */
+static bool covers_texts(const char *const *wide, size_t wide_count, char *const *narrow, size_t narrow_count)
+{
+    bool covers = wide_count == 0 || narrow_count > 0;
+    for (size_t i = 0; covers && wide_count > 0 && i < narrow_count; i++)
+        covers = has_text(wide, wide_count, narrow[i]);
+    return covers;
+}
+
+static bool covers_priorities(const struct sla_target *wide, const wire_target *narrow)
+{
+    bool covers = wide->priority_count == 0 || narrow->n_priorities > 0;
+    for (size_t i = 0; covers && wide->priority_count > 0 && i < narrow->n_priorities; i++) {
+        covers = false;
+        for (size_t k = 0; !covers && k < wide->priority_count; k++)
+            covers = wide->priorities[k] == narrow->priorities[i];
+    }
+    return covers;
+}
+
+/* Whether the target holds for every case that the other one would. */
+static bool covers(const struct sla_target *wide, const wire_target *narrow)
+{
+    return (int)wide->kind == (int)narrow->kind &&
+           covers_texts(wide->labels, wide->label_count, narrow->labels, narrow->n_labels) &&
+           covers_texts(wide->channels, wide->channel_count, narrow->channels, narrow->n_channels) &&
+           covers_priorities(wide, narrow);
+}
+
+void sla_terms_since(const wire_policy *policy, const struct sla_targets *before, int64_t now_us,
+                     int64_t *ret_since_us)
+{
+    for (size_t i = 0; i < policy->n_targets; i++) {
+        ret_since_us[i] = now_us;
+        for (size_t k = 0; before && k < before->count; k++)
+            if (covers(&before->items[k], policy->targets[i]) && before->items[k].since_us < ret_since_us[i])
+                ret_since_us[i] = before->items[k].since_us;
+    }
 }
 
 /* --- making them ready ---------------------------------------------------------------------------- */
@@ -234,10 +275,11 @@ static bool make_hours(const wire_calendar *calendar, const char *time_zone, cal
 }
 
 /* What the target points to belongs to the copy of the policy. */
-static struct sla_target target_of(const wire_target *wire)
+static struct sla_target target_of(const wire_target *wire, int64_t since_us)
 {
     struct sla_target target = {
         .kind = (enum sla_kind)wire->kind,
+        .since_us = since_us,
         .in_business_hours = wire->in_business_hours,
         .pause_while_pending = wire->pause_while_pending,
         .warn_percent = wire->warn_percent ? wire->warn_percent : SLA_WARN_PERCENT,
@@ -252,7 +294,7 @@ static struct sla_target target_of(const wire_target *wire)
     return target;
 }
 
-static bool fill(sla_terms *terms, const wire_policy *policy, const char *time_zone)
+static bool fill(sla_terms *terms, const wire_policy *policy, const char *time_zone, const int64_t *since_us)
 {
     size_t length = protobuf_c_message_get_packed_size(&policy->base);
     unsigned char *packed = arena_alloc(terms->memory, length + 1);
@@ -266,7 +308,7 @@ static bool fill(sla_terms *terms, const wire_policy *policy, const char *time_z
         return false;
     const wire_policy *copy = (const void *)message;
     for (size_t i = 0; i < copy->n_targets; i++)
-        items[i] = target_of(copy->targets[i]);
+        items[i] = target_of(copy->targets[i], since_us[i]);
     terms->targets.items = items;
     terms->targets.count = copy->n_targets;
     if (copy->calendar && !make_hours(copy->calendar, time_zone, &terms->hours))
@@ -275,7 +317,7 @@ static bool fill(sla_terms *terms, const wire_policy *policy, const char *time_z
     return true;
 }
 
-bool sla_terms_new(const wire_policy *policy, const char *time_zone, const int64_t since_us[SLA_KINDS],
+bool sla_terms_new(const wire_policy *policy, const char *time_zone, const int64_t *since_us,
                    sla_terms **ret_terms, error *err)
 {
     *ret_terms = NULL;
@@ -286,8 +328,7 @@ bool sla_terms_new(const wire_policy *policy, const char *time_zone, const int64
         return out_of_memory(err);
     atomic_init(&terms->holders, 1);
     terms->memory = arena_new(TERMS_BYTES_MAX);
-    memcpy(terms->targets.since_us, since_us, sizeof terms->targets.since_us);
-    if (!terms->memory || !fill(terms, policy, time_zone)) {
+    if (!terms->memory || !fill(terms, policy, time_zone, since_us)) {
         sla_terms_release(terms);
         return out_of_memory(err);
     }

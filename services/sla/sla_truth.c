@@ -298,44 +298,36 @@ struct rearm {
     const struct sla_parts *parts;
     const struct sla_policy_row *row;
     struct timer_policy_version version;
-    int64_t now_us;
     int64_t deadline_us;
-    struct sla_effect effect;
+    int64_t position; /* of the bucket, before what was last read */
 };
 
-static bool bucket_position(const struct rearm *rearm, int64_t *ret_position, error *err)
+static bool read_position(struct rearm *rearm, error *err)
 {
     struct timer_bucket buckets[TIMER_BUCKETS];
     if (!timer_store_status(rearm->parts->timers, buckets, err))
         return false;
-    *ret_position = buckets[feed_partition(rearm->row->account)].position;
+    rearm->position = buckets[feed_partition(rearm->row->account)].position;
     return true;
 }
 
 /* One page: read after the position, so that what the bucket refuses is what has moved in between. */
 static bool rearm_page(struct rearm *rearm, struct due_walk *walk, struct timer_rearmed *ret_rearmed,
-                       int64_t *ret_closing, error *err)
+                       error *err)
 {
     struct due_case *cases;
     size_t count;
-    int64_t position;
-    if (!bucket_position(rearm, &position, err) ||
-        !due_walk_next(walk, rearm->parts->cases, &cases, &count, err))
+    if (!read_position(rearm, err) || !due_walk_next(walk, rearm->parts->cases, &cases, &count, err))
         return false;
     struct timer *timers = calloc(count + 1, sizeof *timers);
-    int64_t closing = 0;
-    for (size_t i = 0; timers && i < count; i++) {
+    for (size_t i = 0; timers && i < count; i++)
         timers[i] = timer_of(&cases[i], &rearm->row->policy);
-        closing += timers[i].due_us <= rearm->now_us;
-    }
     free(cases);
     if (!timers)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-    bool ok =
-        timer_store_rearm(rearm->parts->timers, &rearm->version, position, timers, count, ret_rearmed, err);
+    bool ok = timer_store_rearm(rearm->parts->timers, &rearm->version, rearm->position, timers, count,
+                                ret_rearmed, err);
     free(timers);
-    *ret_closing = closing;
-    rearm->effect.position = position;
     return ok;
 }
 
@@ -345,20 +337,16 @@ static bool rearm_page_whole(struct rearm *rearm, struct due_walk *walk, error *
     for (int tries = 0; tries < REARM_TRIES; tries++) {
         struct due_walk again = *walk;
         struct timer_rearmed rearmed = {.outcome = TIMER_LOST};
-        int64_t closing = 0;
         again.page_token = walk->page_token ? strdup(walk->page_token) : NULL;
         if (clock_monotonic_us() >= rearm->deadline_us) {
             due_walk_release(&again);
             return error_set(err, STATUS_DEADLINE_EXCEEDED, "", "the policy is still being applied");
         }
-        if (!rearm_page(rearm, &again, &rearmed, &closing, err) || not_now(rearmed.outcome, err)) {
+        if (!rearm_page(rearm, &again, &rearmed, err) || not_now(rearmed.outcome, err)) {
             due_walk_release(&again);
             return false;
         }
-        rearm->effect.moved += (int64_t)rearmed.moved;
-        rearm->effect.added += (int64_t)rearmed.added;
         if (rearmed.refused == 0) {
-            rearm->effect.closing += closing;
             due_walk_release(walk);
             *walk = again;
             return true;
@@ -392,11 +380,10 @@ static bool rearm_target_page(struct rearm *rearm, sla_terms *terms, struct sla_
                               struct timer_rearmed *ret_rearmed, error *err)
 {
     struct looks looks = {0};
-    int64_t position;
-    bool ok = bucket_position(rearm, &position, err) &&
+    bool ok = read_position(rearm, err) &&
               target_page(rearm->parts, terms, walk, NULL, rearm->deadline_us, &looks, err) &&
-              timer_store_rearm(rearm->parts->timers, &rearm->version, position, looks.items, looks.count,
-                                ret_rearmed, err) &&
+              timer_store_rearm(rearm->parts->timers, &rearm->version, rearm->position, looks.items,
+                                looks.count, ret_rearmed, err) &&
               (ret_rearmed->outcome != TIMER_APPLIED || drop_idle(rearm, &looks, err));
     free(looks.items);
     return ok;
@@ -429,29 +416,26 @@ static bool rearm_targets(struct rearm *rearm, error *err)
 }
 
 bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_policy_row *row,
-                            int64_t deadline_us, struct sla_effect *ret_effect, error *err)
+                            int64_t deadline_us, int64_t *ret_position, error *err)
 {
     struct rearm rearm = {
         .parts = parts,
         .row = row,
         .version = {.account = row->account, .version = row->policy.version},
-        .now_us = suite_clock_now_us(parts->clock),
         .deadline_us = deadline_us,
     };
     enum timer_outcome outcome;
-    size_t removed = 0;
     if (!timer_store_fence(parts->timers, &rearm.version, &outcome, err) || not_now(outcome, err) ||
         !rearm_all(&rearm, err) || (row->policy.has_targets && !rearm_targets(&rearm, err)))
         return false;
     if (!timer_store_drop_other_rules(parts->timers, &rearm.version, row->policy.rule,
-                                      row->policy.has_targets, &outcome, &removed, err) ||
+                                      row->policy.has_targets, &outcome, err) ||
         not_now(outcome, err))
         return false;
-    rearm.effect.removed = (int64_t)removed;
     if (!sla_policies_mark_applied(parts->policies, row->account, row->policy.version, err))
         return false;
     sla_firing_look(parts->firing);
-    *ret_effect = rearm.effect;
+    *ret_position = rearm.position;
     return true;
 }
 

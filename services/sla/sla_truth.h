@@ -21,20 +21,13 @@
 bool sla_truth_rebuild(const struct sla_parts *parts, uint64_t buckets, const char *token,
                        uint64_t *ret_rebuilt, error *err) __attribute__((warn_unused_result));
 
-/* What a changed policy did to running timers. */
-struct sla_effect {
-    int64_t moved, added, removed;
-    int64_t closing;  /* of those: overdue at once */
-    int64_t position; /* of the account, up to where the timers stood when it was applied */
-};
-
 /*
  * Puts the account's running timers under its policy, and notes that this has been done. Repeating it changes
  * nothing. UNAVAILABLE while the account's bucket is lost; DEADLINE_EXCEEDED when it takes longer (monotonic
- * deadline).
+ * deadline). *ret_position: of the account, up to where the timers stood.
  */
 bool sla_truth_apply_policy(const struct sla_parts *parts, const struct sla_policy_row *row,
-                            int64_t deadline_us, struct sla_effect *ret_effect, error *err)
+                            int64_t deadline_us, int64_t *ret_position, error *err)
     __attribute__((warn_unused_result));
 
 /*

@@ -159,7 +159,6 @@ struct drop_rules {
     enum sla_rule keep;
     bool keep_targets;
     enum timer_outcome outcome;
-    size_t removed;
 };
 
 static bool drop_rules_step(void *context, const struct timer *timers, size_t count, error *err)
@@ -169,24 +168,21 @@ static bool drop_rules_step(void *context, const struct timer *timers, size_t co
     if (!others)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     size_t other_count = 0;
-    size_t closing_count = 0;
     for (size_t i = 0; i < count; i++)
         if (timers[i].rule != drop->keep && !(drop->keep_targets && timers[i].rule == SLA_RULE_TARGETS))
-            closing_count += (others[other_count++] = timers[i]).rule != SLA_RULE_TARGETS;
+            others[other_count++] = timers[i];
     struct timer_rearmed rearmed = {.outcome = TIMER_APPLIED};
     bool ok = other_count == 0 || drop->outcome != TIMER_APPLIED ||
               rearm(drop->store, drop->policy, 0, others, other_count, true, &rearmed, err);
     free(others);
     if (ok && rearmed.outcome != TIMER_APPLIED)
         drop->outcome = rearmed.outcome;
-    else if (ok)
-        drop->removed += closing_count;
     return ok;
 }
 
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
                                   enum sla_rule keep, bool keep_targets, enum timer_outcome *ret_outcome,
-                                  size_t *ret_removed, error *err)
+                                  error *err)
 {
     struct drop_rules drop = {.store = store,
                               .policy = policy,
@@ -196,7 +192,6 @@ bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_
     if (!timer_store_scan(store, policy->account, drop_rules_step, &drop, err))
         return false;
     *ret_outcome = drop.outcome;
-    *ret_removed = drop.removed;
     return true;
 }
 

@@ -155,11 +155,10 @@ bool timer_store_drop(timer_store *store, const struct timer_policy_version *pol
                       const struct timer *timers, size_t count, enum timer_outcome *ret_outcome, error *err)
     __attribute__((warn_unused_result));
 
-/* Takes away the account's timers of every other closing rule, and, unless they are kept, of targets;
- * ret_removed: so many closing ones. */
+/* Takes away the account's timers of every other closing rule, and, unless they are kept, of targets. */
 bool timer_store_drop_other_rules(timer_store *store, const struct timer_policy_version *policy,
                                   enum sla_rule keep, bool keep_targets, enum timer_outcome *ret_outcome,
-                                  size_t *ret_removed, error *err) __attribute__((warn_unused_result));
+                                  error *err) __attribute__((warn_unused_result));
 
 /* Called with a part of an account's timers; a timer may come more than once. */
 typedef bool timer_scan_step(void *context, const struct timer *timers, size_t count, error *err);

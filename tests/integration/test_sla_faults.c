@@ -169,6 +169,16 @@ Test(sla_faults, killed_after_events_are_applied, .timeout = 120)
     check_killed_at("sla.after_apply");
 }
 
+Test(sla_faults, killed_before_it_closes, .timeout = 120)
+{
+    check_killed_at("sla.before_close");
+}
+
+Test(sla_faults, killed_before_what_came_of_it_is_noted, .timeout = 120)
+{
+    check_killed_at("sla.before_settle");
+}
+
 /* It has claimed, is stopped until its lease is over and the other one has closed, and then goes on. */
 Test(sla_faults, stopped_past_its_lease, .timeout = 120)
 {

@@ -324,6 +324,103 @@ Test(sla_target_policy, targets_have_etags_and_request_ids)
     target_end();
 }
 
+/* The answers to a request and to its repetition. */
+static void check_same_answer(const Casework__Sla__V1__UpdatePolicyResponse *first,
+                              const Casework__Sla__V1__UpdatePolicyResponse *again)
+{
+    check_effect(first->effect, again->effect);
+    cr_assert_eq(again->position, first->position);
+}
+
+Test(sla_target_policy, a_repeated_update_is_answered_as_the_first_one)
+{
+    target_begin();
+    target_new_case();
+    target_new_case();
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), CLOCK_HOUR);
+    request->request_id = text("t-1");
+    const Casework__Sla__V1__UpdatePolicyResponse *first = target_update(request);
+    cr_assert_eq(first->effect->timers_added, 2);
+    cr_assert_gt(first->position, 0);
+    suite_write(scene.suite, target_new_case(), AGENT, "anna", "Here."); /* the account goes on */
+    check_same_answer(first, target_update(request));
+
+    target_request *other = target_policy();
+    target_add(other, KIND(RESOLUTION), CLOCK_HOUR);
+    target_update(other);
+    const Casework__Sla__V1__UpdatePolicyResponse *late = target_update(request);
+    check_same_answer(first, late);
+    cr_assert_eq(late->policy->targets[0]->kind, KIND(RESOLUTION), "the policy as it is now");
+    sla_desk_expect_same(scene.suite, scene.account);
+    target_end();
+}
+
+/* It is stored; the client does not hear of it, the service dies before the timers know. */
+Test(sla_target_policy, an_update_whose_answer_was_lost_is_answered_when_repeated)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=sla.policy_stored=kill@3", NULL};
+    ProtobufCMessage *response;
+    error err;
+    target_begin_with(settings);
+    for (int i = 0; i < 2; i++)
+        target_update(closing_rule(72 * CLOCK_HOUR, 0));
+    const char *name = target_new_case();
+    int64_t written = suite_now_us(scene.suite);
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), CLOCK_HOUR);
+    request->request_id = text("t-1");
+    pid_t former = suite_pid(scene.suite, SUITE_SLA, 0);
+    /* Calls that find nobody are tried again. */
+    (void)!suite_try(scene.suite, SLA, "UpdatePolicy", &request->base, scene.memory, &response, &err);
+    suite_await_restart(scene.suite, SUITE_SLA, 0, former);
+    const Casework__Sla__V1__UpdatePolicyResponse *again = target_update(request);
+    cr_assert_eq(again->effect->timers_added, 1, "by the first one");
+    cr_assert_gt(again->position, 0);
+    cr_assert_str_eq(again->policy->etag, "3", "stored once");
+    target_check_timer(name, KIND(FIRST_REPLY), STATE(ARMED), written + CLOCK_HOUR, "at work");
+    target_end();
+}
+
+/* --- other cases than before ---------------------------------------------------------------------- */
+
+/* No target held for them when they were replied to, and resolved. */
+Test(sla_target_policy, a_wider_target_leaves_alone_what_ended_before)
+{
+    char *urgent[] = {text("urgent")};
+    target_begin();
+    target_request *request = target_policy();
+    for (int i = 0; i < 2; i++) {
+        target_wire *target = target_add(request, i ? KIND(RESOLUTION) : KIND(FIRST_REPLY), CLOCK_MINUTE);
+        target->labels = urgent;
+        target->n_labels = 1;
+    }
+    target_update(request);
+    const char *closed = target_new_case();
+    const char *running = target_new_case();
+    suite_advance(scene.suite, CLOCK_HOUR);
+    suite_write(scene.suite, closed, AGENT, "anna", "Here.");
+    suite_write(scene.suite, running, AGENT, "anna", "Here.");
+    suite_step(scene.suite, "ResolveCase", closed, "anna");
+    suite_advance(scene.suite, 80 * CLOCK_HOUR);
+    cr_assert_eq(sla_desk_closings(scene.suite, closed), 1);
+
+    int64_t widened = suite_now_us(scene.suite);
+    for (size_t i = 0; i < 2; i++)
+        request->policy->targets[i]->n_labels = 0;
+    const Casework__Sla__V1__PolicyEffect *effect = change_as_told(request);
+    cr_assert_eq(effect->timers_added, 1, "the resolution of the one that runs");
+    cr_assert_eq(effect->targets_breached, 1);
+    suite_advance(scene.suite, CLOCK_HOUR);
+    target_check_step(running, KIND(RESOLUTION), STEP(BREACHED), widened, "what is overdue");
+    target_check_no_step(running, KIND(FIRST_REPLY), STEP(BREACHED));
+    target_check_no_step(closed, KIND(FIRST_REPLY), STEP(BREACHED));
+    target_check_no_step(closed, KIND(RESOLUTION), STEP(BREACHED));
+    cr_assert(sla_desk_redis(scene.suite, "FLUSHALL", NULL, NULL, NULL));
+    sla_desk_expect_same(scene.suite, scene.account);
+    target_end();
+}
+
 /* --- who may -------------------------------------------------------------------------------------- */
 
 enum { METHODS = 6 };

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cli/field.h"
+#include "cli/json_read.h"
 #include "cli/print.h"
 
 #include <getopt.h>
@@ -25,7 +26,7 @@ const char *command_expand(arena *memory, enum word_kind kind, const char *word,
                                               [WORD_CONTACT] = "contacts",
                                               [WORD_CHANNEL] = "channels",
                                               [WORD_CASE] = "cases"};
-    if (kind == WORD_TEXT || strncmp(word, "accounts/", 9) == 0)
+    if (kind == WORD_TEXT || kind == WORD_FILE || strncmp(word, "accounts/", 9) == 0)
         return word;
     if (kind == WORD_ACCOUNT)
         return arena_printf(memory, "accounts/%s", word);
@@ -56,6 +57,8 @@ static const char *account_of(arena *memory, const char *name)
 static bool set_word(struct session *session, ProtobufCMessage *request, const struct command_word *word,
                      const char *typed, const char *account, error *err)
 {
+    if (word->kind == WORD_FILE)
+        return json_read_file(session->memory, request, word->field, word->masked, typed, err);
     const char *text = command_expand(session->memory, word->kind, typed, account);
     if (!text)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");

@@ -23,6 +23,7 @@ enum word_kind {
     WORD_CASE,
     WORD_MESSAGE,
     WORD_POLICY,
+    WORD_FILE, /* of JSON, for a message */
 };
 
 struct command_word {

@@ -20,6 +20,12 @@
 #define CLOCK TARGET_CASE, &casework__testing__v1__clock_service__descriptor
 
 #define CASE_COLUMNS "name,status,owner,subject,labels,need_reply,message_count,update_time"
+#define POLICY_FLAGS                                                                                      \
+    {"policy", "policy", WORD_FILE, "a file of JSON, as `sla policy --json` prints it", 1, 0},            \
+        {"close-after-resolved", "policy.closing.after_resolved_duration", WORD_TEXT, "e.g. 72h", 1, 0},  \
+    {                                                                                                     \
+        "close-after-inactivity", "policy.closing.after_inactivity_duration", WORD_TEXT, "e.g. 24h", 1, 0 \
+    }
 #define NAME(what, kind)                \
     {                                   \
         {                               \
@@ -322,9 +328,29 @@ const struct command commands[] = {
      SLA,
      "UpdatePolicy",
      {{"ACCOUNT", "policy.name", WORD_POLICY, 0, 0, 0}},
-     {{"close-after-resolved", "policy.closing.after_resolved_duration", WORD_TEXT, "e.g. 72h", 1, 0},
-      {"close-after-inactivity", "policy.closing.after_inactivity_duration", WORD_TEXT, "e.g. 24h", 1, 0}},
+     {POLICY_FLAGS},
      .resource = "policy"},
+    {"sla",
+     "preview",
+     "tell what a policy would do to running timers",
+     SLA,
+     "PreviewPolicy",
+     {{"ACCOUNT", "policy.name", WORD_POLICY, 0, 0, 0}},
+     {POLICY_FLAGS, COMMAND_PAGE},
+     .resource = "effect"},
+    {"sla",
+     "deadline",
+     "tell what a deadline would be",
+     SLA,
+     "PreviewDeadline",
+     {{"ACCOUNT", "parent", WORD_ACCOUNT, 0, 0, 0}, {"KIND", "kind", WORD_TEXT, 0, 0, 0}},
+     {{"from", "start_time", WORD_TEXT, "counted from this time; else from now", 0, 0},
+      {"case", "case", WORD_CASE, "the case whose label, channel and priority choose the target", 0, 0},
+      {"label", "labels", WORD_TEXT, "or a label, may be given again", 0, 0},
+      {"channel", "channel", WORD_CHANNEL, "its channel", 0, 0},
+      {"priority", "priority", WORD_TEXT, "its priority", 0, 0},
+      {"policy", "policy", WORD_FILE, "under the policy in this file of JSON", 0, 0}},
+     .resource = ""},
     {"sla",
      "timers",
      "list timers by deadline",
@@ -332,6 +358,8 @@ const struct command commands[] = {
      "ListTimers",
      COMMAND_IN_ACCOUNT,
      {COMMAND_PAGE,
+      {"kind", "kinds", WORD_TEXT, "close, first-reply, next-reply or resolution; may be given again", 0, 0},
+      {"state", "states", WORD_TEXT, "armed, paused, warned, met, breached; else armed and warned", 0, 0},
       {"since", "start_time", WORD_TEXT, "due at this time or later", 0, 0},
       {"until", "end_time", WORD_TEXT, "due before this time", 0, 0},
       {"min-position", "min_position", WORD_TEXT, "wait for this position", 0, 0}},

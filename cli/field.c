@@ -179,6 +179,18 @@ bool field_is_well_known(const ProtobufCMessageDescriptor *type, const char *nam
            strcmp(type->name + sizeof package - 1, name) == 0;
 }
 
+/* ".25" as millionths; further digits are passed over. */
+static int64_t take_fraction(char **text)
+{
+    int64_t millionths = 0;
+    if (**text != '.' || !isdigit((unsigned char)(*text)[1]))
+        return 0;
+    int64_t place = 100000;
+    for (++*text; isdigit((unsigned char)**text); ++*text, place /= 10)
+        millionths += (**text - '0') * place;
+    return millionths;
+}
+
 static bool duration_parse(const char *text, int64_t *ret_us)
 {
     static const struct {
@@ -187,13 +199,16 @@ static bool duration_parse(const char *text, int64_t *ret_us)
     } units[] = {{"us", 1},         {"ms", 1000},     {"s", CLOCK_SECOND}, {"m", CLOCK_MINUTE},
                  {"h", CLOCK_HOUR}, {"d", CLOCK_DAY}, {"", CLOCK_SECOND}};
     char *end;
+    int64_t whole;
     errno = 0;
     long long amount = strtoll(text, &end, 10);
     if (end == text || errno)
         return false;
+    int64_t millionths = take_fraction(&end) * (*text == '-' ? -1 : 1);
     for (unsigned i = 0; i < sizeof units / sizeof *units; i++)
         if (strcmp(end, units[i].unit) == 0)
-            return !__builtin_mul_overflow((int64_t)amount, units[i].us, ret_us);
+            return !__builtin_mul_overflow((int64_t)amount, units[i].us, &whole) &&
+                   !__builtin_add_overflow(whole, millionths * units[i].us / 1000000, ret_us);
     return false;
 }
 
@@ -304,6 +319,25 @@ static bool set_here(arena *memory, ProtobufCMessage *message, const ProtobufCFi
     return true;
 }
 
+ProtobufCMessage *field_add_message(arena *memory, ProtobufCMessage *message, const char *name, error *err)
+{
+    const ProtobufCFieldDescriptor *field = field_find(message, name);
+    if (!field || field->type != PROTOBUF_C_TYPE_MESSAGE) {
+        error_bad_field(err, name, "is no message");
+        return NULL;
+    }
+    if (field->label != PROTOBUF_C_LABEL_REPEATED && field_count(message, field))
+        return *(ProtobufCMessage **)(uintptr_t)field_at(message, field, 0);
+    ProtobufCMessage *added = field_message_new(memory, field->descriptor);
+    void *slot = added ? value_slot(memory, message, field) : NULL;
+    if (!slot) {
+        out_of_memory(err);
+        return NULL;
+    }
+    *(ProtobufCMessage **)slot = added;
+    return added;
+}
+
 bool field_set(arena *memory, ProtobufCMessage *message, const char *path, const char *text, error *err)
 {
     const char *rest;
@@ -315,14 +349,6 @@ bool field_set(arena *memory, ProtobufCMessage *message, const char *path, const
         return error_set(err, STATUS_INTERNAL, "", "%s has no field %s", message->descriptor->name, head);
     if (!rest)
         return set_here(memory, message, field, text, err);
-    const ProtobufCMessage *set = field_submessage(message, head);
-    ProtobufCMessage *next = *(ProtobufCMessage **)(uintptr_t)field_at(message, field, 0);
-    if (!set) {
-        next = field_message_new(memory, field->descriptor);
-        void *slot = next ? value_slot(memory, message, field) : NULL;
-        if (!slot)
-            return out_of_memory(err);
-        *(ProtobufCMessage **)slot = next;
-    }
-    return field_set(memory, next, rest, text, err);
+    ProtobufCMessage *next = field_add_message(memory, message, head, err);
+    return next && field_set(memory, next, rest, text, err);
 }

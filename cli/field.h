@@ -18,11 +18,17 @@ ProtobufCMessage *field_message_new(arena *memory, const ProtobufCMessageDescrip
 /*
  * Sets a field from what somebody typed; messages on the way are made. Repeated fields grow by one. Enum
  * values go by their last words in any case ("need-reply" for FOLDER_NEED_REPLY), times by RFC 3339,
- * durations like 90s, 15m or 72h, messages with two texts (classifications, attributes) as "first=second",
+ * durations like 90s, 1.5h or 72h, messages with two texts (classifications, attributes) as "first=second",
  * field masks by their paths.
  */
 bool field_set(arena *memory, ProtobufCMessage *message, const char *path, const char *text, error *err)
     __attribute__((warn_unused_result));
+
+/*
+ * An empty message in a field of messages: of a repeated one behind those that are there; else in its place,
+ * unless there is one already. NULL with `err`.
+ */
+ProtobufCMessage *field_add_message(arena *memory, ProtobufCMessage *message, const char *name, error *err);
 
 /* The member of a message by name; NULL if there is none. */
 const ProtobufCFieldDescriptor *field_find(const ProtobufCMessage *message, const char *name);

@@ -19,7 +19,9 @@
 
 #define ACCOUNT "bramblefield" /* of the sample */
 #define A_CASE "bramblefield/5"
-#define AN_AGENT "AGENT" /* stands for the id of an agent of the account */
+#define ANOTHER_CASE "bramblefield/3"
+#define A_FILE "samples/policy.json" /* stands for where it is */
+#define AN_AGENT "AGENT"             /* stands for the id of an agent of the account */
 #define STEP_TIMEOUT CLOCK_MINUTE
 
 enum { WORDS_MAX = 12 };
@@ -39,7 +41,17 @@ static const struct step steps[] = {
      {"message", "add", A_CASE, "The contract is on its way to you.", "--kind", "agent", "--then", "resolve",
       "--as-agent", AN_AGENT},
      true},
-    {"If nobody writes for 72 hours, the system closes it.", {"sla", "timers", ACCOUNT}, false},
+    {"Customers are to be answered within so many office hours: a policy, in a file.",
+     {"sla", "set", ACCOUNT, "--policy", A_FILE},
+     true},
+    {"One of them writes again.",
+     {"message", "add", ANOTHER_CASE, "It has come, thank you. May I have it in French as well?", "--kind",
+      "customer"},
+     true},
+    {"That is to be answered in time. And if nobody writes in the other case for 72 hours, the system closes "
+     "it.",
+     {"sla", "timers", ACCOUNT},
+     false},
     {"Those resolved in March it has closed already.",
      {"case", "list", ACCOUNT, "--folder", "closed"},
      false},
@@ -128,25 +140,42 @@ static bool await_others(struct session *session, error *err)
                 &activity, &ignored, err);
 }
 
-/* The steps' words, with an agent's id where they want one. */
-static bool complete_words(struct session *session, const struct step *step, const char *ret_words[WORDS_MAX],
-                           error *err)
+static bool find_agent(struct session *session, const char **ret_id, error *err)
 {
     Casework__Cases__V1__ListAgentsRequest request = CASEWORK__CASES__V1__LIST_AGENTS_REQUEST__INIT;
     Casework__Cases__V1__ListAgentsResponse *response;
     request.parent = "accounts/" ACCOUNT;
-    for (int i = 0; i < WORDS_MAX; i++) {
-        ret_words[i] = step->words[i];
-        if (!step->words[i] || strcmp(step->words[i], AN_AGENT) != 0)
-            continue;
-        if (!call(session, TARGET_CASE, &casework__cases__v1__agent_service__descriptor, "ListAgents",
-                  &request, &response, err))
-            return false;
-        if (response->n_agents == 0)
-            return error_set(err, STATUS_NOT_FOUND, "", "the sample's account has no agents");
-        ret_words[i] = strrchr(response->agents[0]->name, '/') + 1;
-    }
+    if (!call(session, TARGET_CASE, &casework__cases__v1__agent_service__descriptor, "ListAgents", &request,
+              &response, err))
+        return false;
+    if (response->n_agents == 0)
+        return error_set(err, STATUS_NOT_FOUND, "", "the sample's account has no agents");
+    *ret_id = strrchr(response->agents[0]->name, '/') + 1;
     return true;
+}
+
+static bool find_file(struct session *session, const char *name, const char **ret_path, error *err)
+{
+    char path[PLACE_SIZE];
+    if (!place_find(name, path))
+        return error_set(err, STATUS_NOT_FOUND, "", "the sample is not where the program is");
+    *ret_path = arena_strdup(session->memory, path);
+    return *ret_path || error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
+}
+
+/* The steps' words, with an agent's id and a file's path where they want one. */
+static bool complete_words(struct session *session, const struct step *step, const char *ret_words[WORDS_MAX],
+                           error *err)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < WORDS_MAX; i++) {
+        ret_words[i] = step->words[i];
+        if (step->words[i] && strcmp(step->words[i], AN_AGENT) == 0)
+            ok = find_agent(session, &ret_words[i], err);
+        else if (step->words[i] && strcmp(step->words[i], A_FILE) == 0)
+            ok = find_file(session, step->words[i], &ret_words[i], err);
+    }
+    return ok;
 }
 
 static bool take_step(struct session *session, const struct step *step, error *err)

@@ -26,7 +26,8 @@ fuzz: deps-lint ## search for new inputs with libFuzzer; FUZZ_SECONDS=60 for eac
 	@scripts/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 .PHONY: conformance
-conformance: deps-test ## the gRPC interoperability suite against tests/conformance (needs go)
-	+@$(BUILD) FLAVOUR=test conformance
+conformance: deps-test ## others' programs judge ours: grpc-go's interoperability suite (needs go), LibreOffice
+	+@$(BUILD) FLAVOUR=test tests
+	@CASEWORK_BIN=build/test/bin tests/conformance/spreadsheet.sh
 	@if [ -x tests/conformance/run.sh ]; then CASEWORK_BIN=build/test/bin tests/conformance/run.sh; \
 	else echo "conformance: no tests/conformance/run.sh"; fi

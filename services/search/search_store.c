@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* How often the thread looks; bytes a second that a purge writes. */
 #define LOOK_US (CLOCK_SECOND / 4)
@@ -28,6 +29,7 @@ struct search_store {
     struct search_listed listed; /* by the manifest that is there */
     struct feed_positions positions;
     uint64_t filed; /* search_index_filed as of the last checkpoint */
+    uint64_t marks; /* of its manifest, like those of a checkpoint */
     int64_t checkpoint_us, retry_us, try_at_us;
     pthread_mutex_t lock; /* of `stopping` */
     pthread_cond_t stop;
@@ -48,6 +50,7 @@ struct checkpoint {
     struct search_listed places;  /* likewise */
     bool *fresh;                  /* likewise: written now */
     size_t fresh_count;
+    uint64_t marks; /* a sum over the accounts with something to be erased */
 };
 
 static bool out_of_memory(error *err)
@@ -95,6 +98,7 @@ static bool capture(const search_store *store, struct checkpoint *made, error *e
         struct search_manifest_account *account = &manifest->accounts[manifest->account_count++];
         snprintf(account->id, sizeof account->id, "%s", captured->id);
         account->erased = captured->erased;
+        made->marks += captured->erased ? XXH3_64bits(captured->id, strlen(captured->id)) : 0;
         account->count = captured->view->count;
         for (uint32_t slice = 0; slice < captured->view->count; slice++) {
             const struct search_slice *from = &captured->view->slices[slice];
@@ -223,7 +227,8 @@ static void exchange_all(const struct checkpoint *made)
 /* Whether the directory says something else than this. */
 static bool is_news(const search_store *store, const struct checkpoint *made)
 {
-    if (made->fresh_count > 0 || made->manifest.section_count != store->listed.count ||
+    if (made->fresh_count > 0 || made->marks != store->marks ||
+        made->manifest.section_count != store->listed.count ||
         memcmp(&made->manifest.positions, &store->positions, sizeof store->positions) != 0)
         return true;
     for (uint32_t i = 0; i < made->manifest.section_count; i++)
@@ -240,6 +245,7 @@ static bool write_checkpoint(search_store *store, struct checkpoint *made, error
     store->listed = made->places;
     made->places = old; /* released with the rest */
     store->positions = made->manifest.positions;
+    store->marks = made->marks;
     struct checkpoint written = *made;
     written.places = store->listed;
     exchange_all(&written);

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { CASE_SCHEMA_VERSION = 11 }; /* of db/case, that this program is written for */
+enum { CASE_SCHEMA_VERSION = 12 }; /* of db/case, that this program is written for */
 
 /*
  * At start: is the schema the one this program knows? Waits for a database that is still starting, for half a

@@ -47,7 +47,8 @@ static const struct pg_statement expired_with_host = {
            " JOIN accounts a ON a.partition = s.partition AND a.account = s.account"
            " WHERE h.seen_time < clock_timestamp() - " SESSION_HOST_LEASE_SQL " AND s.host <> ''"
            " AND h.seen_time + " SESSION_HOST_LEASE_SQL
-           " + a.session_grace * interval '1 microsecond' <= clock_timestamp() LIMIT $1::int8",
+           " + greatest(a.session_grace, s.grace) * interval '1 microsecond' <= clock_timestamp()"
+           " LIMIT $1::int8",
 };
 
 /* Later than any grace time. */

@@ -11,7 +11,8 @@ const struct pg_statement case_store_read_sessions = {
     .sql = "SELECT s.agent, s.host, s.stream, a.session_grace, CASE WHEN s.host = '' THEN"
            " s.expire_time ELSE coalesce((SELECT h.seen_time FROM session_hosts h WHERE h.partition"
            " = s.partition AND h.host = s.host), '-infinity') + " SESSION_HOST_LEASE_SQL
-           " + a.session_grace * interval '1 microsecond' END <= clock_timestamp(), (SELECT count(*)"
+           " + greatest(a.session_grace, s.grace) * interval '1 microsecond' END <= clock_timestamp(),"
+           " (SELECT count(*)"
            " FROM tabs t WHERE t.partition = s.partition AND t.account = s.account AND t.session ="
            " s.session), k.ord FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::text[]), generate_subscripts($1::int2[], 1)) AS k(partition, account,"
@@ -119,13 +120,13 @@ static const struct pg_statement write_losses = {
 static const struct pg_statement write_sessions = {
     .name = "case_write_sessions",
     .rows = true,
-    .sql = "INSERT INTO sessions (partition, account, session, agent, host, stream, expire_time)"
-           " SELECT partition, account, session, agent, host, stream, clock_timestamp() + grace *"
+    .sql = "INSERT INTO sessions (partition, account, session, agent, host, stream, grace, expire_time)"
+           " SELECT partition, account, session, agent, host, stream, grace, clock_timestamp() + grace *"
            " interval '1 microsecond' FROM (SELECT unnest($1::int2[]), unnest($2::text[]),"
            " unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::int8[]),"
            " unnest($7::int8[])) AS u(partition, account, session, agent, host, stream, grace) ON"
            " CONFLICT (partition, account, session) DO UPDATE SET host = excluded.host, stream ="
-           " excluded.stream, expire_time = excluded.expire_time",
+           " excluded.stream, grace = excluded.grace, expire_time = excluded.expire_time",
 };
 
 static const struct pg_statement delete_sessions = {

@@ -1,21 +1,25 @@
 /* Sessions, tabs and locks as clients see them, over replicas of the case service. */
 
 #include "base/clock.h"
+#include "casework/cases/v1/account_service.pb-c.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/connector_service.pb-c.h"
+#include "rpc/wire.h"
 #include "tests/support/case_replicas.h"
 #include "tests/support/session_client.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define SESSIONS (&casework__cases__v1__session_service__descriptor)
-#define SOON (10 * CLOCK_SECOND)
-#define GRACE CLOCK_SECOND
+#define SOON (30 * CLOCK_SECOND)
+#define LONG CLOCK_HOUR          /* a grace time within which whoever comes back comes */
+#define SHORT (2 * CLOCK_SECOND) /* one that is waited for */
 #define ANNA "accounts/acme/agents/anna"
 #define BERT "accounts/acme/agents/bert"
 
@@ -25,7 +29,7 @@ static struct session_client anna, bert, cleo;
 static void start(unsigned count)
 {
     case_replicas_start(&r, count, true);
-    case_replicas_account(&r, "acme", GRACE, "anna bert cleo Boss");
+    case_replicas_account(&r, "acme", LONG, "anna bert cleo Boss");
 }
 
 static void teardown(void)
@@ -49,14 +53,35 @@ static void setup_two(void)
     start(2);
 }
 
+/* Replicas that look at the feed only when another one says that something has come. */
+static void setup_hearing(void)
+{
+    setenv("CASEWORK_INJECT", "case_feed.poll=drop", 1);
+    start(2);
+    unsetenv("CASEWORK_INJECT");
+}
+
 static void setup_three(void)
 {
     start(3);
 }
 
-TestSuite(session, .init = setup, .fini = teardown, .timeout = 60);
-TestSuite(session_two, .init = setup_two, .fini = teardown, .timeout = 60);
-TestSuite(session_three, .init = setup_three, .fini = teardown, .timeout = 60);
+TestSuite(session, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(session_two, .init = setup_two, .fini = teardown, .timeout = 120);
+TestSuite(session_hearing, .init = setup_hearing, .fini = teardown, .timeout = 120);
+TestSuite(session_three, .init = setup_three, .fini = teardown, .timeout = 120);
+
+/* For the streams that begin, or end, from now on. */
+static void set_grace(int64_t grace_us)
+{
+    Casework__Cases__V1__UpdateAccountRequest update = CASEWORK__CASES__V1__UPDATE_ACCOUNT_REQUEST__INIT;
+    Casework__Cases__V1__Account account = CASEWORK__CASES__V1__ACCOUNT__INIT;
+    account.name = (char *)(uintptr_t) "accounts/acme";
+    account.session_grace_duration = wire_duration(r.memory, grace_us);
+    update.account = &account;
+    case_replicas_call(&r, 0, &casework__cases__v1__account_service__descriptor, "UpdateAccount", &update,
+                       NULL);
+}
 
 static void attach(struct session_client *c, unsigned replica, const char *agent)
 {
@@ -185,7 +210,7 @@ static void expect_refused(struct session_client *c, const char *name, enum stat
 Test(session, what_cannot_be_opened_is_refused_and_the_session_goes_on)
 {
     const char *name = case_replicas_case(&r, "acme");
-    case_replicas_account(&r, "other", GRACE, "anna");
+    case_replicas_account(&r, "other", LONG, "anna");
     const char *foreign = case_replicas_case(&r, "other");
     attach(&anna, 0, "anna");
     cr_assert(session_client_open(&anna, "accounts/acme/cases/999"));
@@ -398,12 +423,9 @@ Test(session, a_broken_stream_keeps_the_lock_for_the_grace_time_and_no_longer)
     cr_assert_str_eq(opened->tab_opened->lock->agent, ANNA);
     cr_assert_eq(opened->tab_opened->n_viewers, 1);
     cr_assert_eq(await_grant(&anna, name), token, "the same grant");
-    int64_t broken = clock_monotonic_us();
+    set_grace(SHORT);
     session_client_break(&anna);
     cr_assert_gt(await_grant(&bert, name), token);
-    int64_t waited = clock_monotonic_us() - broken;
-    cr_assert_geq(waited, GRACE - CLOCK_SECOND / 10, "%lld us", (long long)waited);
-    cr_assert_lt(waited, GRACE + 2 * CLOCK_SECOND, "%lld us", (long long)waited);
     session_client_attach(&anna, r.channels[0], "acme", "anna", resume);
     cr_assert_not(anna.resumed, "its time was over: a new session");
 }
@@ -411,7 +433,7 @@ Test(session, a_broken_stream_keeps_the_lock_for_the_grace_time_and_no_longer)
 /* --- replicas ---------------------------------------------------------------------------------------------
  */
 
-Test(session_two, agents_on_different_replicas_see_each_other)
+Test(session_hearing, agents_on_different_replicas_see_each_other)
 {
     const char *name = case_replicas_case(&r, "acme");
     attach(&anna, 0, "anna");
@@ -431,11 +453,7 @@ Test(session_two, agents_on_different_replicas_see_each_other)
     cr_assert_str_eq(seen->activity->agent, BERT);
     expect_locked(1, name, "bert", NULL, ANNA);
     expect_write(1, name, "anna", anna.session);
-    int64_t written = clock_monotonic_us();
-    session_news *changed = session_client_await(&bert, SESSION_NEWS(CASE_CHANGED), name, SOON);
-    cr_assert(changed);
-    cr_assert_lt(clock_monotonic_us() - written, CLOCK_SECOND / 2,
-                 "by a hint, not by the look of each second");
+    cr_assert(session_client_await(&bert, SESSION_NEWS(CASE_CHANGED), name, SOON));
     cr_assert(session_client_log_out(&anna));
     bool granted = false, left = false, ended = false; /* they come by different ways */
     for (int64_t until = clock_monotonic_us() + SOON; clock_monotonic_us() < until && !(granted && left);) {
@@ -488,43 +506,37 @@ Test(session_two, a_replica_that_stops_well_sends_its_sessions_elsewhere)
     expect_locked(0, name, "bert", NULL, ANNA);
 }
 
+/*
+ * Of two sessions that a replica takes with it, one has the time to come back, the other has not: its stream
+ * began with a shorter grace time. For the first one its replica would answer that long, could it go on.
+ */
 Test(session_three, a_killed_replica_loses_its_locks_after_the_grace_time)
 {
     const char *name = case_replicas_case(&r, "acme"), *other = case_replicas_case(&r, "acme");
-    attach(&anna, 2, "anna");
-    attach(&bert, 1, "bert");
-    open_tab(&anna, name);
-    open_tab(&anna, other);
-    int64_t token = await_grant(&anna, other);
-    open_tab(&bert, name);
-    open_tab(&bert, other);
-    int64_t killed = clock_monotonic_us();
-    case_replicas_signal(&r, 2, SIGKILL);
-    expect_locked(0, name, "bert", bert.session, ANNA);
-    cr_assert_eq(await_grant(&bert, other), token + 1);
-    int64_t waited = clock_monotonic_us() - killed;
-    cr_assert_geq(waited, GRACE, "%lld us", (long long)waited);
-    cr_assert_lt(waited, GRACE + 4 * CLOCK_SECOND, "%lld us", (long long)waited);
-    expect_write(1, name, "bert", bert.session);
-    expect_locked(0, name, "anna", anna.session, BERT);
-    session_client_attach(&cleo, r.channels[0], "acme", "anna", anna.token);
-    cr_assert_not(cleo.resumed);
-}
-
-Test(session_three, a_killed_replicas_session_goes_on_elsewhere_within_the_grace_time)
-{
-    const char *name = case_replicas_case(&r, "acme");
+    struct session_client late;
     attach(&anna, 2, "anna");
     attach(&bert, 1, "bert");
     open_tab(&anna, name);
     int64_t token = await_grant(&anna, name);
+    set_grace(SHORT);
+    attach(&late, 2, "cleo");
+    open_tab(&late, other);
+    int64_t lost = await_grant(&late, other);
     open_tab(&bert, name);
+    open_tab(&bert, other);
     case_replicas_signal(&r, 2, SIGKILL);
+    cr_assert_eq(await_grant(&bert, other), lost + 1);
+    expect_write(1, other, "bert", bert.session);
+    expect_locked(0, other, "cleo", late.session, BERT);
+    expect_locked(0, name, "bert", bert.session, ANNA);
+    session_client_attach(&cleo, r.channels[0], "acme", "cleo", late.token);
+    cr_assert_not(cleo.resumed);
+    session_client_break(&cleo);
     session_client_attach(&cleo, r.channels[0], "acme", "anna", anna.token);
     cr_assert(cleo.resumed);
     cr_assert_eq(await_grant(&cleo, name), token);
-    cr_assert_null(session_client_await(&bert, SESSION_NEWS(LOCK_GRANTED), name, 2 * GRACE + CLOCK_SECOND));
     expect_write(1, name, "anna", anna.session);
+    session_client_break(&late);
 }
 
 /* The holder's replica stands still, loses its lease, and goes on: it must not tell anybody that they hold
@@ -532,8 +544,9 @@ Test(session_three, a_killed_replicas_session_goes_on_elsewhere_within_the_grace
 Test(session_three, a_stopped_replica_that_goes_on_has_lost_its_locks)
 {
     const char *name = case_replicas_case(&r, "acme");
-    attach(&anna, 2, "anna");
     attach(&bert, 1, "bert");
+    set_grace(SHORT);
+    attach(&anna, 2, "anna");
     open_tab(&anna, name);
     int64_t token = await_grant(&anna, name);
     open_tab(&bert, name);

@@ -345,20 +345,14 @@ Test(watch, a_case_leaves_recent_when_a_day_has_gone_by)
     watcher_free(w);
 }
 
-Test(watch, what_another_replica_writes_comes_at_once)
+Test(watch, what_another_replica_writes_comes_without_a_look)
 {
-    case_server_start_other(&server);
+    case_server_start_hearing(&server);
     struct watcher *w =
         watch_at(folder_request(CASEWORK__CASES__V1__FOLDER__FOLDER_ALL), server.other_channel);
     expect_snapshot(w, 0);
-    int64_t waited = 0;
-    for (int i = 0; i < 10; i++) {
-        char *name = create_case(NULL);
-        int64_t created = clock_monotonic_us();
-        expect(w, ENTER, name);
-        waited += clock_monotonic_us() - created;
-    }
-    cr_assert_lt(waited, 2 * CLOCK_SECOND, "ten items took %lld us", (long long)waited);
+    for (int i = 0; i < 10; i++)
+        expect(w, ENTER, create_case(NULL));
     watcher_free(w);
 }
 

@@ -99,6 +99,13 @@ void case_server_start_other(struct case_server *server)
     case_server_start_replica(server, &server->other, &server->other_channel);
 }
 
+void case_server_start_hearing(struct case_server *server)
+{
+    setenv("CASEWORK_INJECT", "case_feed.poll=drop", 1);
+    case_server_start_other(server);
+    unsetenv("CASEWORK_INJECT");
+}
+
 void case_server_stop_replica(process *program, rpc_channel *channel)
 {
     int status = -1;

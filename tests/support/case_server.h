@@ -36,6 +36,9 @@ void case_server_stop(struct case_server *server);
 /* One more replica on the same database. */
 void case_server_start_other(struct case_server *server);
 
+/* The same; it looks at the feed only when somebody says that something has come. */
+void case_server_start_hearing(struct case_server *server);
+
 /* And one that belongs to the caller: to be stopped before the server, or killed. */
 void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel);
 void case_server_stop_replica(process *program, rpc_channel *channel);

@@ -140,11 +140,12 @@ static int compare_candidates(const void *a, const void *b)
     return (left->key > right->key) - (left->key < right->key);
 }
 
+/* Turned by its bits: the lowest number has no negative. */
 static int64_t key_of(const struct order *order, uint32_t document)
 {
     const struct search_section *section = order->plan->section;
     int64_t key = order->by_subject ? section->subject_ranks[document] : section->numbers[document];
-    return order->descending ? -key : key;
+    return order->descending ? ~key : key;
 }
 
 /* The lowest and the highest key behind the cursor. */

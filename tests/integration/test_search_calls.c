@@ -1,17 +1,22 @@
-/* What the search service answers to whom and when: rights, orders, bounds of time, checks amid writes. */
+/* What the search service answers to whom and when: rights, a start without the case service, checks amid
+ * writes. */
 
 #include "base/clock.h"
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/case.pb-c.h"
 #include "casework/cases/v1/message.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
+#include "embedded/port.h"
 #include "tests/support/suite.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SEARCH (&casework__search__v1__search_service__descriptor)
 #define WAIT_US (30 * CLOCK_SECOND)
@@ -176,6 +181,52 @@ Test(search_calls, a_bound_counts_to_the_nanosecond)
     cr_assert_eq(found_between(s, NULL, &after, memory), 1, "it was before");
     arena_free(memory);
     suite_stop(s);
+}
+
+/* --- a start without the case service ----------------------------------------------------------------- */
+
+/* Where nothing is read yet, finding nothing is no answer. */
+Test(search_calls, nothing_is_said_to_be_found_before_the_index_is_read)
+{
+    char program[256], listen[64], cases[64];
+    const char *bin = getenv("CASEWORK_BIN");
+    process *started;
+    error err = {0};
+    uint16_t port = port_reserve();
+    snprintf(program, sizeof program, "%s/casework-search", bin ? bin : "build/test/bin");
+    snprintf(listen, sizeof listen, "LISTEN_ADDRESS=127.0.0.1:%u", port);
+    snprintf(cases, sizeof cases, "CASE_TARGET=127.0.0.1:%u", port_reserve()); /* nobody is there */
+    const struct process_options options = {
+        .argv = (const char *const[]){program, NULL},
+        .output_file = "/dev/null",
+        .settings = (const char *const[]){listen, cases, "METRICS_ADDRESS=", NULL},
+    };
+    cr_assert(process_start(&options, &started, &err), "%s", err.message);
+    const struct rpc_channel_options to = {.target = strchr(listen, '=') + 1};
+    rpc_channel *channel;
+    cr_assert(rpc_channel_new(&to, &channel, &err), "%s", err.message);
+
+    Casework__Search__V1__SearchCasesRequest request = CASEWORK__SEARCH__V1__SEARCH_CASES_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    request.query = (char *)"parcel";
+    arena *memory = arena_new((size_t)1 << 20);
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    do { /* until it listens */
+        const struct rpc_client_options call = {.timeout_us = WAIT_US, .no_retry = true};
+        ProtobufCMessage *response;
+        cr_assert_not(
+            rpc_client_call(channel, SEARCH, "SearchCases", &request.base, &call, memory, &response, &err));
+        cr_assert_eq(err.code, STATUS_UNAVAILABLE, "%s", err.message);
+        cr_assert_lt(clock_monotonic_us(), until, "%s", err.message);
+        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+    } while (strcmp(err.reason, "INDEX_BEHIND") != 0);
+
+    int status = -1;
+    rpc_channel_free(channel);
+    process_signal(started, SIGTERM);
+    cr_expect(process_wait(started, clock_monotonic_us() + WAIT_US, &status) && status == 0);
+    process_free(started);
+    arena_free(memory);
 }
 
 /* --- a check amid writes ------------------------------------------------------------------------------ */

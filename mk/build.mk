@@ -103,8 +103,8 @@ FUZZ_NAMES       := $(notdir $(basename $(FUZZ_SOURCES)))
 REPLAY_BINS      := $(addprefix $(OUT)/bin/replay-,$(FUZZ_NAMES))
 FUZZ_BINS        := $(addprefix $(OUT)/bin/fuzz-,$(FUZZ_NAMES))
 
-# Criterion's own runner cannot work under ThreadSanitizer; tests/runner/fork_runner.c says why.
-RUNNER := $(if $(filter tsan,$(FLAVOUR)),$(OUT)/obj/tests/runner/fork_runner.o)
+# Criterion's own runner cannot work under ThreadSanitizer and is slow under AddressSanitizer: tests/runner/fork_runner.c.
+RUNNER := $(if $(filter asan tsan,$(FLAVOUR)),$(OUT)/obj/tests/runner/fork_runner.o)
 
 $(call list_file,unit,$(UNIT_SOURCES))
 $(call list_file,integration,$(INTEGRATION_SOURCES))

@@ -1,6 +1,7 @@
 /*
- * Runs Criterion tests without Criterion's own runner, for ThreadSanitizer builds: the runner hands memory to
- * its workers at addresses that ThreadSanitizer reserves, and dies before the first test.
+ * Runs Criterion tests without Criterion's own runner, for sanitizer builds: the runner hands memory to its
+ * workers at addresses that ThreadSanitizer reserves, and dies before the first test; and it starts the
+ * program anew for each test, which under AddressSanitizer takes as long as most tests.
  *
  * Tests are compiled as ever; this file has the main() and stands in for the functions through which a test
  * talks to the runner (the rest of libcriterion still serves). One fork per test from a process with a single
@@ -137,7 +138,7 @@ static void run_in_child(void)
     setpgid(0, 0);
     current_test->test();
     fflush(NULL);
-    /* exit(), not _exit(): ThreadSanitizer turns its reports into a status there. */
+    /* exit(), not _exit(): ThreadSanitizer turns its reports into a status there, LeakSanitizer looks. */
     exit(failed ? STATUS_FAILED : current_test->data->exit_code);
 }
 

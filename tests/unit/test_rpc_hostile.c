@@ -182,8 +182,8 @@ Test(rpc_hostile, a_flood_of_resets)
     long before = resident_bytes();
     for (int i = 0; i < FLOODS; i++) {
         flood_with_resets(STREAMS);
-        bool idle =
-            false; /* for a moment: more of the flood may still come out of the connection's buffers */
+        /* Seen once: more of the flood may still come out of the connection's buffers. */
+        bool idle = false;
         for (int tries = 0; tries < 20000 && !(idle = is_idle()); tries++)
             usleep(1000);
         cr_assert(idle);

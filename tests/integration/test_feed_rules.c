@@ -221,7 +221,7 @@ static void *work(void *argument)
     while (good && !ended) {
         bool done = atomic_load(&all_done);
         good = follow(r, memory) && (clock_monotonic_us() < deadline || wrong(r, "it takes too long", ""));
-        ended = done && memcmp(r->at, heads, sizeof heads) == 0;
+        ended = done && r->connections > 2 && memcmp(r->at, heads, sizeof heads) == 0;
     }
     arena_free(memory);
     return NULL;
@@ -314,7 +314,6 @@ Test(feed_rules, hold_while_two_replicas_write)
         cr_assert_str_empty(readers[i]->failure, "reader %d: %s", i, readers[i]->failure);
         cr_assert_eq(readers[i]->events == all, !readers[i]->from_snapshot, "all events, or those since");
         cr_assert_eq(readers[i]->snapshot_cases > 0, readers[i]->from_snapshot);
-        cr_assert_gt(readers[i]->connections, 2);
         check_truth(readers[i]);
         free(readers[i]);
     }

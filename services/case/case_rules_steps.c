@@ -195,6 +195,16 @@ static void set_status_times(struct case_record *after, enum case_status from, e
         after->resolve_time = 0;
 }
 
+/* Each version of a basis closes a case once. So a closed one that comes back starts the inactivity rule
+ * anew, whoever brings it back; by an agent it is activity as it is. */
+static void restart_inactivity(const struct case_context *context, struct case_record *after)
+{
+    if (context->actor.kind == ACTOR_KIND_AGENT)
+        return;
+    after->activity_version++;
+    after->activity_time = after->status_time;
+}
+
 bool case_step_status(const struct case_context *context, struct case_change *change, int to,
                       enum event_kind kind, error *err)
 {
@@ -207,6 +217,8 @@ bool case_step_status(const struct case_context *context, struct case_change *ch
     after->status_before_delete = next == CASE_STATUS_DELETED ? from : CASE_STATUS_NONE;
     set_status_times(after, from, next,
                      context->now > after->update_time ? context->now : after->update_time);
+    if (from == CASE_STATUS_CLOSED && next != CASE_STATUS_DELETED)
+        restart_inactivity(context, after);
     change->wide = change->wide || from == CASE_STATUS_DELETED || next == CASE_STATUS_DELETED;
     struct case_event *event = case_step_event(context, change, kind, NULL, err);
     if (event == NULL)

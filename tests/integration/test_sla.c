@@ -442,6 +442,13 @@ Test(sla, closes_for_inactivity_where_that_was_chosen)
     suite_advance(s, 30 * CLOCK_HOUR);
     check_status(waiting, STATUS(NEW), "nobody has closed its message");
     check_closed_at(done, written + 24 * CLOCK_HOUR);
+    /* Opened again by whomever, it has its hours anew. */
+    Casework__Cases__V1__ReopenCaseRequest reopen = CASEWORK__CASES__V1__REOPEN_CASE_REQUEST__INIT;
+    reopen.name = (char *)done;
+    suite_call(s, CASES, "ReopenCase", &reopen, memory);
+    int64_t reopened = suite_now_us(s);
+    suite_advance(s, 30 * CLOCK_HOUR);
+    check_closed_at(done, reopened + 24 * CLOCK_HOUR);
     end();
 }
 

@@ -162,8 +162,9 @@ static void stand(struct model_step *s, enum case_status to)
 static void move(struct model_step *s, enum case_status to, enum event_kind kind)
 {
     enum case_status before = s->facts->status;
+    bool anew = before == CLOSED && to != DELETED;
     stand(s, to);
-    model_step_event(s, kind, before, 0, CHANGE | (s->by_agent ? ACTIVITY : 0));
+    model_step_event(s, kind, before, 0, CHANGE | (s->by_agent || anew ? ACTIVITY : 0));
 }
 
 /* Who owns a case is not among those who help with it. */

@@ -404,6 +404,22 @@ Test(case_rules, what_is_a_change_and_what_is_activity)
     }
 }
 
+Test(case_rules, a_closed_case_that_comes_back_has_a_new_basis)
+{
+    const struct actor by[] = {anna, service};
+    const struct case_act reopen = {.kind = CASE_ACT_REOPEN};
+    for (size_t i = 0; i < sizeof by / sizeof by[0]; i++) {
+        struct case_record before = rules_case(CLOSED);
+        struct case_change change = rules_done(&before, by[i], &reopen);
+        cr_assert_eq(change.after.activity_version, before.activity_version + 1, "%zu", i);
+        cr_assert_eq(change.after.activity_time, RULES_NOW);
+        cr_assert_eq(change.events[0].facts->activity_version, change.after.activity_version);
+    }
+    struct case_record pending = rules_case(PENDING);
+    struct case_change change = rules_done(&pending, service, &reopen);
+    cr_assert_eq(change.after.activity_version, pending.activity_version, "no activity of an agent");
+}
+
 /* --- texts and tags ---------------------------------------------------------------------------------------
  */
 

@@ -135,13 +135,15 @@ $(OUT)/bin/replay-fuzz_import $(OUT)/bin/fuzz-fuzz_import: $(OUT)/obj/cli/conver
 BENCH_C     := $(call sources,bench,c)
 BENCH_CC    := $(call sources,bench,cc)
 BENCH_SUPPORT := $(call sources,bench/support,c)
+# What search's peers share; search_parts looks into our own index.
+SEARCH_PEER_SUPPORT := $(filter-out %/search_parts.c,$(filter bench/support/search_%,$(BENCH_SUPPORT)))
 BENCH_BINS  := $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_C) $(BENCH_CC))))
 BENCH_ARCHIVES := $(SERVICE_ARCHIVES) $(LIB_ARCHIVES) $(GEN_ARCHIVE) $(CONFORMANCE_ARCHIVE)
 
 # What only some of them need.
 build/bench/bin/search_peer_fts5: BENCH_LIBS := -lsqlite3
 build/bench/bin/search_peer_xapian: BENCH_LIBS := -lxapian
-build/bench/bin/search_peer_xapian: $(call objects,$(filter bench/support/search_%,$(BENCH_SUPPORT))) $(LIB_ARCHIVES)
+build/bench/bin/search_peer_xapian: $(call objects,$(SEARCH_PEER_SUPPORT)) $(LIB_ARCHIVES)
 
 $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_C)))): build/bench/bin/%: \
 		$(OUT)/obj/bench/%.o $(call objects,$(BENCH_SUPPORT)) $(BENCH_ARCHIVES)
@@ -155,7 +157,7 @@ $(addprefix build/bench/bin/,$(notdir $(basename $(BENCH_CC)))): build/bench/bin
 # Not one of BENCH_BINS: it takes cargo, which mk/bench.mk has run by then.
 TANTIVY := build/bench/tantivy/release/libsearch_peer_tantivy.a
 build/bench/bin/search_peer_tantivy: $(OUT)/obj/bench/peers/search_peer_tantivy.o $(TANTIVY) \
-		$(call objects,$(filter bench/support/search_%,$(BENCH_SUPPORT))) $(LIB_ARCHIVES) $(GEN_ARCHIVE)
+		$(call objects,$(SEARCH_PEER_SUPPORT)) $(LIB_ARCHIVES) $(GEN_ARCHIVE)
 	$(call link)
 
 # --- compiling -------------------------------------------------------------------------------------------

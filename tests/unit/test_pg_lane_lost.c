@@ -93,9 +93,10 @@ Test(pg_lane_lost, an_outcome_nobody_can_tell_is_unknown)
     o.outcome_wait_us = CLOCK_SECOND / 2;
     cr_assert(pg_lanes_new(&o, &lane_scene_ops, NULL, &lane_scene.lanes, &err));
     cr_assert_eq(lane_append(0, 1), STATUS_OK);
-    injection_set("pg_lane.before_commit=sleep:400|pg_lane.at_commit=drop@1");
+    injection_set("pg_lane.before_commit=sleep:2000|pg_lane.at_commit=drop@1");
     lane_submit(&a, &told, 0, 2);
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    for (int i = 0; i < 10000 && injection_fired("pg_lane.before_commit") == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     embedded_pg_stop(lane_scene.server, EMBEDDED_PG_KILL);
     lane_await(&told);
     cr_assert_eq(a.command.outcome.code, STATUS_UNKNOWN);

@@ -215,15 +215,19 @@ static void expect(const char *reason, const char *method, const void *request)
         desk_call(&server, "anna", DESK_CASES, method, request);
 }
 
+static int merges;
+
 static void step_merge(void)
 {
     int source = 1 + dice(model->case_count), target = 1 + dice(model->case_count);
     if (source == target || model->cases[source].count + end_of(target)->count > MESSAGES_MAX / 2)
         return;
+    const char *reason = plain_merge(source, target);
+    merges += !*reason;
     Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
     request.source = name_of(source);
     request.target = name_of(target);
-    expect(plain_merge(source, target), "MergeCases", &request);
+    expect(reason, "MergeCases", &request);
 }
 
 static void step_unmerge(void)
@@ -271,16 +275,13 @@ Test(case_merge_model, any_sequence_agrees_with_the_model)
     const char *given = getenv("CASEWORK_SEED");
     model->random = given ? strtoull(given, NULL, 10) : (uint64_t)clock_monotonic_us();
     fprintf(stderr, "CASEWORK_SEED=%" PRIu64 "\n", model->random);
-    int merges = 0;
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < STEPS || (merges == 0 && step < 10 * STEPS); step++) {
         take_step(step);
         compare_case(1 + dice(model->case_count));
         if (step % 25 != 24)
             continue;
-        for (int number = 1; number <= model->case_count; number++) {
+        for (int number = 1; number <= model->case_count; number++)
             compare_case(number);
-            merges += model->cases[number].merged_into != 0;
-        }
     }
     cr_assert_gt(merges, 0, "something was merged at all");
     cr_assert_lt(model->case_count, CASES_MAX);

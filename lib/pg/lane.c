@@ -19,6 +19,9 @@ enum { RUNS_MAX = 4, LOSSES_MAX = 2 };
 /* For how long what waits may become more while another lane is at work. */
 #define GATHER_TIME (CLOCK_SECOND / 1000)
 
+/* And when none is: how soon callers who have just been answered are back. */
+#define RETURN_TIME (3 * CLOCK_SECOND / 10000)
+
 /* One partition: its commands, first come first served. At most one lane works for it at a time. */
 struct waiting {
     struct pg_command *first, **last;
@@ -57,6 +60,8 @@ struct pg_lanes {
     int64_t ready_since;    /* monotonic: since when there have been any */
     size_t running;         /* commands in batches */
     unsigned running_lanes; /* batches */
+    size_t last_commands;   /* in the batch that ended last */
+    int64_t last_end;       /* monotonic */
     unsigned waiters;       /* lanes whose batch waits for a partition */
     bool stopping;
     int64_t stop_at;         /* monotonic */
@@ -202,14 +207,22 @@ static void run_alone(struct lane *lane, struct pg_command **commands, size_t co
 
 /*
  * A lane that is free leaves what is ready alone for a moment, until it is as much as another lane is at work
- * on. What a batch costs is mostly fixed: two batches of the same size serve callers who wait for their
- * answers better than a large one with many small ones beside it.
+ * on; or, when none is, as much as the last batch had, whose callers are about to be back. What a batch costs
+ * is mostly fixed: two batches of the same size serve callers who wait for their answers better than a large
+ * one with many small ones beside it, and one after the other better than a small one and the rest in turns.
  */
 static bool is_enough(const pg_lanes *lanes)
 {
-    return lanes->running_lanes == 0 || lanes->stopping ||
-           lanes->ready_commands * lanes->running_lanes >= lanes->running ||
-           lanes->ready_commands >= lanes->options.batch_max;
+    if (lanes->stopping || lanes->ready_commands >= lanes->options.batch_max)
+        return true;
+    if (lanes->running_lanes > 0)
+        return lanes->ready_commands * lanes->running_lanes >= lanes->running;
+    return lanes->ready_commands >= lanes->last_commands;
+}
+
+static int64_t gathers_until(const pg_lanes *lanes)
+{
+    return lanes->running_lanes ? lanes->ready_since + GATHER_TIME : lanes->last_end + RETURN_TIME;
 }
 
 static void add_ready(pg_lanes *lanes, unsigned partition)
@@ -271,6 +284,8 @@ static void give_back(pg_lanes *lanes, struct lane *lane)
     pthread_mutex_lock(&lanes->lock);
     lanes->running -= lane->taken_commands;
     lanes->running_lanes--;
+    lanes->last_commands = lane->taken_commands;
+    lanes->last_end = clock_monotonic_us();
     for (unsigned i = 0; i < lane->taken_count; i++) {
         struct waiting *w = &lanes->waiting[lane->taken[i]];
         w->busy = false;
@@ -297,7 +312,7 @@ static size_t wait_for_batch(struct lane *lane, bool *ret_too_late)
     pg_lanes *lanes = lane->lanes;
     pthread_mutex_lock(&lanes->lock);
     for (;;) {
-        int64_t until = lanes->ready_since + GATHER_TIME;
+        int64_t until = gathers_until(lanes);
         if (lanes->ready_count == 0 && lanes->stopping && is_idle(lanes))
             break;
         if (lanes->ready_count > 0 && (is_enough(lanes) || clock_monotonic_us() >= until))

@@ -373,6 +373,10 @@ const struct command commands[] = {
      {{"ACCOUNT/CASE", "parent", WORD_CASE, 0, 0, 0}},
      .rows = "timers",
      .columns = "case,kind,state,due_time,remaining_duration"},
+    {"sla", "watch", "show what timers do, as it happens", .run = program_sla_watch},
+    {"sla", "check", "compare timers with the cases; ends with 3 where they differ",
+     .run = program_sla_check},
+    {"sla", "rebuild", "make timers anew from the cases", .run = program_sla_rebuild},
 
     {"report", "activity", "case activity by hour or day; --svg FILE draws it",
      .run = program_report_activity},

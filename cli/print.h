@@ -18,6 +18,10 @@ bool print_json(FILE *to, const ProtobufCMessage *message);
 void print_table(FILE *to, arena *memory, const ProtobufCMessage *message, const char *rows,
                  const char *columns);
 
+/* What a table's cell shows of a row: the value at the path, on one line; "" where there is none. In the
+ * arena. */
+const char *print_cell_text(arena *memory, const ProtobufCMessage *row, const char *path);
+
 /* "5s", "3m 20s", "2h 05m"; NULL: the arena is full. */
 const char *print_duration(arena *memory, int64_t seconds);
 

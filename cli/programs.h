@@ -14,5 +14,8 @@ int program_health(struct session *session, int argc, char **argv);
 int program_report_activity(struct session *session, int argc, char **argv);
 int program_report_volume(struct session *session, int argc, char **argv);
 int program_report_engagements(struct session *session, int argc, char **argv);
+int program_sla_check(struct session *session, int argc, char **argv);
+int program_sla_rebuild(struct session *session, int argc, char **argv);
+int program_sla_watch(struct session *session, int argc, char **argv);
 
 #endif

@@ -114,7 +114,7 @@ static const char *cell_text(arena *memory, const char *text)
     return shortened ? shortened : "";
 }
 
-static const char *column_text(arena *memory, const ProtobufCMessage *row, const char *path)
+const char *print_cell_text(arena *memory, const ProtobufCMessage *row, const char *path)
 {
     const char *point = strrchr(path, '.');
     const char *parent = point ? arena_strndup(memory, path, (size_t)(point - path)) : "";
@@ -169,7 +169,7 @@ void print_table(FILE *to, arena *memory, const ProtobufCMessage *message, const
     for (size_t r = 0; r < count; r++) {
         const ProtobufCMessage *row = *(ProtobufCMessage *const *)field_at(message, field, r);
         for (size_t c = 0; c < column_count; c++) {
-            const char *text = column_text(memory, row, paths[c]);
+            const char *text = print_cell_text(memory, row, paths[c]);
             cells[(r + 1) * column_count + c] = text;
             widths[c] = width(text) > widths[c] ? width(text) : widths[c];
         }

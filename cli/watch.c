@@ -60,15 +60,17 @@ static bool start_here(struct session *session, rpc_channel *channel, events_req
     return true;
 }
 
-static void show_events(const struct session *session, arena *memory, const ProtobufCMessage *message)
+static void show_events(void *context, const struct session *session, arena *memory,
+                        const ProtobufCMessage *message)
 {
+    (void)context;
     const events_response *response = (const events_response *)message;
     for (size_t i = 0; i < response->n_events; i++)
         show_event(session, memory, response->events[i]);
 }
 
 /* Until it ends or somebody interrupts. */
-static bool show_stream(struct session *session, rpc_stream *stream, watch_show *show, error *err)
+static bool show_stream(struct session *session, const struct watch *watch, rpc_stream *stream, error *err)
 {
     arena *memory = arena_new(64u << 20);
     bool going = memory != NULL;
@@ -78,7 +80,7 @@ static bool show_stream(struct session *session, rpc_stream *stream, watch_show 
         arena_clear(memory);
         switch (rpc_stream_read(stream, CLOCK_SECOND / 5, memory, &message, err)) {
         case RPC_READ_MESSAGE:
-            show(session, memory, message);
+            watch->show(watch->context, session, memory, message);
             fflush(stdout);
             break;
         case RPC_READ_TIMEOUT:
@@ -94,8 +96,8 @@ static bool show_stream(struct session *session, rpc_stream *stream, watch_show 
     return memory ? going : error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
 }
 
-bool watch_stream(struct session *session, const ProtobufCServiceDescriptor *service, const char *method,
-                  const ProtobufCMessage *request, watch_show *show, error *err)
+bool watch_stream(struct session *session, const struct watch *watch, const ProtobufCMessage *request,
+                  error *err)
 {
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
@@ -103,14 +105,26 @@ bool watch_stream(struct session *session, const ProtobufCServiceDescriptor *ser
     rpc_stream *stream = NULL;
     struct rpc_client_options options = session_call_options(session);
     options.timeout_us = INT64_MAX;
-    if (!session_channel(session, TARGET_CASE, &channel, err) ||
-        !rpc_stream_open(channel, service, method, &options, &stream, err))
+    if (!session_channel(session, watch->target, &channel, err) ||
+        !rpc_stream_open(channel, watch->service, watch->method, &options, &stream, err))
         return false;
     if (rpc_stream_write(stream, request))
         rpc_stream_close_send(stream);
-    bool done = show_stream(session, stream, show, err);
+    bool done = show_stream(session, watch, stream, err);
     rpc_stream_free(stream);
     return done;
+}
+
+int watch_run(struct session *session, const struct command *command, int argc, char **argv, watch_show *show,
+              void *context)
+{
+    const struct watch watch = {command->target, command->service, command->method, show, context};
+    int status = 0;
+    error err;
+    const ProtobufCMessage *request = command_request(session, command, argc, argv, &status);
+    if (!request)
+        return status;
+    return watch_stream(session, &watch, request, &err) ? 0 : command_fail(&err);
 }
 
 int program_watch(struct session *session, int argc, char **argv)
@@ -118,13 +132,18 @@ int program_watch(struct session *session, int argc, char **argv)
     bool from_start = argc == 3 && strcmp(argv[2], "--from-start") == 0;
     if (argc != 2 && !from_start)
         return watch_cases(session, argc, argv);
+    static const struct watch watch = {
+        .target = TARGET_CASE,
+        .service = &casework__cases__v1__event_service__descriptor,
+        .method = "StreamEvents",
+        .show = show_events,
+    };
     error err;
     rpc_channel *channel;
     events_request request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
     request.parent = (char *)(uintptr_t)command_expand(session->memory, WORD_ACCOUNT, argv[1], "");
     bool done = session_channel(session, TARGET_CASE, &channel, &err) &&
                 (from_start || start_here(session, channel, &request, &err)) &&
-                watch_stream(session, &casework__cases__v1__event_service__descriptor, "StreamEvents",
-                             &request.base, show_events, &err);
+                watch_stream(session, &watch, &request.base, &err);
     return done ? 0 : command_fail(&err);
 }

@@ -44,8 +44,10 @@ static void show_case(arena *memory, int64_t position, const char *mark,
            item->owner, item->subject);
 }
 
-static void show_item(const struct session *session, arena *memory, const ProtobufCMessage *message)
+static void show_item(void *context, const struct session *session, arena *memory,
+                      const ProtobufCMessage *message)
 {
+    (void)context;
     const watch_item *item = (const watch_item *)message;
     if (session->json) {
         print_json(stdout, message);
@@ -72,10 +74,5 @@ static void show_item(const struct session *session, arena *memory, const Protob
 
 int watch_cases(struct session *session, int argc, char **argv)
 {
-    int status = 0;
-    error err;
-    const ProtobufCMessage *request = command_request(session, &watch_command, argc, argv, &status);
-    if (!request)
-        return status;
-    return watch_stream(session, CASES, "WatchCases", request, show_item, &err) ? 0 : command_fail(&err);
+    return watch_run(session, &watch_command, argc, argv, show_item, NULL);
 }

@@ -2,6 +2,7 @@
 
 #ifdef CASEWORK_INJECTION
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -95,13 +96,27 @@ int injection_fired(const char *name)
     return fired;
 }
 
+/* Not twice where that is wanted. */
+static bool may_act(const char *name)
+{
+    const char *directory = getenv("CASEWORK_INJECT_ONCE");
+    char path[512];
+    if (!directory)
+        return true;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    int file = open(path, O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0600);
+    if (file >= 0)
+        close(file);
+    return file >= 0;
+}
+
 bool injection_point(const char *name)
 {
     struct point acting = {.fired = 0};
     pthread_once(&once, read_environment);
     pthread_mutex_lock(&guard);
     struct point *p = find(name);
-    if (p && (++p->reached == p->only || (p->only == 0 && p->reached % p->every == 0))) {
+    if (p && (++p->reached == p->only || (p->only == 0 && p->reached % p->every == 0)) && may_act(name)) {
         p->fired++;
         acting = *p;
     }

@@ -10,6 +10,10 @@
  * kill: the process dies by SIGKILL. sleep:N: waits N milliseconds. drop: the point's own fault (a connection
  * closed, an answer lost), which the caller carries out when true comes back. @K: only the K-th time the
  * point is reached; %K: every K-th time; else every time.
+ *
+ * With CASEWORK_INJECT_ONCE=DIRECTORY each point acts once in all processes that are told the same, and
+ * leaves a file of its name there: a service that died at a point lives when it is started again, and a test
+ * sees that the fault happened.
  */
 
 #include <stdbool.h>

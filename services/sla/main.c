@@ -108,6 +108,8 @@ static void close_all(struct program *program)
     rpc_jobs_join(&service->audits);
     sla_watches_free(service->watches);
     sla_feed_free(service->feed);
+    /* The two know of each other: one looks after the schedule for the other. */
+    sla_firing_stop(service->parts.firing);
     sla_healer_free(service->healer);
     sla_firing_free(service->parts.firing);
     feed_host_close(&program->feed_host);

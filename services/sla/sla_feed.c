@@ -284,7 +284,7 @@ static bool apply_partition(struct sla_feed *feed, feed_event *const *events, si
     }
     if (outcome == TIMER_APPLIED)
         return true;
-    if (outcome == TIMER_LOST)
+    if (outcome != TIMER_POLICY)
         sla_healer_kick(feed->healer);
     return error_set(err, STATUS_UNAVAILABLE, "SCHEDULE_LOST", "the timers' schedule is being rebuilt");
 }

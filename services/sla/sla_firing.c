@@ -57,7 +57,7 @@ struct sla_firing {
     struct flight *flights;  /* by member */
     struct flight *landed;   /* answered, not yet settled; still in `flights` */
     int64_t clock_offset_us; /* of Redis' clock to ours */
-    bool redis_down;
+    bool failing;            /* the last claim failed */
 };
 
 static void timed_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t until_us)
@@ -165,8 +165,10 @@ static uint64_t due_buckets(const sla_firing *firing, int64_t *ret_until_us)
     return due;
 }
 
-static void redis_failed(sla_firing *firing, uint64_t buckets, const error *err)
+/* With the lock held. True: the one before did not. */
+static bool claim_failed(sla_firing *firing, uint64_t buckets, const error *err)
 {
+    bool first = !firing->failing;
     int64_t until_us = clock_monotonic_us() + REDIS_PAUSE_US;
     for (int b = 0; b < TIMER_BUCKETS; b++) {
         if (!(buckets >> b & 1))
@@ -174,23 +176,39 @@ static void redis_failed(sla_firing *firing, uint64_t buckets, const error *err)
         firing->next_due_us[b] = 0;
         firing->pause_us[b] = until_us;
     }
-    if (!firing->redis_down)
+    if (first)
         log_warn("timers cannot be claimed", LOG_TEXT("error.message", err->message),
                  LOG_TEXT("error.detail", err->detail));
-    firing->redis_down = true;
+    firing->failing = true;
+    return first;
+}
+
+/*
+ * When a claim was asked for and answered, by our clock. Its own time lies in between, which bounds what
+ * Redis' clock is ahead; what was believed is kept as far as it can be true, however long the answer took.
+ */
+struct asked {
+    int64_t from_us, to_us;
+};
+
+static void learn_offset(sla_firing *firing, const struct asked *asked, int64_t claim_us)
+{
+    if (firing->clock_offset_us < claim_us - asked->to_us)
+        firing->clock_offset_us = claim_us - asked->to_us;
+    if (firing->clock_offset_us > claim_us - asked->from_us)
+        firing->clock_offset_us = claim_us - asked->from_us;
+    sla_metrics_drift(SLA_CLOCK_REDIS, firing->clock_offset_us);
 }
 
 /* With the lock held. Returns the flights to launch, linked. */
 static struct flight *take_claim(sla_firing *firing, int bucket, const struct timer_claim *claim,
-                                 bool *ret_lost)
+                                 const struct asked *asked, bool *ret_lost)
 {
     struct flight *first = NULL;
     if (claim->position < 0)
         *ret_lost = true;
-    if (!firing->manual) {
-        firing->clock_offset_us = claim->now_us - clock_real_us();
-        sla_metrics_drift(SLA_CLOCK_REDIS, firing->clock_offset_us);
-    }
+    if (!firing->manual)
+        learn_offset(firing, asked, claim->now_us);
     if (claim->next_due_us < firing->next_due_us[bucket])
         firing->next_due_us[bucket] = claim->next_due_us;
     for (size_t i = 0; i < claim->count; i++) {
@@ -244,10 +262,25 @@ static int64_t claim_time(const sla_firing *firing)
     return 0;
 }
 
+/* Targets are judged by the policy that they were armed under, or a newer one: another replica may have set
+ * it. */
+static bool know_policies(const sla_firing *firing, const struct timer_claim claims[TIMER_BUCKETS],
+                          error *err)
+{
+    sla_policies *policies = firing->options.policies;
+    bool known = true;
+    for (int b = 0; b < TIMER_BUCKETS; b++)
+        for (size_t i = 0; known && i < claims[b].count; i++)
+            known = claims[b].policy_versions[i] == 0 ||
+                    claims[b].policy_versions[i] <=
+                        sla_policies_get(policies, claims[b].timers[i].account).version;
+    return known || sla_policies_reload(policies, err);
+}
+
 /* With the lock held, but not while Redis or the case service are asked. */
 static void claim_due(sla_firing *firing, uint64_t buckets)
 {
-    struct timer_claim claims[TIMER_BUCKETS];
+    struct timer_claim claims[TIMER_BUCKETS] = {0};
     int limit = (int)room(firing) / __builtin_popcountll(buckets);
     limit = limit > CLAIM_MAX ? CLAIM_MAX : limit < 1 ? 1 : limit;
     for (int b = 0; b < TIMER_BUCKETS; b++)
@@ -257,8 +290,11 @@ static void claim_due(sla_firing *firing, uint64_t buckets)
     pthread_mutex_unlock(&firing->mutex);
 
     error err;
+    struct asked asked = {.from_us = clock_real_us()};
     bool ok = timer_store_claim(firing->options.store, buckets, claim_time(firing),
                                 firing->manual ? 0 : firing->options.lease_us, limit, claims, &err);
+    asked.to_us = clock_real_us();
+    ok = ok && know_policies(firing, claims, &err);
     if (ok && has_timers(claims))
         (void)injection_point("sla.after_claim");
 
@@ -266,22 +302,20 @@ static void claim_due(sla_firing *firing, uint64_t buckets)
     bool lost = false;
     pthread_mutex_lock(&firing->mutex);
     if (ok) {
-        firing->redis_down = false;
+        firing->failing = false;
         for (int b = 0; b < TIMER_BUCKETS; b++)
             if (buckets >> b & 1)
-                flights = join(take_claim(firing, b, &claims[b], &lost), flights);
+                flights = join(take_claim(firing, b, &claims[b], &asked, &lost), flights);
     } else {
-        redis_failed(firing, buckets, &err);
+        lost = claim_failed(firing, buckets, &err);
     }
     firing->claiming = false;
     sla_metrics_claimed(HASH_COUNT(firing->flights));
     pthread_cond_broadcast(&firing->changed);
     pthread_mutex_unlock(&firing->mutex);
 
-    if (ok)
-        for (int b = 0; b < TIMER_BUCKETS; b++)
-            if (buckets >> b & 1)
-                timer_claim_release(&claims[b]);
+    for (int b = 0; b < TIMER_BUCKETS; b++)
+        timer_claim_release(&claims[b]);
     if (lost)
         firing->options.lost(firing->options.context);
     launch_all(flights);
@@ -307,7 +341,8 @@ static void count_result(const struct flight *flight)
     sla_metrics_result(flight->result, flight->swept);
     if (flight->result == CLOSE_DONE && flight->close_time_us)
         sla_metrics_lateness(flight->close_time_us - flight->timer.due_us);
-    if (flight->landed_us && flight->close_time_us)
+    /* When a step was recorded is told by our own clock. */
+    if (flight->landed_us && flight->close_time_us && flight->timer.rule != SLA_RULE_TARGETS)
         sla_metrics_drift(SLA_CLOCK_CASE, flight->close_time_us - flight->landed_us);
     if (flight->result == CLOSE_UNKNOWN)
         log_warn("closing got no answer", LOG_TEXT("casework.timer", flight->member),
@@ -414,7 +449,7 @@ bool sla_firing_start(sla_firing *firing, error *err)
 
 void sla_firing_stop(sla_firing *firing)
 {
-    if (!firing->running)
+    if (!firing || !firing->running)
         return;
     pthread_mutex_lock(&firing->mutex);
     firing->stopping = true;

@@ -27,7 +27,7 @@ struct sla_firing_options {
     suite_clock *clock;
     int64_t lease_us; /* shorter than a closing takes: it is asked for twice, and done once */
     unsigned in_flight_max;
-    /* A claim found a bucket without its marks. On the firing thread; must not block. */
+    /* A claim found a bucket without its marks, or Redis away. On the firing thread; must not block. */
     void (*lost)(void *context);
     void *context;
 };
@@ -41,7 +41,7 @@ bool sla_firing_new(const struct sla_firing_options *options, sla_firing **ret_f
 /* Starts the thread, which first looks at all buckets. */
 bool sla_firing_start(sla_firing *firing, error *err) __attribute__((warn_unused_result));
 
-/* Claims nothing more, waits for the answers under way (bounded by their deadlines), joins. */
+/* Claims nothing more, waits for the answers under way (bounded by their deadlines), joins. Takes NULL. */
 void sla_firing_stop(sla_firing *firing);
 void sla_firing_free(sla_firing *firing); /* stops first; takes NULL */
 

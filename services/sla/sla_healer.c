@@ -32,10 +32,10 @@ struct sla_healer {
     pthread_cond_t wake, changed;
     bool stopping;
     uint64_t condemned;
-    uint64_t asked, done; /* runs asked for, and those whose run is over */
-    bool ok;              /* of the last run */
+    uint64_t asked, begun, done; /* runs asked for, those whose run is under way, and those whose is over */
+    bool ok;                     /* of the last run */
     error failure;
-    int64_t next_run_us; /* monotonic */
+    int64_t next_run_us; /* monotonic; INT64_MAX: one is under way */
     bool in_trouble;
 };
 
@@ -108,21 +108,85 @@ static bool heal_buckets(struct sla_healer *healer, error *err)
 
 /* --- policies, sweep ------------------------------------------------------------------------------ */
 
+/* What the schedule knew of the policies in the copy before these were read from PostgreSQL. */
+struct fences {
+    struct sla_policy_row *rows;
+    struct timer_policy_version *known;
+    size_t count;
+};
+
+static void fences_release(struct fences *fences)
+{
+    free(fences->rows);
+    free(fences->known);
+}
+
+static bool fences_read(const struct sla_parts *parts, struct fences *fences, error *err)
+{
+    *fences = (struct fences){0};
+    if (!sla_policies_all(parts->policies, &fences->rows, &fences->count, err))
+        return false;
+    fences->known = calloc(fences->count + 1, sizeof *fences->known);
+    if (!fences->known) {
+        fences_release(fences);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    }
+    for (size_t i = 0; i < fences->count; i++)
+        fences->known[i].account = fences->rows[i].account;
+    if (timer_store_fences(parts->timers, fences->known, fences->count, err))
+        return true;
+    fences_release(fences);
+    return false;
+}
+
+/* The copy keeps its order, so that `place` is where to look first. NULL: the account was not in it. */
+static const struct timer_policy_version *fences_find(const struct fences *fences, size_t place,
+                                                      const char *account)
+{
+    for (size_t i = 0; i < fences->count; i++) {
+        const struct timer_policy_version *one = &fences->known[(place + i) % fences->count];
+        if (strcmp(one->account, account) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+/*
+ * A schedule that went back without its positions showing it (no event came in between) has timers under an
+ * older policy than the one at work; where PostgreSQL went back, timers are refused under what it has now.
+ */
+static bool must_apply(struct sla_healer *healer, const struct sla_policy_row *row,
+                       const struct timer_policy_version *fence)
+{
+    if (row->applied_version < row->policy.version)
+        return true;
+    if (!fence || fence->version == row->policy.version)
+        return false;
+    log_warn("schedule and policy differ", LOG_TEXT("casework.account", row->account),
+             LOG_NUMBER("schedule", fence->version), LOG_NUMBER("policy", row->policy.version));
+    if (fence->version > row->policy.version)
+        sla_healer_condemn(healer, UINT64_C(1) << feed_partition(row->account));
+    return fence->version < row->policy.version;
+}
+
 static bool apply_policies(struct sla_healer *healer, error *err)
 {
     const struct sla_parts *parts = healer->parts;
-    struct sla_policy_row *rows;
-    size_t count;
-    if (!sla_policies_reload(parts->policies, err) || !sla_policies_all(parts->policies, &rows, &count, err))
+    struct fences fences;
+    struct sla_policy_row *rows = NULL;
+    size_t count = 0;
+    if (!fences_read(parts, &fences, err))
         return false;
-    bool ok = true;
+    bool ok =
+        sla_policies_reload(parts->policies, err) && sla_policies_all(parts->policies, &rows, &count, err);
     for (size_t i = 0; i < count; i++) {
         int64_t ignored;
-        if (rows[i].applied_version < rows[i].policy.version &&
+        if (must_apply(healer, &rows[i], fences_find(&fences, i, rows[i].account)) &&
             !sla_truth_apply_policy(parts, &rows[i], clock_monotonic_us() + POLICY_TIME_US, &ignored, err))
             ok = false;
     }
     free(rows);
+    fences_release(&fences);
     return ok;
 }
 
@@ -164,7 +228,8 @@ static bool sweep(struct sla_healer *healer, error *err)
               sweep_targets(healer, grace_us, &targets, err);
     if (fired + targets > 0)
         log_info("sweep fired timers", LOG_NUMBER("timers", fired + targets));
-    measure(healer);
+    if (!healer->redis_down)
+        measure(healer);
     /* Without the schedule firing timers are found only here. */
     int64_t interval_us = healer->redis_down ? TROUBLE_INTERVAL_US : healer->options.interval_us;
     healer->next_sweep_us = clock_monotonic_us() + interval_us;
@@ -175,9 +240,12 @@ static bool sweep(struct sla_healer *healer, error *err)
 
 static bool look(struct sla_healer *healer, error *err)
 {
+    bool was_down = healer->redis_down;
     bool ok = heal_buckets(healer, err) && apply_policies(healer, err);
     /* Deadlines that another replica has armed and claimed, and may never settle. */
     sla_firing_look(healer->parts->firing);
+    if (healer->redis_down && !was_down)
+        healer->next_sweep_us = 0; /* from now on nobody else finds what is due */
     error swept;
     if (clock_monotonic_us() >= healer->next_sweep_us && !sweep(healer, &swept) && ok) {
         *err = swept;
@@ -213,6 +281,8 @@ static void *run(void *argument)
     pthread_mutex_lock(&healer->mutex);
     while (wait_for_work(healer)) {
         uint64_t run = healer->asked;
+        healer->begun = run;
+        healer->next_run_us = INT64_MAX;
         pthread_mutex_unlock(&healer->mutex);
         error err = {0};
         bool ok = look(healer, &err);
@@ -283,7 +353,8 @@ void sla_healer_free(sla_healer *healer)
 void sla_healer_kick(sla_healer *healer)
 {
     pthread_mutex_lock(&healer->mutex);
-    if (healer->asked == healer->done && healer->next_run_us > clock_monotonic_us() && !healer->in_trouble)
+    /* A run that is under way may have looked already. */
+    if (healer->asked == healer->begun && healer->next_run_us > clock_monotonic_us() && !healer->in_trouble)
         healer->asked++;
     pthread_cond_signal(&healer->wake);
     pthread_mutex_unlock(&healer->mutex);

@@ -182,7 +182,7 @@ bool sla_history_timer(const sla_terms *terms, const char *account, const struct
         .case_id = one->case_id,
         .rule = SLA_RULE_TARGETS,
         .version = one->version,
-        .due_us = timers.next.time_us > 0 ? timers.next.time_us : 0,
+        .due_us = sla_rules_instant(timers.next.time_us),
     };
     snprintf(ret_timer->account, sizeof ret_timer->account, "%s", account);
     return true;

@@ -130,15 +130,17 @@ static bool preview(const struct sla_service *service, const struct sla_policy_u
         .terms = sla_policies_terms(service->parts.policies, update->account),
     };
     struct sla_preview_policy after = {.policy = row->policy};
+    bool same_terms = !update->set_targets && !update->set_calendar;
     int64_t since_us[SLA_TERMS_TARGETS_MAX];
+    if (same_terms)
+        after.terms = sla_terms_hold(before.terms);
     if (update->set_closing) {
         after.policy.rule = update->rule;
         after.policy.duration_us = update->duration_us;
     }
     bool ok =
         sla_policies_merged(service->parts.policies, update, memory, ret_wire, since_us, err) &&
-        sla_terms_new(*ret_wire, update->time_zone ? update->time_zone : "UTC", since_us, &after.terms,
-                      err) &&
+        (same_terms || sla_terms_new(*ret_wire, update->time_zone, since_us, &after.terms, err)) &&
         sla_preview_new(&service->parts, update->account, &before, &after, deadline_us, ret_preview, err);
     sla_terms_release(before.terms);
     sla_terms_release(after.terms);

@@ -111,6 +111,7 @@ bool sla_policies_delete(sla_policies *policies, const char *account, int64_t de
     HASH_FIND_STR(policies->entries, account, entry);
     if (entry && entry->row.update_time_us <= delete_time_us)
         sla_policies_remove(policies, entry);
+    policies->deletions++;
     pthread_rwlock_unlock(&policies->lock);
     return true;
 }

@@ -17,14 +17,16 @@ struct entry {
     sla_terms *terms;
     void *packed; /* targets and calendar as they were given */
     size_t length;
-    bool seen; /* during a reload */
+    bool seen;        /* during a reload */
+    uint64_t changed; /* the number of the change that put it here beside a reload */
     UT_hash_handle hh;
 };
 
 struct sla_policies {
     pg_pool *pool;
-    pthread_rwlock_t lock; /* guards the copy */
+    pthread_rwlock_t lock; /* guards what follows: the copy */
     struct entry *entries;
+    uint64_t changes, deletions; /* of the copy beside reloads: so many */
 };
 
 /* A row as PostgreSQL has it. */

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/injection.h"
 #include "feed/partition.h"
 #include "rpc/wire.h"
 
@@ -86,36 +87,40 @@ static bool fill_entry(struct entry *entry, const struct stored *stored, error *
     return true;
 }
 
-/* With the lock held for writing. A newer version is never replaced by an older one. */
-static bool remember_locked(sla_policies *policies, const struct stored *stored, error *err)
+/* With the lock held for writing. A newer version is never replaced by an older one. NULL: *err says why. */
+static struct entry *remember_locked(sla_policies *policies, const struct stored *stored, error *err)
 {
     struct entry *entry;
     HASH_FIND_STR(policies->entries, stored->row.account, entry);
     if (!entry) {
         entry = calloc(1, sizeof *entry);
-        if (!entry)
-            return sla_policies_no_memory(err);
+        if (!entry) {
+            sla_policies_no_memory(err);
+            return NULL;
+        }
         entry->row = stored->row;
         if (!fill_entry(entry, stored, err)) {
             free(entry);
-            return false;
+            return NULL;
         }
         HASH_ADD_STR(policies->entries, row.account, entry);
     } else if (stored->row.policy.version >= entry->row.policy.version) {
         if (stored->row.policy.version > entry->row.policy.version && !fill_entry(entry, stored, err))
-            return false;
+            return NULL;
         entry->row = stored->row;
     }
     entry->seen = true;
-    return true;
+    return entry;
 }
 
 bool sla_policies_remember(sla_policies *policies, const struct stored *stored, error *err)
 {
     pthread_rwlock_wrlock(&policies->lock);
-    bool ok = remember_locked(policies, stored, err);
+    struct entry *entry = remember_locked(policies, stored, err);
+    if (entry)
+        entry->changed = ++policies->changes;
     pthread_rwlock_unlock(&policies->lock);
-    return ok;
+    return entry != NULL;
 }
 
 sla_terms *sla_policies_terms(sla_policies *policies, const char *account)
@@ -233,22 +238,33 @@ bool sla_policies_read_row(const pg_result *result, int row, arena *memory, stru
     return true;
 }
 
-static bool replace_all(sla_policies *policies, const pg_result *result, error *err)
+/* How often the copy had been changed when a reload asked PostgreSQL. */
+struct reload {
+    uint64_t changes, deletions;
+};
+
+/*
+ * What has been put into the copy since the question was asked stays, though the answer may not have it. What
+ * has been taken from it may be in the answer: then *ret_again.
+ */
+static bool replace_all(sla_policies *policies, const struct reload *asked, const pg_result *result,
+                        bool *ret_again, error *err)
 {
     struct entry *entry, *next;
     struct stored row;
     arena *memory = arena_new(QUERY_BYTES_MAX);
     bool ok = memory || sla_policies_no_memory(err);
     pthread_rwlock_wrlock(&policies->lock);
+    *ret_again = policies->deletions != asked->deletions;
     HASH_ITER (hh, policies->entries, entry, next)
         entry->seen = false;
-    for (int i = 0; ok && i < pg_rows(result); i++) {
+    for (int i = 0; ok && !*ret_again && i < pg_rows(result); i++) {
         arena_clear(memory);
         ok = sla_policies_read_row(result, i, memory, &row, err) && remember_locked(policies, &row, err);
     }
-    if (ok)
+    if (ok && !*ret_again)
         HASH_ITER (hh, policies->entries, entry, next)
-            if (!entry->seen)
+            if (!entry->seen && entry->changed <= asked->changes)
                 sla_policies_remove(policies, entry);
     pthread_rwlock_unlock(&policies->lock);
     arena_free(memory);
@@ -257,11 +273,20 @@ static bool replace_all(sla_policies *policies, const pg_result *result, error *
 
 bool sla_policies_reload(sla_policies *policies, error *err)
 {
-    pg_result *result;
-    if (!pg_pool_query(policies->pool, &select_all, NULL, clock_monotonic_us() + QUERY_WAIT_US, &result, err))
-        return false;
-    bool ok = replace_all(policies, result, err);
-    pg_result_free(result);
+    bool ok = true;
+    bool again = true;
+    while (ok && again) {
+        pg_result *result;
+        pthread_rwlock_rdlock(&policies->lock);
+        struct reload asked = {policies->changes, policies->deletions};
+        pthread_rwlock_unlock(&policies->lock);
+        if (!pg_pool_query(policies->pool, &select_all, NULL, clock_monotonic_us() + QUERY_WAIT_US, &result,
+                           err))
+            return false;
+        (void)injection_point("sla.policies_read");
+        ok = replace_all(policies, &asked, result, &again, err);
+        pg_result_free(result);
+    }
     return ok;
 }
 

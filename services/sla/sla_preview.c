@@ -83,7 +83,7 @@ static bool add_case(struct work *work, const struct sla_case *one, sla_terms *t
 
 static bool add_targets(struct work *work, sla_terms *before, sla_terms *after, error *err)
 {
-    struct sla_case_walk walk = {.account = work->account, .end = !before && !after};
+    struct sla_case_walk walk = {.account = work->account, .end = before == after};
     bool ok = true;
     while (ok && !walk.end) {
         struct sla_case_page page = {0};
@@ -189,8 +189,10 @@ bool sla_preview_new(const struct sla_parts *parts, const char *account,
         .deadline_us = deadline_us,
         .now_us = suite_clock_now_us(parts->clock),
     };
-    if (!add_closings(&work, &before->policy, false, err) ||
-        !add_closings(&work, &after->policy, true, err) ||
+    bool same_rule =
+        before->policy.rule == after->policy.rule && before->policy.duration_us == after->policy.duration_us;
+    if ((!same_rule && (!add_closings(&work, &before->policy, false, err) ||
+                        !add_closings(&work, &after->policy, true, err))) ||
         !add_targets(&work, before->terms, after->terms, err)) {
         sla_preview_release(&work.preview);
         return false;

@@ -34,6 +34,7 @@ struct sla_preview {
     size_t count, size;
 };
 
+/* What is the same under both is not read. */
 bool sla_preview_new(const struct sla_parts *parts, const char *account,
                      const struct sla_preview_policy *before, const struct sla_preview_policy *after,
                      int64_t deadline_us, struct sla_preview *ret_preview, error *err)

@@ -1,19 +1,32 @@
 #include "sla/sla_rules.h"
 
-/* 9999-12-31T23:59:59.999999Z, the last instant that a Timestamp can say. */
-#define LAST_INSTANT INT64_C(253402300799999999)
+#include <float.h>
+
+/* The last one of year 9999, where Timestamps end, that a double holds. */
+#define LAST_INSTANT INT64_C(253402300799999968)
 
 struct sla_policy sla_rules_default(void)
 {
     return (struct sla_policy){.rule = SLA_RULE_RESOLVED, .duration_us = SLA_RESOLVED_DURATION};
 }
 
+int64_t sla_rules_instant(int64_t time_us)
+{
+    if (time_us <= 0)
+        return 0;
+    if (time_us >= LAST_INSTANT)
+        return LAST_INSTANT;
+    int64_t step = 1;
+    while (time_us / step >= INT64_C(1) << DBL_MANT_DIG)
+        step *= 2;
+    return (time_us + step - 1) / step * step;
+}
+
 int64_t sla_rules_due(const struct sla_policy *policy, int64_t basis_time_us)
 {
     if (basis_time_us > LAST_INSTANT - policy->duration_us)
         return LAST_INSTANT;
-    int64_t due_us = basis_time_us + policy->duration_us;
-    return due_us > 0 ? due_us : 0;
+    return sla_rules_instant(basis_time_us + policy->duration_us);
 }
 
 static bool has_timer(enum sla_rule rule, const struct sla_facts *facts)

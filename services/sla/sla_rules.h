@@ -64,7 +64,13 @@ struct sla_policy sla_rules_default(void);
 bool sla_rules_deadline(const struct sla_policy *policy, const struct sla_facts *facts,
                         struct sla_deadline *ret_deadline);
 
-/* The deadline of a rule's basis under a policy of that rule; never beyond what a time can hold. */
+/*
+ * The first instant from then on that the schedule can hold, whose scores are doubles: up to the year 2255
+ * that very one, later ones to 32 microseconds. From 1970 to the end of the year 9999.
+ */
+int64_t sla_rules_instant(int64_t time_us);
+
+/* The deadline of a rule's basis under a policy of that rule, as sla_rules_instant has it. */
 int64_t sla_rules_due(const struct sla_policy *policy, int64_t basis_time_us);
 
 /* INVALID_ARGUMENT for a duration that no policy can have; `field` names it. */

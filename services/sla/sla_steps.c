@@ -12,7 +12,7 @@
 
 #define CASE_SERVICE (&casework__cases__v1__case_service__descriptor)
 
-enum { HISTORY_BYTES_MAX = 4 << 20, NAME_SIZE = TIMER_ACCOUNT_SIZE + 48 };
+enum { HISTORY_BYTES_MAX = 128 << 20, NAME_SIZE = TIMER_ACCOUNT_SIZE + 48 };
 
 struct firing_step {
     rpc_channel *cases;

@@ -28,7 +28,7 @@ static struct timer timer_of(const struct due_case *due, const struct sla_policy
     return timer;
 }
 
-/* Called with the timers of one page. */
+/* Called with the timers of each page, also when there are none. */
 typedef bool timers_page(void *context, const struct timer *timers, size_t count, error *err);
 
 /* Those timers of a page that fall under `rule`: a walk over all accounts meets some that have chosen the
@@ -45,7 +45,7 @@ static bool hand_over(const struct sla_parts *parts, const struct due_case *case
         if (policy.rule == rule)
             timers[own++] = timer_of(&cases[i], &policy);
     }
-    bool ok = own == 0 || page(context, timers, own, err);
+    bool ok = page(context, timers, own, err);
     free(timers);
     return ok;
 }
@@ -144,7 +144,7 @@ static bool walk_targets(const struct sla_parts *parts, const char *account, str
         struct looks looks = {0};
         int64_t deadline_us = clock_monotonic_us() + PAGE_TIME_US;
         ok = target_page(parts, terms, &walk, settling, deadline_us, &looks, err) &&
-             (looks.count == 0 || page(context, looks.items, looks.count, err));
+             page(context, looks.items, looks.count, err);
         free(looks.items);
     }
     sla_case_walk_release(&walk);
@@ -174,7 +174,7 @@ struct rebuild {
 static bool rebuild_page(void *context, const struct timer *timers, size_t count, error *err)
 {
     struct rebuild *rebuild = context;
-    struct timer *wanted = calloc(count, sizeof *wanted);
+    struct timer *wanted = calloc(count + 1, sizeof *wanted);
     if (!wanted)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     size_t own = 0;
@@ -182,13 +182,14 @@ static bool rebuild_page(void *context, const struct timer *timers, size_t count
         if (rebuild->buckets >> feed_partition(timers[i].account) & 1)
             wanted[own++] = timers[i];
     enum timer_outcome outcome = TIMER_APPLIED;
-    bool ok = timer_store_rebuild_insert(rebuild->parts->timers, rebuild->token, wanted, own, &outcome, err);
+    bool ok = timer_store_rebuild_insert(rebuild->parts->timers, rebuild->buckets, rebuild->token, wanted,
+                                         own, &outcome, err);
     free(wanted);
     if (ok && outcome != TIMER_APPLIED)
         return error_set(err, STATUS_ABORTED, "REBUILD_LOST",
                          "the schedule was emptied while it was rebuilt");
     rebuild->timers += (int64_t)own;
-    if (ok)
+    if (ok && own > 0)
         sla_firing_look(rebuild->parts->firing);
     return ok;
 }

@@ -51,7 +51,7 @@ static bool look_at_slots(timer_store *store, redis_batch *batch, const struct t
     for (size_t i = 0; i < count; i++) {
         places[i] = (struct timer_place){.due_us = -1};
         places[i].is_there =
-            timer_number_parse(redis_reply_text(redis_batch_reply(batch, 2 * i)), &places[i].due_us);
+            timer_score_parse(redis_reply_text(redis_batch_reply(batch, 2 * i)), &places[i].due_us);
         read_slot(redis_batch_reply(batch, 2 * i + 1), &timers[i], &places[i]);
     }
     return true;
@@ -72,7 +72,7 @@ static bool look_at_others(timer_store *store, redis_batch *batch, size_t count,
         int64_t score;
         if (!places[i].has_other)
             continue;
-        places[i].has_other = timer_number_parse(redis_reply_text(redis_batch_reply(batch, index++)), &score);
+        places[i].has_other = timer_score_parse(redis_reply_text(redis_batch_reply(batch, index++)), &score);
         if (places[i].has_other && places[i].other.due_us < 0)
             places[i].other.due_us = score;
     }

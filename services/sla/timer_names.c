@@ -96,6 +96,18 @@ bool timer_number_parse(const char *text, int64_t *ret_number)
     return true;
 }
 
+bool timer_score_parse(const char *text, int64_t *ret_score)
+{
+    char *end;
+    if (timer_number_parse(text, ret_score))
+        return true;
+    double score = strtod(text, &end);
+    if (end == text || *end || !(score >= 0 && score < 0x1p63))
+        return false;
+    *ret_score = (int64_t)score;
+    return true;
+}
+
 bool timer_value_parse(const char *value, enum sla_rule *ret_rule, int64_t *ret_version)
 {
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

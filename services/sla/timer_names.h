@@ -43,6 +43,9 @@ bool timer_member_parse(const char *member, struct timer *ret_timer);
 /* Whole decimal numbers up to INT64_MAX. */
 bool timer_number_parse(const char *text, int64_t *ret_number);
 
+/* A sorted set's score, which Redis writes as 2.534e+17 when it is large; false for less than 0. */
+bool timer_score_parse(const char *text, int64_t *ret_score);
+
 /* "APPLIED" and so on, as the scripts answer. */
 enum timer_outcome timer_outcome_parse(const char *text);
 

@@ -54,6 +54,25 @@ bool timer_store_fence(timer_store *store, const struct timer_policy_version *po
     return ok;
 }
 
+bool timer_store_fences(timer_store *store, struct timer_policy_version *policies, size_t count, error *err)
+{
+    redis_batch *batch = timer_batch_new(err);
+    if (!batch)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        char mark[TIMER_ACCOUNT_SIZE + 16];
+        snprintf(mark, sizeof mark, "!policy/%s", policies[i].account);
+        redis_batch_command(batch, "ZSCORE");
+        timer_batch_key(batch, feed_partition(policies[i].account), "timers");
+        redis_batch_text(batch, mark);
+    }
+    bool ok = redis_client_run(store->client, batch, err);
+    for (size_t i = 0; ok && i < count; i++)
+        policies[i].version = -redis_reply_number(redis_batch_reply(batch, i));
+    redis_batch_free(batch);
+    return ok;
+}
+
 static bool rearm(timer_store *store, const struct timer_policy_version *policy, int64_t position,
                   const struct timer *timers, size_t count, bool drop, struct timer_rearmed *ret_rearmed,
                   error *err)
@@ -300,8 +319,6 @@ static void add_insert(redis_batch *batch, int bucket, const char *token, const 
     size_t own = 0;
     for (size_t i = 0; i < count; i++)
         own += is_of_bucket(&timers[i], bucket);
-    if (own == 0)
-        return;
     redis_batch_script(batch, &timer_scripts_get()->insert, 2 + (int64_t)own);
     timer_batch_key(batch, bucket, "timers");
     timer_batch_key(batch, bucket, "rebuild");
@@ -315,14 +332,16 @@ static void add_insert(redis_batch *batch, int bucket, const char *token, const 
             add_timer(batch, &timers[i], false);
 }
 
-bool timer_store_rebuild_insert(timer_store *store, const char *token, const struct timer *timers,
-                                size_t count, enum timer_outcome *ret_outcome, error *err)
+bool timer_store_rebuild_insert(timer_store *store, uint64_t buckets, const char *token,
+                                const struct timer *timers, size_t count, enum timer_outcome *ret_outcome,
+                                error *err)
 {
     redis_batch *batch = timer_batch_new(err);
     if (!batch)
         return false;
     for (int b = 0; b < TIMER_BUCKETS; b++)
-        add_insert(batch, b, token, timers, count);
+        if (buckets >> b & 1)
+            add_insert(batch, b, token, timers, count);
     bool ok = redis_client_run(store->client, batch, err);
     enum timer_outcome outcome = TIMER_APPLIED;
     for (size_t i = 0; ok && i < redis_batch_count(batch); i++)

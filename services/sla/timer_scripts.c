@@ -8,15 +8,20 @@
  */
 #define WHOLE "local function whole(n) return string.format('%.0f', n) end\n"
 
-/* A slot's value is `code version`, and `code version @ due` while the timer is claimed. */
-#define SPLIT                                                           \
-    "local function split(held)\n"                                      \
-    "  if not held then return nil, nil end\n"                          \
-    "  return string.match(held, '^([^@]*)@?(.*)$')\n"                  \
-    "end\n"                                                             \
-    "local function newer(a, b)\n"                                      \
-    "  return string.sub(a, 1, 1) == string.sub(b, 1, 1)\n"             \
-    "    and tonumber(string.sub(a, 2)) > tonumber(string.sub(b, 2))\n" \
+/*
+ * A slot's value is `code version`, and `code version @ due` while the timer is claimed. Versions are written
+ * without zeros in front, so that the longer one is the newer one.
+ */
+#define SPLIT                                                          \
+    "local function split(held)\n"                                     \
+    "  if not held then return nil, nil end\n"                         \
+    "  local at = string.find(held, '@', 1, true)\n"                   \
+    "  if not at then return held, '' end\n"                           \
+    "  return string.sub(held, 1, at - 1), string.sub(held, at + 1)\n" \
+    "end\n"                                                            \
+    "local function newer(a, b)\n"                                     \
+    "  return string.byte(a) == string.byte(b)\n"                      \
+    "    and (#a > #b or (#a == #b and a > b))\n"                      \
     "end\n"
 
 /*
@@ -109,7 +114,8 @@ static const char apply_source[] =
 
 /*
  * KEYS: bucket. ARGV: now (0: Redis' own time), lease, limit, the shards' prefix. Answers {position or '',
- * now, next deadline or '', then account, case, value, due of each claimed timer}. Without a lease nothing is
+ * now, next deadline or '', then account, case, value, due of each claimed timer, and of one of targets the
+ * policy's version that the bucket knows}. Without a lease nothing is
  * changed: whoever claims so keeps out of his own way.
  */
 static const char claim_source[] = WHOLE SPLIT
@@ -132,7 +138,7 @@ static const char claim_source[] = WHOLE SPLIT
     "  if current and current ~= value then\n"
     "    redis.call('ZREM', bucket, due[i])\n"
     "  else\n"
-    "    local deadline = (since and since ~= '') and since or due[i + 1]\n"
+    "    local deadline = (since and since ~= '') and since or whole(tonumber(due[i + 1]))\n"
     "    if lease > 0 then\n"
     "      redis.call('ZADD', bucket, whole(now + lease), due[i])\n"
     "      redis.call('HSET', shard, field, value .. '@' .. deadline)\n"
@@ -141,6 +147,9 @@ static const char claim_source[] = WHOLE SPLIT
     "    answer[#answer + 1] = case\n"
     "    answer[#answer + 1] = value\n"
     "    answer[#answer + 1] = deadline\n"
+    "    local fence = string.sub(value, 1, 1) == 't'\n"
+    "      and redis.call('ZSCORE', bucket, '!policy/' .. account)\n"
+    "    answer[#answer + 1] = fence and whole(-tonumber(fence)) or '0'\n"
     "  end\n"
     "end\n"
     "local after = redis.call('ZRANGEBYSCORE', bucket, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)\n"

@@ -100,8 +100,8 @@ bool timer_store_first(timer_store *store, int64_t *ret_score_us, error *err)
     int64_t first_us = INT64_MAX;
     for (size_t b = 0; ok && b < TIMER_BUCKETS; b++) {
         const redis_reply *reply = redis_batch_reply(batch, b);
-        int64_t score = redis_reply_number(redis_reply_at(reply, 1));
-        if (redis_reply_count(reply) == 2 && score < first_us)
+        int64_t score;
+        if (timer_score_parse(redis_reply_text(redis_reply_at(reply, 1)), &score) && score < first_us)
             first_us = score;
     }
     redis_batch_free(batch);
@@ -159,10 +159,11 @@ bool timer_store_apply(timer_store *store, struct timer_apply *applies, size_t c
 void timer_claim_release(struct timer_claim *claim)
 {
     free(claim->timers);
+    free(claim->policy_versions);
     *claim = (struct timer_claim){0};
 }
 
-enum { CLAIM_HEAD = 3, CLAIM_FIELDS = 4 };
+enum { CLAIM_HEAD = 3, CLAIM_FIELDS = 5 };
 
 static bool read_claim(const redis_reply *reply, struct timer_claim *claim, error *err)
 {
@@ -177,7 +178,8 @@ static bool read_claim(const redis_reply *reply, struct timer_claim *claim, erro
     if (count == 0)
         return true;
     claim->timers = calloc(count, sizeof *claim->timers);
-    if (!claim->timers)
+    claim->policy_versions = calloc(count, sizeof *claim->policy_versions);
+    if (!claim->timers || !claim->policy_versions)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     for (size_t i = 0; i < count; i++) {
         size_t at = CLAIM_HEAD + i * CLAIM_FIELDS;
@@ -186,7 +188,9 @@ static bool read_claim(const redis_reply *reply, struct timer_claim *claim, erro
         if (timer_number_parse(redis_reply_text(redis_reply_at(reply, at + 1)), &timer->case_id) &&
             timer_value_parse(redis_reply_text(redis_reply_at(reply, at + 2)), &timer->rule,
                               &timer->version) &&
-            timer_number_parse(redis_reply_text(redis_reply_at(reply, at + 3)), &timer->due_us))
+            timer_number_parse(redis_reply_text(redis_reply_at(reply, at + 3)), &timer->due_us) &&
+            timer_number_parse(redis_reply_text(redis_reply_at(reply, at + 4)),
+                               &claim->policy_versions[claim->count]))
             claim->count++;
     }
     return true;
@@ -280,7 +284,7 @@ static bool read_score(timer_store *store, redis_batch *batch, const struct time
     if (!redis_client_run(store->client, batch, err))
         return false;
     *ret_score = -1;
-    timer_number_parse(redis_reply_text(redis_batch_reply(batch, 0)), ret_score);
+    (void)timer_score_parse(redis_reply_text(redis_batch_reply(batch, 0)), ret_score);
     return true;
 }
 
@@ -366,9 +370,11 @@ static bool read_members(timer_store *store, redis_batch *batch, struct page_rea
             return false;
         const redis_reply *reply = redis_batch_reply(batch, 0);
         members = redis_reply_count(reply) / 2;
-        for (taken = 0; taken < members && page->count < page->limit; taken++)
-            take_member(page, redis_reply_text(redis_reply_at(reply, 2 * taken)),
-                        redis_reply_number(redis_reply_at(reply, 2 * taken + 1)));
+        for (taken = 0; taken < members && page->count < page->limit; taken++) {
+            int64_t score = 0;
+            (void)timer_score_parse(redis_reply_text(redis_reply_at(reply, 2 * taken + 1)), &score);
+            take_member(page, redis_reply_text(redis_reply_at(reply, 2 * taken)), score);
+        }
     } while (page->count < page->limit && members == chunk);
     *ret_end = taken == members && members < chunk;
     return true;

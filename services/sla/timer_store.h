@@ -108,6 +108,9 @@ struct timer_claim {
     int64_t next_due_us;  /* the next deadline or end of a lease; INT64_MAX: none */
     struct timer *timers; /* owned; release with timer_claim_release */
     size_t count;
+    /* Owned; of a timer of targets the newest version of the account's policy that the bucket knows, else 0
+     */
+    int64_t *policy_versions;
 };
 
 void timer_claim_release(struct timer_claim *claim);
@@ -135,6 +138,10 @@ bool timer_store_settle(timer_store *store, const struct timer_settlement *settl
 /* From now on nothing is armed under an older version of the account's policy. */
 bool timer_store_fence(timer_store *store, const struct timer_policy_version *policy,
                        enum timer_outcome *ret_outcome, error *err) __attribute__((warn_unused_result));
+
+/* Sets each version: the newest one of the account's policy that its bucket knows; 0: none. */
+bool timer_store_fences(timer_store *store, struct timer_policy_version *policies, size_t count, error *err)
+    __attribute__((warn_unused_result));
 
 /* What became of timers handed to timer_store_rearm. */
 struct timer_rearmed {
@@ -174,10 +181,13 @@ bool timer_store_scan(timer_store *store, const char *account, timer_scan_step *
 bool timer_store_rebuild_begin(timer_store *store, uint64_t buckets, const char *token, uint64_t *ret_begun,
                                error *err) __attribute__((warn_unused_result));
 
-/* Timers of any of the buckets begun. LOST: somebody else has begun anew, or Redis was emptied again. */
-bool timer_store_rebuild_insert(timer_store *store, const char *token, const struct timer *timers,
-                                size_t count, enum timer_outcome *ret_outcome, error *err)
-    __attribute__((warn_unused_result));
+/*
+ * Timers of the set of buckets begun, and a sign of life in each of these: without one for ten seconds
+ * somebody else may begin. LOST: somebody has, or Redis was emptied again.
+ */
+bool timer_store_rebuild_insert(timer_store *store, uint64_t buckets, const char *token,
+                                const struct timer *timers, size_t count, enum timer_outcome *ret_outcome,
+                                error *err) __attribute__((warn_unused_result));
 
 /* The bucket is whole up to `position`. `policies`: those of the bucket's accounts. */
 bool timer_store_rebuild_finish(timer_store *store, int bucket, const char *token, const char *epoch,

@@ -1,12 +1,18 @@
-/* `casework sla …` with policies in files: what it prints can be changed and given back. */
+/* `casework sla …`: policies in files, which it prints so that they can be changed and given back; watching,
+ * checking and rebuilding. */
 
 #include "base/clock.h"
+#include "casework/cases/v1/case.pb-c.h"
+#include "feed/partition.h"
+#include "tests/support/sla_desk.h"
 #include "tests/support/target_scene.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* Names as in the JSON mapping of proto3 or as in the contract, values as people write them or as --json
  * does. */
@@ -124,5 +130,147 @@ Test(sla_command, files_that_hold_no_policy_change_nothing)
         cr_expect_eq(set_from(write_file("bad.json", files[i])), 1, "%s", files[i]);
     cr_expect_eq(set_from("/nowhere/policy.json"), 1);
     cr_assert_str_eq(stored()->etag, "0");
+    target_end();
+}
+
+/* --- checking and rebuilding ---------------------------------------------------------------------- */
+
+/* Its exit status; what it has written must have each of the words, which NULL ends. */
+static int run_with_words(const char *const *arguments, const char *const *words)
+{
+    char *output;
+    int status = suite_run(scene.suite, arguments, &output);
+    for (; *words; words++)
+        cr_assert(strstr(output, *words), "\"%s\" is missing in:\n%s", *words, output);
+    free(output);
+    return status;
+}
+
+#define RUN(...) ((const char *const[]){"sla", __VA_ARGS__, NULL})
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* The last line of what --json writes. */
+static json_t *last_line(const char *const *arguments, int expected_status)
+{
+    char *output;
+    json_error_t why;
+    cr_assert_eq(suite_run(scene.suite, arguments, &output), expected_status, "%s", output);
+    size_t length = strlen(output);
+    cr_assert_gt(length, 0);
+    output[length - 1] = '\0';
+    char *line = strrchr(output, '\n');
+    json_t *last = json_loads(line ? line + 1 : output, 0, &why);
+    cr_assert_not_null(last, "%s", output);
+    free(output);
+    return last;
+}
+
+static const char *text_at(const json_t *object, const char *member, const char *field)
+{
+    return json_string_value(json_object_get(member ? json_object_get(object, member) : object, field));
+}
+
+Test(sla_command, a_check_tells_each_difference_and_a_rebuild_ends_them)
+{
+    target_begin();
+    const char *lost = sla_desk_resolved(scene.suite, scene.account, scene.memory);
+    sla_desk_resolved(scene.suite, scene.account, scene.memory);
+    suite_advance(scene.suite, CLOCK_HOUR);
+    cr_assert_eq(run_with_words(RUN("check", "acme"), WORDS("2 cases with 2 timers compared, 0 differences")),
+                 0);
+
+    char *bucket = arena_printf(scene.memory, "casework:{b%02d}:timers", feed_partition("acme"));
+    char *member = arena_printf(scene.memory, "acme/1/r%lld",
+                                (long long)suite_case(scene.suite, lost, scene.memory)->change_version);
+    cr_assert(sla_desk_redis(scene.suite, "ZREM", bucket, member, NULL));
+    cr_assert(sla_desk_redis(scene.suite, "ZADD", bucket, "4000000000000000", "acme/9/r1"));
+    cr_assert_eq(run_with_words(RUN("check", "acme"),
+                                WORDS("SHOULD BE DUE", "missing   acme/1", "2026-03-05 09:00:00",
+                                      "surplus   acme/9", "2096-10-02 07:06:40", "2 differences")),
+                 3);
+    cr_assert_eq(run_with_words(RUN("check", "-"), WORDS("missing", "surplus")), 3, "all accounts");
+    json_t *summary = last_line(RUN("check", "acme", "--json"), 3);
+    cr_assert_str_eq(text_at(summary, "summary", "differences"), "2");
+    json_decref(summary);
+
+    json_t *done = last_line(RUN("rebuild", "acme", "--json"), 0);
+    cr_assert(json_is_true(json_object_get(done, "done")));
+    cr_assert_str_eq(text_at(done, NULL, "timersRemoved"), "1");
+    json_decref(done);
+    cr_assert_eq(run_with_words(RUN("rebuild", "-"), WORDS("2 cases, 2 timers written")), 0);
+    cr_assert_eq(run_with_words(RUN("check", "acme"), WORDS("0 differences")), 0);
+
+    cr_assert_eq(suite_run(scene.suite, RUN("check", "nobody"), NULL), 1);
+    cr_assert_eq(suite_run(scene.suite, RUN("rebuild", "nobody"), NULL), 1);
+    cr_assert_eq(suite_run(scene.suite, RUN("check"), NULL), 2);
+    cr_assert_eq(suite_run(scene.suite, RUN("rebuild", "acme", "more"), NULL), 2);
+    target_end();
+}
+
+/* --- watching ------------------------------------------------------------------------------------- */
+
+struct written {
+    const char *path, *words;
+};
+
+static bool is_written(void *context)
+{
+    const struct written *wanted = context;
+    static char text[64 * 1024];
+    FILE *file = fopen(wanted->path, "r");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return strstr(text, wanted->words) != NULL;
+}
+
+static void await_written(const char *path, const char *words)
+{
+    sla_desk_await(is_written, &(struct written){path, words}, CLOCK_MINUTE, words);
+}
+
+/* What somebody who interrupts it does. */
+static void interrupt(process *watching)
+{
+    int status = 0;
+    process_signal(watching, SIGINT);
+    cr_assert(process_wait(watching, clock_monotonic_us() + CLOCK_MINUTE, &status));
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    process_free(watching);
+}
+
+/* The resume token of the watch's first line. */
+static const char *first_token(const char *path)
+{
+    json_error_t why;
+    json_t *first = json_load_file(path, JSON_DISABLE_EOF_CHECK, &why);
+    cr_assert_not_null(first, "%s", why.text);
+    const char *token = arena_strdup(scene.memory, text_at(first, NULL, "resumeToken"));
+    json_decref(first);
+    return token;
+}
+
+Test(sla_command, a_watch)
+{
+    target_begin();
+    char *lines = arena_printf(scene.memory, "%s/watch.json", suite_directory(scene.suite));
+    char *table = arena_printf(scene.memory, "%s/watch.txt", suite_directory(scene.suite));
+    process *watching =
+        suite_begin_into(scene.suite, RUN("watch", "acme", "--kind", "first-reply", "--json"), lines);
+    await_written(lines, "resumeToken");
+    sla_desk_targets(scene.suite, scene.account);
+    target_new_case();
+    suite_advance(scene.suite, 2 * CLOCK_HOUR);
+    await_written(lines, "\"TIMER_STEP_BREACHED\"");
+    interrupt(watching);
+    watching = suite_begin_into(
+        scene.suite, RUN("watch", "acme", "--kind", "first-reply", "--resume-token", first_token(lines)),
+        table);
+    await_written(table, "2026-03-02 09:48:00  warned    first-reply  acme/1");
+    await_written(table, "2026-03-02 10:00:00  breached  first-reply  acme/1");
+    interrupt(watching);
+    cr_assert_eq(suite_run(scene.suite, RUN("watch", "nobody"), NULL), 1);
+    cr_assert_eq(suite_run(scene.suite, RUN("watch", "acme", "--kind", "tea"), NULL), 1);
     target_end();
 }

@@ -102,6 +102,50 @@ Test(sla_target_loss, what_the_schedule_has_missed_of_a_closed_case_is_swept)
     target_end();
 }
 
+/* --- replicas ------------------------------------------------------------------------------------- */
+
+/* In the bucket of acme. */
+static const char *neighbour(void)
+{
+    int i = 0;
+    char id[24];
+    do
+        snprintf(id, sizeof id, "shop-%d", i++);
+    while (feed_partition(id) != feed_partition("acme"));
+    return suite_create_account(scene.suite, id, "UTC", scene.memory);
+}
+
+static void await_armed_at(unsigned replica, const char *case_name, const char *account)
+{
+    Casework__Sla__V1__ListCaseTimersRequest request = CASEWORK__SLA__V1__LIST_CASE_TIMERS_REQUEST__INIT;
+    request.parent = (char *)(uintptr_t)case_name;
+    request.min_position = suite_position(scene.suite, account);
+    suite_call_at(scene.suite, replica, SLA, "ListCaseTimers", &request, scene.memory);
+}
+
+static bool is_warned(void *context)
+{
+    return target_steps(context, KIND(FIRST_REPLY), STEP(WARNED)) == 1;
+}
+
+/* The second replica comes to the bucket for another account, before it has heard of acme's policy. */
+Test(sla_target_loss, a_replica_that_has_not_heard_of_a_policy_loses_no_step)
+{
+    static const char *const settings[] = {"SLA_SWEEP_INTERVAL=1h", NULL};
+    target_begin_as(&(struct suite_options){.clock = "real", .replicas = 2, .settings = settings});
+    const char *other = neighbour();
+    const char *name = target_new_case();
+    sla_desk_policy(scene.suite, other, 2 * CLOCK_SECOND);
+    await_armed_at(1, sla_desk_resolved(scene.suite, other, scene.memory), other);
+    target_request *request = target_policy();
+    target_add(request, KIND(FIRST_REPLY), 5 * CLOCK_SECOND);
+    target_update(request);
+    stop_timers();
+    sla_desk_await(is_warned, (void *)(uintptr_t)name, CLOCK_MINUTE, "it is warned all the same");
+    continue_timers();
+    target_end();
+}
+
 /* --- how they are listed -------------------------------------------------------------------------- */
 
 static void check_refusal(const Casework__Cases__V1__ListTargetFactsRequest *request)

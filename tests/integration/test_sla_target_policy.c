@@ -5,6 +5,7 @@
 #include "casework/cases/v1/agent_service.pb-c.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/message_service.pb-c.h"
+#include "tests/support/policy_told.h"
 #include "tests/support/sla_desk.h"
 #include "tests/support/target_scene.h"
 
@@ -14,8 +15,6 @@
 #include <string.h>
 
 #define MESSAGE(state) CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_##state
-
-enum { TIMERS_MAX = 64, NAME_SIZE = 96 };
 
 static char *text(const char *constant)
 {
@@ -77,121 +76,6 @@ Test(sla_target_policy, a_calendar_with_a_zone_of_its_own_stays_there)
 
 /* --- previews ------------------------------------------------------------------------------------- */
 
-struct known_timer {
-    char name[NAME_SIZE];
-    int state;
-    int64_t due_us, version;
-};
-
-struct known_timers {
-    struct known_timer items[TIMERS_MAX];
-    size_t count;
-};
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct known_timer *)a)->name, ((const struct known_timer *)b)->name);
-}
-
-static void know(struct known_timers *known, const target_wire_timer *timer)
-{
-    struct known_timer *one = &known->items[known->count++];
-    cr_assert_lt(known->count, TIMERS_MAX);
-    snprintf(one->name, sizeof one->name, "%s", timer->name);
-    one->state = (int)timer->state;
-    one->due_us = target_us(timer->due_time);
-    one->version = timer->version;
-}
-
-static void forget(struct known_timers *known, const char *name)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < known->count; i++)
-        if (strcmp(known->items[i].name, name) != 0)
-            known->items[count++] = known->items[i];
-    cr_assert_eq(count + 1, known->count, "%s is there before", name);
-    known->count = count;
-}
-
-/* All that runs, by ListTimers. */
-static void list_all(struct known_timers *known)
-{
-    Casework__Sla__V1__TimerState states[] = {STATE(ARMED), STATE(PAUSED), STATE(WARNED)};
-    Casework__Sla__V1__ListTimersRequest request = CASEWORK__SLA__V1__LIST_TIMERS_REQUEST__INIT;
-    request.parent = text(scene.account);
-    request.states = states;
-    request.n_states = 3;
-    request.page_size = 1000;
-    request.min_position = suite_position(scene.suite, scene.account);
-    const Casework__Sla__V1__ListTimersResponse *page =
-        suite_call(scene.suite, SLA, "ListTimers", &request, scene.memory);
-    cr_assert_str_eq(page->next_page_token, "");
-    known->count = 0;
-    for (size_t i = 0; i < page->n_timers; i++)
-        know(known, page->timers[i]);
-    qsort(known->items, known->count, sizeof *known->items, by_name);
-}
-
-/* The list as it is, with the changes that the preview tells; nothing that would be over by then. */
-static const Casework__Sla__V1__PreviewPolicyResponse *foresee(const target_request *update,
-                                                               struct known_timers *known)
-{
-    Casework__Sla__V1__PreviewPolicyRequest request = CASEWORK__SLA__V1__PREVIEW_POLICY_REQUEST__INIT;
-    request.policy = update->policy;
-    request.update_mask = update->update_mask;
-    request.page_size = 1000;
-    const Casework__Sla__V1__PreviewPolicyResponse *told =
-        suite_call(scene.suite, SLA, "PreviewPolicy", &request, scene.memory);
-    int64_t now_us = suite_now_us(scene.suite);
-    list_all(known);
-    for (size_t i = 0; i < told->n_changes; i++) {
-        const Casework__Sla__V1__TimerChange *change = told->changes[i];
-        if (change->before)
-            forget(known, change->before->name);
-        if (change->after && (!change->after->due_time || target_us(change->after->due_time) > now_us))
-            know(known, change->after);
-    }
-    qsort(known->items, known->count, sizeof *known->items, by_name);
-    return told;
-}
-
-static void check_same(const struct known_timers *foreseen, const struct known_timers *actual)
-{
-    for (size_t i = 0; i < foreseen->count && i < actual->count; i++) {
-        const struct known_timer *a = &foreseen->items[i];
-        const struct known_timer *b = &actual->items[i];
-        cr_assert_str_eq(a->name, b->name);
-        cr_assert_eq(a->state, b->state, "%s: %d, not %d", a->name, b->state, a->state);
-        cr_assert_eq(a->due_us, b->due_us, "%s: %lld us off", a->name, (long long)(b->due_us - a->due_us));
-        cr_assert_eq(a->version, b->version, "%s", a->name);
-    }
-    cr_assert_eq(foreseen->count, actual->count);
-}
-
-static void check_effect(const Casework__Sla__V1__PolicyEffect *told,
-                         const Casework__Sla__V1__PolicyEffect *did)
-{
-    cr_assert_eq(told->timers_moved, did->timers_moved);
-    cr_assert_eq(told->timers_added, did->timers_added);
-    cr_assert_eq(told->timers_removed, did->timers_removed);
-    cr_assert_eq(told->cases_closing, did->cases_closing);
-    cr_assert_eq(told->targets_breached, did->targets_breached);
-}
-
-/* What the preview tells is what is there afterwards. */
-static const Casework__Sla__V1__PolicyEffect *change_as_told(const target_request *update)
-{
-    static struct known_timers foreseen, actual;
-    const Casework__Sla__V1__PreviewPolicyResponse *told = foresee(update, &foreseen);
-    const Casework__Sla__V1__UpdatePolicyResponse *did = target_update(update);
-    check_effect(told->effect, did->effect);
-    suite_advance(scene.suite, 0);
-    list_all(&actual);
-    check_same(&foreseen, &actual);
-    sla_desk_expect_same(scene.suite, scene.account);
-    return did->effect;
-}
-
 static target_request *closing_rule(int64_t after_resolved_us, int64_t after_inactivity_us)
 {
     target_request *request = target_policy();
@@ -234,16 +118,16 @@ Test(sla_target_policy, another_closing_rule_does_what_the_preview_told)
     set_message(fresh, MESSAGE(CLOSED));
     suite_step(scene.suite, "OpenCase", fresh, "anna");
 
-    const Casework__Sla__V1__PolicyEffect *effect = change_as_told(closing_rule(0, 24 * CLOCK_HOUR));
+    const Casework__Sla__V1__PolicyEffect *effect = policy_change_as_told(closing_rule(0, 24 * CLOCK_HOUR));
     cr_assert_eq(effect->timers_added, 2, "open, fresh");
     cr_assert_eq(effect->timers_removed, 1, "resolved");
     cr_assert_eq(effect->timers_moved, 1, "both");
     cr_assert_eq(effect->cases_closing, 0);
-    effect = change_as_told(closing_rule(0, CLOCK_HOUR));
+    effect = policy_change_as_told(closing_rule(0, CLOCK_HOUR));
     cr_assert_eq(effect->cases_closing, 2);
     cr_assert_eq(sla_desk_closings(scene.suite, open), 1);
     cr_assert_eq(sla_desk_closings(scene.suite, both), 1);
-    effect = change_as_told(closing_rule(72 * CLOCK_HOUR, 0));
+    effect = policy_change_as_told(closing_rule(72 * CLOCK_HOUR, 0));
     cr_assert_eq(effect->timers_added, 1, "resolved");
     cr_assert_eq(effect->timers_removed, 1, "fresh");
     target_end();
@@ -264,16 +148,18 @@ Test(sla_target_policy, other_targets_and_hours_do_what_the_preview_told)
     target_request *request = target_policy();
     target_add(request, KIND(FIRST_REPLY), 2 * CLOCK_HOUR);
     target_add(request, KIND(RESOLUTION), 20 * CLOCK_HOUR)->pause_while_pending = true;
-    cr_assert_eq(change_as_told(request)->timers_added, 5, "three resolutions, two first replies");
+    cr_assert_eq(policy_change_as_told(request)->timers_added, 5, "three resolutions, two first replies");
     request->policy->targets[0]->in_business_hours = true;
     request->policy->targets[0]->target_duration = target_duration(10 * CLOCK_HOUR);
     request->policy->calendar = target_office_hours();
-    cr_assert_eq(change_as_told(request)->timers_moved, 2);
+    cr_assert_eq(policy_change_as_told(request)->timers_moved, 2);
+    cr_assert_eq(policy_change_as_told(closing_rule(80 * CLOCK_HOUR, 0))->timers_moved, 0,
+                 "targets go on by the hours of Berlin");
     request->policy->targets[1]->labels = urgent;
     request->policy->targets[1]->n_labels = 1;
-    cr_assert_eq(change_as_told(request)->timers_removed, 3, "of cases without the label");
+    cr_assert_eq(policy_change_as_told(request)->timers_removed, 3, "of cases without the label");
     request->policy->targets[0]->target_duration = target_duration(20 * CLOCK_MINUTE);
-    cr_assert_eq(change_as_told(request)->targets_breached, 2);
+    cr_assert_eq(policy_change_as_told(request)->targets_breached, 2);
     int64_t ended = suite_now_us(scene.suite);
     target_check_step(waiting, KIND(FIRST_REPLY), STEP(BREACHED), ended, "at once");
     target_check_step(pending, KIND(FIRST_REPLY), STEP(BREACHED), ended, "at once");
@@ -328,7 +214,7 @@ Test(sla_target_policy, targets_have_etags_and_request_ids)
 static void check_same_answer(const Casework__Sla__V1__UpdatePolicyResponse *first,
                               const Casework__Sla__V1__UpdatePolicyResponse *again)
 {
-    check_effect(first->effect, again->effect);
+    policy_check_effect(first->effect, again->effect);
     cr_assert_eq(again->position, first->position);
 }
 
@@ -382,6 +268,24 @@ Test(sla_target_policy, an_update_whose_answer_was_lost_is_answered_when_repeate
     target_end();
 }
 
+/* The service reads all policies from time to time; what is set meanwhile is not in what it has read. */
+Test(sla_target_policy, an_update_while_policies_are_read_is_at_work)
+{
+    static const char *const settings[] = {"CASEWORK_INJECT=sla.policies_read=sleep:150",
+                                           "SLA_SWEEP_INTERVAL=1s", NULL};
+    target_begin_with(settings);
+    for (int i = 0; i < 4; i++) {
+        scene.account =
+            suite_create_account(scene.suite, arena_printf(scene.memory, "shop-%d", i), "UTC", scene.memory);
+        target_new_case();
+        target_request *request = target_policy();
+        target_add(request, KIND(FIRST_REPLY), CLOCK_HOUR);
+        cr_assert_eq(target_update(request)->policy->n_targets, 1);
+        sla_desk_expect_same(scene.suite, scene.account);
+    }
+    target_end();
+}
+
 /* --- other cases than before ---------------------------------------------------------------------- */
 
 /* No target held for them when they were replied to, and resolved. */
@@ -408,7 +312,7 @@ Test(sla_target_policy, a_wider_target_leaves_alone_what_ended_before)
     int64_t widened = suite_now_us(scene.suite);
     for (size_t i = 0; i < 2; i++)
         request->policy->targets[i]->n_labels = 0;
-    const Casework__Sla__V1__PolicyEffect *effect = change_as_told(request);
+    const Casework__Sla__V1__PolicyEffect *effect = policy_change_as_told(request);
     cr_assert_eq(effect->timers_added, 1, "the resolution of the one that runs");
     cr_assert_eq(effect->targets_breached, 1);
     suite_advance(scene.suite, CLOCK_HOUR);

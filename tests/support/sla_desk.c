@@ -5,6 +5,7 @@
 #include "tests/support/metrics_page.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -64,6 +65,27 @@ const char *sla_desk_resolved(suite *s, const char *account, arena *memory)
     const char *name = suite_create_case(s, account, "Parcel", "Where is it?", memory, NULL);
     suite_step(s, "ResolveCase", name, NULL);
     return name;
+}
+
+void sla_desk_import_resolved(suite *s, int count, int64_t first_us, int64_t span_us)
+{
+    char path[512];
+    const char *const words[] = {"import", path, NULL};
+    char text[CLOCK_TEXT_SIZE];
+    snprintf(path, sizeof path, "%s/resolved.jsonl", suite_directory(s));
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    for (int i = 0; i < count; i++) {
+        clock_format(first_us + span_us * i / count, text);
+        fprintf(
+            file,
+            "{\"external_id\": \"%d\", \"account\": \"acme\", \"channel\": \"chat\", \"contact\": {\"name\": "
+            "\"Eve\"}, \"subject\": \"Parcel\", \"status\": \"resolved\", \"status_at\": \"%s\", "
+            "\"messages\": [{\"from\": \"customer\", \"at\": \"%s\", \"text\": \"Where is it?\"}]}\n",
+            i, text, text);
+    }
+    cr_assert_eq(fclose(file), 0);
+    json_decref(suite_run_json(s, words));
 }
 
 int sla_desk_closings(suite *s, const char *case_name)
@@ -237,4 +259,19 @@ void sla_desk_await(bool (*holds)(void *context), void *context, int64_t within_
     while (!(good = holds(context)) && clock_monotonic_us() < until_us)
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     cr_assert(good, "%s", what);
+}
+
+void sla_desk_await_closed(suite *s, const char *case_name, int64_t within_us)
+{
+    int64_t until_us = clock_monotonic_us() + within_us;
+    arena *memory = arena_new(MEMORY);
+    bool closed;
+    while (!(closed = suite_case(s, case_name, memory)->status ==
+                      CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_CLOSED) &&
+           clock_monotonic_us() < until_us) {
+        arena_clear(memory);
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    arena_free(memory);
+    cr_assert(closed, "%s does not close", case_name);
 }

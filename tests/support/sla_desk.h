@@ -19,8 +19,14 @@ void sla_desk_targets(suite *s, const char *account);
 /* A case of the account that has just been resolved; in `memory`. */
 const char *sla_desk_resolved(suite *s, const char *account, arena *memory);
 
+/* Imports so many cases of the account acme, resolved one after the other within the span. */
+void sla_desk_import_resolved(suite *s, int count, int64_t first_us, int64_t span_us);
+
 /* How often the case was closed, by its history. */
 int sla_desk_closings(suite *s, const char *case_name);
+
+/* Waits, bounded, until the case is closed; else the test fails. */
+void sla_desk_await_closed(suite *s, const char *case_name, int64_t within_us);
 
 /* CheckTimers; of its differences how many are of each kind. */
 struct sla_desk_check {

@@ -237,6 +237,11 @@ process *suite_begin(suite *s, const char *const *arguments)
     return begin(s, arguments, s->log_file);
 }
 
+process *suite_begin_into(suite *s, const char *const *arguments, const char *path)
+{
+    return begin(s, arguments, path);
+}
+
 static char *read_output(const suite *s, const char *path)
 {
     FILE *f = fopen(path, "re");

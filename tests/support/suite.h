@@ -66,6 +66,9 @@ int suite_run(suite *s, const char *const *arguments, char **ret_output);
 /* Starts it and does not wait; its output goes with the suite's log. The caller frees the process. */
 process *suite_begin(suite *s, const char *const *arguments);
 
+/* The same with its output in a file. */
+process *suite_begin_into(suite *s, const char *const *arguments, const char *path);
+
 /* The same as suite_run with --json, for commands that must succeed. The caller releases the object. */
 json_t *suite_run_json(suite *s, const char *const *arguments);
 

@@ -9,13 +9,17 @@ enum { MEMORY = 64 << 20, TARGETS_MAX = 8 };
 
 struct target_scene scene;
 
-void target_begin_with(const char *const *settings)
+void target_begin_as(const struct suite_options *options)
 {
-    const struct suite_options options = {.settings = settings};
     scene.memory = arena_new(MEMORY);
-    scene.suite = suite_start(&options);
+    scene.suite = suite_start(options);
     scene.account = suite_create_account(scene.suite, "acme", "Europe/Berlin", scene.memory);
     suite_create_agent(scene.suite, scene.account, "anna");
+}
+
+void target_begin_with(const char *const *settings)
+{
+    target_begin_as(&(struct suite_options){.settings = settings});
 }
 
 void target_begin(void)

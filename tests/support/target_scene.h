@@ -34,6 +34,7 @@ extern struct target_scene {
 
 void target_begin(void);
 void target_begin_with(const char *const *settings); /* as suite_options has them */
+void target_begin_as(const struct suite_options *options);
 void target_end(void);
 
 /* --- policies --- */

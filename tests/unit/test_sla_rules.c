@@ -100,8 +100,27 @@ Test(sla_rules, deadlines_stay_within_what_a_time_can_say)
 {
     struct sla_policy policy = {.rule = SLA_RULE_RESOLVED, .duration_us = SLA_DURATION_MOST};
     int64_t last = INT64_C(253402300799999999);
-    cr_assert_eq(sla_rules_due(&policy, last - CLOCK_SECOND), last);
+    cr_assert_eq(sla_rules_due(&policy, last - CLOCK_SECOND), last - 31, "the last that a double holds");
     cr_assert_eq(sla_rules_due(&policy, -20 * 366 * CLOCK_DAY), 0);
+}
+
+Test(sla_rules, deadlines_are_such_as_the_schedule_can_hold_and_never_earlier)
+{
+    const int64_t exact = INT64_C(1) << 53;
+    uint64_t state = 7;
+    for (int64_t time = exact - 3; time < exact; time++)
+        cr_assert_eq(sla_rules_instant(time), time);
+    cr_assert_eq(sla_rules_instant(exact + 1), exact + 2);
+    cr_assert_eq(sla_rules_instant(-1), 0);
+    cr_assert_eq(sla_rules_instant(INT64_MAX), INT64_C(253402300799999968));
+    for (int i = 0; i < 100000; i++) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
+        int64_t time = (int64_t)(state >> 6) % INT64_C(253402300799999968);
+        int64_t instant = sla_rules_instant(time);
+        cr_assert_eq((int64_t)(double)instant, instant);
+        cr_assert(instant >= time && instant < time + 32, "%ld", (long)time);
+        cr_assert_eq(sla_rules_instant(instant), instant);
+    }
 }
 
 Test(sla_rules, durations_go_from_a_second_to_ten_years)

@@ -150,6 +150,34 @@ Test(sla_timers, microseconds_are_exact)
     timer_claim_release(&got);
 }
 
+/* Redis writes so large scores as 2.534023007999999e+17. */
+Test(sla_timers, deadlines_of_far_years_are_read_back)
+{
+    const int64_t due = INT64_C(253402300799999968);
+    struct timer timer = timer_of(1, 1, due);
+    struct timer_place place;
+    struct timer_cursor cursor = {0};
+    int64_t score;
+    size_t count;
+    bool found, end;
+    error err;
+    cr_assert_eq(arm(1, timer), TIMER_APPLIED);
+    cr_assert(timer_store_first(store, &score, &err));
+    cr_assert_eq(score, due);
+    cr_assert(timer_store_look(store, &timer, 1, &place, &err));
+    cr_assert(place.is_there && place.is_current);
+    cr_assert_eq(place.due_us, due);
+    timer.due_us = 0;
+    cr_assert(timer_store_get(store, ACCOUNT, 1, &timer, &found, &err));
+    cr_assert(found);
+    cr_assert_eq(timer.due_us, due);
+    cr_assert(
+        timer_store_page(store, bucket, ACCOUNT, INT64_MAX, &cursor, &timer, &score, 1, &count, &end, &err));
+    cr_assert_eq(count, 1);
+    cr_assert_eq(score, due);
+    cr_assert_str_eq(claimed(due, LEASE), "1/1@253402300799999968");
+}
+
 Test(sla_timers, there_is_one_timer_a_case)
 {
     cr_assert_eq(arm(1, timer_of(7, 1, 1000)), TIMER_APPLIED);
@@ -279,10 +307,10 @@ Test(sla_timers, a_rebuild_fires_while_it_goes_on)
     cr_assert_eq(begun, 0, "one rebuilds at a time");
     cr_assert_eq(arm(2, timer_of(2, 1, 1000)), TIMER_LOST);
     struct timer timer = timer_of(7, 5, 500);
-    cr_assert(timer_store_rebuild_insert(store, "one", &timer, 1, &outcome, &err));
+    cr_assert(timer_store_rebuild_insert(store, UINT64_C(1) << bucket, "one", &timer, 1, &outcome, &err));
     cr_assert_eq(outcome, TIMER_APPLIED);
     cr_assert_str_eq(claimed(1000, LEASE), "7/5@500");
-    cr_assert(timer_store_rebuild_insert(store, "two", &timer, 1, &outcome, &err));
+    cr_assert(timer_store_rebuild_insert(store, UINT64_C(1) << bucket, "two", &timer, 1, &outcome, &err));
     cr_assert_eq(outcome, TIMER_LOST);
     cr_assert(timer_store_rebuild_finish(store, bucket, "two", "epoch-2", 9, NULL, 0, &outcome, &err));
     cr_assert_eq(outcome, TIMER_LOST);
@@ -290,6 +318,57 @@ Test(sla_timers, a_rebuild_fires_while_it_goes_on)
     cr_assert_eq(outcome, TIMER_APPLIED);
     cr_assert_eq(arm(5, timer_of(8, 1, 1000)), TIMER_APPLIED);
     cr_assert_eq(count_timers(), 2);
+}
+
+static int64_t lock_left_ms(int of_bucket)
+{
+    redis_batch *batch = redis_batch_new();
+    char key[64];
+    error err;
+    snprintf(key, sizeof key, "casework:{b%02d}:rebuild", of_bucket);
+    redis_batch_command(batch, "PTTL");
+    redis_batch_text(batch, key);
+    cr_assert(redis_client_run(client, batch, &err), "%s", err.detail);
+    int64_t left_ms = redis_reply_number(redis_batch_reply(batch, 0));
+    redis_batch_free(batch);
+    return left_ms;
+}
+
+static void stretch_lock(int of_bucket)
+{
+    redis_batch *batch = redis_batch_new();
+    char key[64];
+    error err;
+    snprintf(key, sizeof key, "casework:{b%02d}:rebuild", of_bucket);
+    redis_batch_command(batch, "EXPIRE");
+    redis_batch_text(batch, key);
+    redis_batch_number(batch, 1000);
+    cr_assert(redis_client_run(client, batch, &err), "%s", err.detail);
+    redis_batch_free(batch);
+}
+
+/* A long rebuild keeps buckets too that it has no timers for. */
+Test(sla_timers, a_rebuild_that_comes_on_keeps_all_its_buckets)
+{
+    const int other = (bucket + 1) % TIMER_BUCKETS;
+    const uint64_t both = UINT64_C(1) << bucket | UINT64_C(1) << other;
+    struct timer timer = timer_of(7, 5, 500);
+    enum timer_outcome outcome;
+    uint64_t begun;
+    error err;
+    cr_assert(timer_store_rebuild_begin(store, both, "one", &begun, &err));
+    cr_assert_eq(begun, both);
+    stretch_lock(bucket);
+    stretch_lock(other);
+    cr_assert_gt(lock_left_ms(other), 20000, "so that a renewal shows");
+    cr_assert(timer_store_rebuild_insert(store, both, "one", &timer, 1, &outcome, &err));
+    cr_assert_eq(outcome, TIMER_APPLIED);
+    cr_assert(lock_left_ms(bucket) > 0 && lock_left_ms(bucket) <= 10000);
+    cr_assert(lock_left_ms(other) > 0 && lock_left_ms(other) <= 10000);
+    stretch_lock(other);
+    cr_assert(timer_store_rebuild_insert(store, both, "one", NULL, 0, &outcome, &err));
+    cr_assert_eq(outcome, TIMER_APPLIED);
+    cr_assert_leq(lock_left_ms(other), 10000, "renewed without any timer");
 }
 
 Test(sla_timers, slots_of_a_lost_bucket_do_not_hinder_the_rebuild)
@@ -303,7 +382,7 @@ Test(sla_timers, slots_of_a_lost_bucket_do_not_hinder_the_rebuild)
     send("DEL", key);
     cr_assert(timer_store_rebuild_begin(store, UINT64_C(1) << bucket, "one", &begun, &err));
     struct timer timer = timer_of(7, 5, 500);
-    cr_assert(timer_store_rebuild_insert(store, "one", &timer, 1, &outcome, &err));
+    cr_assert(timer_store_rebuild_insert(store, UINT64_C(1) << bucket, "one", &timer, 1, &outcome, &err));
     cr_assert(timer_store_rebuild_finish(store, bucket, "one", "epoch-1", 4, NULL, 0, &outcome, &err));
     cr_assert_str_eq(claimed(1000, LEASE), "7/5@500");
 }

@@ -148,12 +148,14 @@ static bool find_zone(struct activity *activity)
 static bool find_now(struct activity *activity, int64_t *ret_now)
 {
     int64_t now = suite_clock_now_us(activity->base.service->clock), then = now;
-    if (activity->as_of.by_time)
-        then = activity->as_of.time;
-    else if (activity->as_of.position != INT64_MAX &&
-             !report_store_commit_time(activity->base.service->store, activity->base.account,
-                                       activity->as_of.position, report_call_deadline(&activity->base), &then,
-                                       &activity->base.err))
+    if (activity->as_of.by_time) {
+        *ret_now = activity->as_of.time;
+        return true;
+    }
+    if (activity->as_of.position != INT64_MAX &&
+        !report_store_commit_time(activity->base.service->store, activity->base.account,
+                                  activity->as_of.position, report_call_deadline(&activity->base), &then,
+                                  &activity->base.err))
         return false;
     *ret_now = then != 0 && then < now ? then : now;
     return true;

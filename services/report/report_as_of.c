@@ -18,7 +18,7 @@ bool report_as_of_read(struct report_call *call, const Google__Protobuf__Timesta
         return true;
     if (*position < 0)
         return error_bad_field(&call->err, "as_of_position", "must not be negative");
-    ret_as_of->position = *position;
+    ret_as_of->position = *position < INT64_MAX ? *position : INT64_MAX - 1; /* that would be "as it is" */
     return true;
 }
 

@@ -298,10 +298,8 @@ static bool compare_all(pg_conn *snapshot, int64_t *ret_differences, error *err)
 static bool compare(struct rebuild *r, int64_t *ret_differences, error *err)
 {
     pg_conn *snapshot;
-    for (int p = 0; p < FEED_PARTITIONS; p++) {
-        if (!report_store_merge(r->served, p, err) || !report_store_merge(r->built, p, err))
-            return false;
-    }
+    if (!report_store_merge(r->served, err) || !report_store_merge(r->built, err))
+        return false;
     if (!pg_conn_open(&r->options, &snapshot, err))
         return false;
     bool taken = pg_query(snapshot, &repeatable, NULL, 0, NULL, err) && freeze(r, err) &&

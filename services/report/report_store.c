@@ -255,14 +255,26 @@ static bool merge_locked(pg_conn *conn, int partition, error *err)
     return ok;
 }
 
-bool report_store_merge(report_store *store, int partition, error *err)
+static bool merge_partition(pg_conn *conn, int partition, error *err)
+{
+    return pg_begin(conn, 0, err) && merge_locked(conn, partition, err) && pg_commit(conn, 0, err);
+}
+
+static bool merge_partitions(const report_store *store, int first, int last, error *err)
 {
     pg_conn *conn;
     if (!pg_conn_open(&store->options, &conn, err))
         return false;
-    bool ok = pg_begin(conn, 0, err) && merge_locked(conn, partition, err) && pg_commit(conn, 0, err);
+    bool merged = true;
+    for (int partition = first; merged && partition <= last; partition++)
+        merged = merge_partition(conn, partition, err);
     pg_conn_close(conn); /* rolls back what was not committed */
-    return ok;
+    return merged;
+}
+
+bool report_store_merge(report_store *store, error *err)
+{
+    return merge_partitions(store, 0, FEED_PARTITIONS - 1, err);
 }
 
 /* What cannot be merged now will be later: it is only slower to read. */
@@ -273,7 +285,7 @@ static void merge_when_many(report_store *store, const struct report_part *part)
     if (atomic_fetch_add(unmerged, part->count) + part->count < MERGE_EVERY)
         return;
     atomic_store(unmerged, 0);
-    if (!report_store_merge(store, part->partition, &err))
+    if (!merge_partitions(store, part->partition, part->partition, &err))
         log_warn("totals are merged later", LOG_TEXT("error.message", err.message),
                  LOG_TEXT("error.detail", err.detail));
 }

@@ -56,8 +56,8 @@ struct report_part {
 bool report_store_apply(report_store *store, const char *epoch, const struct report_part *parts, size_t count,
                         error *err) __attribute__((warn_unused_result));
 
-/* Makes one row of the many that the partition's totals have become. Apply does it now and then. */
-bool report_store_merge(report_store *store, int partition, error *err) __attribute__((warn_unused_result));
+/* Makes one row of the many that each key's totals have become. Apply does it now and then by partition. */
+bool report_store_merge(report_store *store, error *err) __attribute__((warn_unused_result));
 
 /*
  * Takes what is known of an account out of the tables, a few thousand rows at a time, before the event of its

@@ -46,6 +46,7 @@ struct asking {
     size_t count;
     uint64_t seed;
     int64_t first, last; /* commit times of what there is */
+    int64_t earliest;    /* what is imported has happened before it was committed */
     int64_t head;        /* the last position */
     size_t compared;
 };
@@ -93,6 +94,7 @@ static void read_case(struct asking *a, size_t number)
         a->last = h->moves[i].commit_time > a->last ? h->moves[i].commit_time : a->last;
         a->first = a->first == 0 || h->moves[i].commit_time < a->first ? h->moves[i].commit_time : a->first;
     }
+    a->earliest = a->earliest == 0 || h->created < a->earliest ? h->created : a->earliest;
 }
 
 static const struct plain_settings *settings_at(const struct plain_activity *activity, int64_t position,
@@ -271,22 +273,26 @@ static const activity_report *ask(const struct plain_activity *activity, activit
                       &request, memory);
 }
 
+static struct plain_answer pack(const activity_report *report, const char *zone, const char *start,
+                                const char *end, arena *memory)
+{
+    size_t size = protobuf_c_message_get_packed_size(&report->base);
+    uint8_t *bytes = arena_alloc(memory, size + 1);
+    protobuf_c_message_pack(&report->base, bytes);
+    return (struct plain_answer){.position = report->position,
+                                 .zone = zone,
+                                 .start = arena_strdup(memory, start),
+                                 .end = arena_strdup(memory, end),
+                                 .bytes = bytes,
+                                 .size = size};
+}
+
 /* The answer as of now is kept: as of its position it stays the same for ever. */
 static void keep(struct plain_activity *activity, const activity_report *report, const char *zone,
                  const char *start, const char *end)
 {
-    if (activity->answers_count == activity->answers_max)
-        return;
-    size_t size = protobuf_c_message_get_packed_size(&report->base);
-    uint8_t *bytes = arena_alloc(activity->memory, size + 1);
-    protobuf_c_message_pack(&report->base, bytes);
-    activity->answers[activity->answers_count++] =
-        (struct plain_answer){.position = report->position,
-                              .zone = zone,
-                              .start = arena_strdup(activity->memory, start),
-                              .end = arena_strdup(activity->memory, end),
-                              .bytes = bytes,
-                              .size = size};
+    if (activity->answers_count < activity->answers_max)
+        activity->answers[activity->answers_count++] = pack(report, zone, start, end, activity->memory);
 }
 
 static void ask_something(struct asking *a)
@@ -295,9 +301,9 @@ static void ask_something(struct asking *a)
         "", "", "Europe/Amsterdam", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"};
     activity_request request = CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__INIT;
     Google__Protobuf__Timestamp instant = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    int64_t position = INT64_MAX, time = INT64_MAX, span = a->last - a->first + CLOCK_DAY;
+    int64_t position = INT64_MAX, time = INT64_MAX, span = a->last - a->earliest + CLOCK_DAY;
     int64_t day =
-        (a->first - CLOCK_DAY + (int64_t)next_random(a) * CLOCK_SECOND % (span + CLOCK_DAY)) / CLOCK_DAY;
+        (a->earliest - CLOCK_DAY + (int64_t)next_random(a) * CLOCK_SECOND % (span + CLOCK_DAY)) / CLOCK_DAY;
     bool hours = next_random(a) % 2 == 0;
     int64_t last = hours ? day : day + next_random(a) % 40;
     request.time_zone = (char *)zones[next_random(a) % (sizeof zones / sizeof zones[0])];
@@ -332,21 +338,81 @@ static void ask_something(struct asking *a)
         keep(a->activity, report, request.time_zone, start, end);
 }
 
+static void expect_same(struct asking *a, const activity_report *report, const struct plain_answer *answer,
+                        const char *what)
+{
+    struct plain_answer now = pack(report, answer->zone, answer->start, answer->end, a->memory);
+    cr_assert(now.size == answer->size && memcmp(now.bytes, answer->bytes, now.size) == 0,
+              "activity of %s to %s in \"%s\" %s is not what it was", answer->start, answer->end,
+              answer->zone, what);
+    a->compared++;
+}
+
 static void ask_again(struct asking *a, const struct plain_answer *answer)
 {
     activity_request request = CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__INIT;
     request.time_zone = (char *)answer->zone;
     request.as_of_case = AS_OF(POSITION);
     request.as_of_position = answer->position;
-    const activity_report *report = ask(a->activity, request, answer->start, answer->end, a->memory);
-    size_t size = protobuf_c_message_get_packed_size(&report->base);
-    uint8_t *bytes = arena_alloc(a->memory, size + 1);
-    protobuf_c_message_pack(&report->base, bytes);
-    cr_assert(size == answer->size && memcmp(bytes, answer->bytes, size) == 0,
-              "activity of %s to %s as of position %lld is not what it was", answer->start, answer->end,
-              (long long)answer->position);
-    a->compared++;
+    expect_same(a, ask(a->activity, request, answer->start, answer->end, a->memory), answer,
+                arena_printf(a->memory, "as of position %lld", (long long)answer->position));
 }
+
+/* --- what is locked --------------------------------------------------------------------------------------
+ */
+
+/* As it is now, whatever the position. */
+static const activity_report *ask_locked(struct asking *a, const char *zone, const char *start,
+                                         const char *end)
+{
+    activity_request request = CASEWORK__REPORT__V1__GET_CASE_ACTIVITY_REQUEST__INIT;
+    request.time_zone = (char *)zone;
+    request.min_position = a->head;
+    activity_report *report = (activity_report *)(uintptr_t)ask(a->activity, request, start, end, a->memory);
+    report->position = 0;
+    return report;
+}
+
+static void lock_answer(struct asking *a, const char *zone, const char *start, const char *end)
+{
+    struct plain_activity *activity = a->activity;
+    if (activity->locked_count == activity->locked_max)
+        return;
+    const activity_report *report = ask_locked(a, zone, start, end);
+    activity->locked[activity->locked_count++] = pack(report, zone, start, end, activity->memory);
+}
+
+/*
+ * The day after which the longest period that the account has had is over for every case in it, by whatever
+ * zone that went; two days more make up for the hours between zones and for what comes late.
+ */
+static int64_t last_locked_day(const struct asking *a, const calendar_zone *zone)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < a->activity->settings_count; i++) {
+        int64_t days = a->activity->settings[i].lock_days;
+        longest = days > longest ? days : longest;
+    }
+    return calendar_day_of(zone, suite_now_us(a->activity->suite)) - longest - 3;
+}
+
+/* All locked days, and the hours of one of them. */
+static void lock_days(struct asking *a)
+{
+    static const char *const zones[] = {"Europe/Amsterdam", "America/New_York", "Asia/Kathmandu",
+                                        "Australia/Lord_Howe"};
+    const char *zone = zones[next_random(a) % (sizeof zones / sizeof zones[0])];
+    int64_t first = calendar_day_of(calendar_zone_get(zone), a->earliest),
+            last = last_locked_day(a, calendar_zone_get(zone));
+    if (last < first)
+        return;
+    int64_t some = first + (int64_t)(next_random(a) % (uint64_t)(last + 1 - first));
+    lock_answer(a, zone, date_of(a->memory, first), date_of(a->memory, last + 1));
+    lock_answer(a, zone, date_of(a->memory, some), "");
+}
+
+/* --- all -------------------------------------------------------------------------------------------------
+ */
 
 size_t plain_activity_compare(struct plain_activity *activity, size_t count, uint64_t seed, arena *memory)
 {
@@ -357,10 +423,17 @@ size_t plain_activity_compare(struct plain_activity *activity, size_t count, uin
                        .seed = seed};
     for (size_t i = 1; i <= count; i++)
         read_case(&a, i);
+    if (a.head == 0)
+        return 0;
     size_t earlier = activity->answers_count;
-    for (int i = 0; a.head > 0 && i < QUESTIONS; i++)
+    for (int i = 0; i < QUESTIONS; i++)
         ask_something(&a);
     for (size_t i = 0; i < earlier; i++)
         ask_again(&a, &activity->answers[i]);
+    for (size_t i = 0; i < activity->locked_count; i++) {
+        const struct plain_answer *answer = &activity->locked[i];
+        expect_same(&a, ask_locked(&a, answer->zone, answer->start, answer->end), answer, "is locked and");
+    }
+    lock_days(&a);
     return a.compared;
 }

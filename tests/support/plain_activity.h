@@ -29,8 +29,6 @@ struct plain_answer {
     size_t size;
 };
 
-struct plain_moves;
-
 /* What the comparisons of one history share. */
 struct plain_activity {
     suite *suite;
@@ -39,14 +37,17 @@ struct plain_activity {
     size_t settings_count;
     struct plain_answer *answers; /* earlier ones; room for `answers_max` */
     size_t answers_count, answers_max;
+    struct plain_answer *locked; /* of days that nothing changes any more; room for `locked_max` */
+    size_t locked_count, locked_max;
     arena *memory; /* of the answers */
 };
 
 /*
  * Reads all there is of the account, cases numbered 1 to `count`, and compares the report as it is, as of
  * random positions and as of random instants, over ranges and zones that follow from the seed; then asks
- * earlier questions again, which must be answered to the byte. Fails the test at the first number that
- * differs. Answers how many were compared.
+ * earlier questions again, which must be answered to the byte. So must questions about days all of whose
+ * cases' periods are over, as it is and not as of then, whatever has become of their cases. Fails the test
+ * at the first number that differs. Answers how many were compared.
  */
 size_t plain_activity_compare(struct plain_activity *activity, size_t count, uint64_t seed, arena *memory);
 

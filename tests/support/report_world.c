@@ -59,3 +59,12 @@ void report_world_try(struct report_world *w, const char *method, const char *na
 {
     (void)act(w, method, name);
 }
+
+bool report_world_died(suite *s, pid_t *former)
+{
+    if (suite_pid(s, SUITE_REPORT, 0) == *former)
+        return false;
+    suite_await_restart(s, SUITE_REPORT, 0, *former);
+    *former = suite_pid(s, SUITE_REPORT, 0);
+    return true;
+}

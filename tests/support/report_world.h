@@ -26,4 +26,8 @@ void report_world_act(struct report_world *w, const char *method, const char *na
 /* The same where the case may be in a state that does not allow it: then nothing happens. */
 void report_world_try(struct report_world *w, const char *method, const char *name);
 
+/* Has the report service died since its process was *former? Then it serves again, and *former is what does.
+ */
+bool report_world_died(suite *s, pid_t *former);
+
 #endif

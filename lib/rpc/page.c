@@ -125,6 +125,56 @@ bool rpc_page_open(arena *memory, const ProtobufCMessage *request, const char *e
     return true;
 }
 
+/* The word at *text, past spaces; *text goes behind it. Length 0: there is none. */
+static size_t next_word(const char **text, const char **ret_word)
+{
+    *ret_word = *text + strspn(*text, " ");
+    size_t length = strcspn(*ret_word, " ");
+    *text = *ret_word + length;
+    return length;
+}
+
+static bool is_word(const char *word, size_t length, const char *expected)
+{
+    return strlen(expected) == length && memcmp(word, expected, length) == 0;
+}
+
+static bool no_such_order(const char *const *names, int count, error *err)
+{
+    char list[96] = "";
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s",
+                 i == 0          ? ""
+                 : i + 1 < count ? ", "
+                                 : " or ",
+                 names[i]);
+    }
+    return error_bad_field(err, "order_by", "must be %s", list);
+}
+
+bool rpc_page_order(const char *text, const char *const *names, int count, int *ret_name,
+                    bool *ret_descending, error *err)
+{
+    const char *name, *direction, *more;
+    size_t name_length = next_word(&text, &name);
+    size_t direction_length = next_word(&text, &direction);
+    bool descending = is_word(direction, direction_length, "desc");
+    if (name_length == 0)
+        return true;
+    if ((direction_length > 0 && !descending && !is_word(direction, direction_length, "asc")) ||
+        next_word(&text, &more) > 0)
+        return error_bad_field(err, "order_by", "takes \"desc\", \"asc\" or nothing behind the name");
+    for (int i = 0; i < count; i++) {
+        if (!is_word(name, name_length, names[i]))
+            continue;
+        *ret_name = i;
+        *ret_descending = descending;
+        return true;
+    }
+    return no_such_order(names, count, err);
+}
+
 char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *extra,
                     const struct rpc_page_key *key)
 {

@@ -71,6 +71,14 @@ char *rpc_page_seal(arena *memory, const ProtobufCMessage *request, const char *
                     const struct rpc_page_key *key) __attribute__((warn_unused_result));
 
 /*
+ * Reads the field `order_by` (AIP-132): one of the `count` names, with "desc", "asc" or neither behind it,
+ * which is ascending. Spaces before, between and behind the words mean nothing. No word at all: true, and
+ * both outputs stay what they were, the list's own order. *ret_name: the index in `names`.
+ */
+bool rpc_page_order(const char *text, const char *const *names, int count, int *ret_name,
+                    bool *ret_descending, error *err) __attribute__((warn_unused_result));
+
+/*
  * What wire_token_seal binds a token to: the request's type and all its arguments, but for the text and int32
  * fields named in `without` (ended by NULL), and `extra`, which may be NULL. NULL: the arena is full.
  */

@@ -151,6 +151,17 @@ bool wire_time_us(const Google__Protobuf__Timestamp *time, int64_t *ret_time_us)
     return true;
 }
 
+bool wire_bound_us(const Google__Protobuf__Timestamp *bound, int64_t *ret_bound_us)
+{
+    int64_t time_us;
+    if (!wire_time_us(bound, &time_us))
+        return false;
+    if (bound && bound->nanos % 1000 != 0)
+        time_us++;
+    *ret_bound_us = bound && time_us == 0 ? 1 : time_us;
+    return true;
+}
+
 bool wire_duration_us(const Google__Protobuf__Duration *duration, int64_t *ret_duration_us)
 {
     if (!duration) {

@@ -39,6 +39,12 @@ bool wire_time_us(const Google__Protobuf__Timestamp *time, int64_t *ret_time_us)
 bool wire_duration_us(const Google__Protobuf__Duration *duration, int64_t *ret_duration_us)
     __attribute__((warn_unused_result));
 
+/* A bound of a range of times ("from … on", "before …"), rounded up: a time in microseconds is before a
+ * moment between two of them exactly if it is before the later one. NULL gives 0; no other bound does (1970
+ * itself gives 1: no time is 0, which means "not set"). */
+bool wire_bound_us(const Google__Protobuf__Timestamp *bound, int64_t *ret_bound_us)
+    __attribute__((warn_unused_result));
+
 /*
  * Opaque page and resume tokens: base64url of a payload with an HMAC-SHA256 over payload and `binding` (all
  * other arguments of the request): an edited token, or one used with other arguments, does not open. The key

@@ -2,8 +2,6 @@
 
 #include "case/case_row.h"
 
-#include <string.h>
-
 /*
  * A statement is put together from constants: a source (what is read by which index), an order and a
  * direction. All have the same parameters:
@@ -262,23 +260,16 @@ static const struct folder folders[FOLDER_COUNT] = {
     [FOLDER_INVOLVED] = {1, 4, SOURCE_INVOLVED},
 };
 
-bool case_order_parse(const char *text, enum case_order *ret_order, bool *ret_descending)
+bool case_order_parse(const char *text, enum case_order *ret_order, bool *ret_descending, error *err)
 {
     static const char *const names[CASE_ORDERS] = {"update_time", "subject", "status"};
-    if (!*text)
-        text = "update_time desc";
-    for (int i = 0; i < CASE_ORDERS; i++) {
-        size_t length = strlen(names[i]);
-        if (strncmp(text, names[i], length) != 0)
-            continue;
-        const char *rest = text + length;
-        if (*rest && strcmp(rest, " desc") != 0 && strcmp(rest, " asc") != 0)
-            return false;
-        *ret_order = (enum case_order)i;
-        *ret_descending = strcmp(rest, " desc") == 0;
-        return true;
-    }
-    return false;
+    int order = CASE_ORDER_UPDATE;
+    bool descending = true;
+    if (!rpc_page_order(text, names, CASE_ORDERS, &order, &descending, err))
+        return false;
+    *ret_order = (enum case_order)order;
+    *ret_descending = descending;
+    return true;
 }
 
 bool case_folder_needs_agent(enum case_folder folder)

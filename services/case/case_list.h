@@ -50,7 +50,7 @@ struct case_list_query {
 };
 
 /* "update_time", "subject desc" …; "" is "update_time desc". */
-bool case_order_parse(const char *text, enum case_order *ret_order, bool *ret_descending)
+bool case_order_parse(const char *text, enum case_order *ret_order, bool *ret_descending, error *err)
     __attribute__((warn_unused_result));
 
 /* Needs the folder an agent? */

@@ -78,9 +78,9 @@ static bool list_filters(struct case_read *read, const Casework__Cases__V1__List
         !filter_name(read, query->account, "contacts", request->contact, "contact", &query->contact) ||
         !filter_name(read, query->account, "channels", request->channel, "channel", &query->channel))
         return false;
-    if (!wire_time_us(request->start_time, &query->start_time))
+    if (!wire_bound_us(request->start_time, &query->start_time))
         return error_bad_field(err, "start_time", "is out of range");
-    if (!wire_time_us(request->end_time, &query->end_time))
+    if (!wire_bound_us(request->end_time, &query->end_time))
         return error_bad_field(err, "end_time", "is out of range");
     if (request->n_labels > LABELS_MAX)
         return error_bad_field(err, "labels", "at most %d", LABELS_MAX);
@@ -105,10 +105,8 @@ bool case_list_take(struct case_read *read, const Casework__Cases__V1__ListCases
         return false;
     if (query->folder >= FOLDER_COUNT)
         return error_bad_field(err, "folder", "is no folder");
-    if (!case_order_parse(request->order_by, &query->order, &query->descending))
-        return error_bad_field(err, "order_by",
-                               "must be update_time, subject or status, with or without \" desc\"");
-    if (!agent_of(read, query->account, request->agent, &query->agent) || !list_filters(read, request, query))
+    if (!case_order_parse(request->order_by, &query->order, &query->descending, err) ||
+        !agent_of(read, query->account, request->agent, &query->agent) || !list_filters(read, request, query))
         return false;
     if (case_folder_needs_agent(query->folder) && !*query->agent)
         return error_bad_field(err, "agent", "is required: the folder is an agent's and the caller is none");

@@ -284,7 +284,7 @@ static bool find_closed(struct case_read *read, const struct rpc_page *page, con
                         bool *ret_more)
 {
     case_read_add_account(read, account);
-    pg_add_time(&read->params, page->after ? page->key.first : since_us ? since_us : 1); /* 0 is no time */
+    pg_add_time(&read->params, page->after ? page->key.first : since_us);
     pg_add_int8(&read->params, page->key.second);
     pg_add_int4(&read->params, page->size + 1);
     if (!case_read_run(read, &select_closed))
@@ -304,7 +304,7 @@ static bool find_cases(struct case_read *read, const Casework__Cases__V1__ListTa
                        struct rpc_page_key *ret_key, bool *ret_more)
 {
     int64_t since_us;
-    if (!wire_time_us(request->closed_since_time, &since_us))
+    if (!wire_bound_us(request->closed_since_time, &since_us))
         return error_bad_field(&read->err, "closed_since_time", "is no time");
     if (request->n_cases > 0 && request->closed_since_time)
         return error_bad_field(&read->err, "closed_since_time", "does not go with cases");

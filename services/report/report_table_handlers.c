@@ -6,8 +6,6 @@
 #include "rpc/name.h"
 #include "rpc/page.h"
 
-#include <string.h>
-
 typedef Casework__Report__V1__ListEngagementsRequest wire_request;
 typedef Casework__Report__V1__ListEngagementsResponse wire_response;
 
@@ -38,22 +36,13 @@ static bool read_order(struct table *table)
         [REPORT_ORDER_RESOLUTION] = "resolution_duration",
         [REPORT_ORDER_INTERACTIONS] = "agent_interactions",
     };
-    const char *text = request_of(table)->order_by;
-    if (text[0] == '\0') {
-        table->order = table->range.by_opening ? REPORT_ORDER_OPENING : REPORT_ORDER_CLOSING;
-        table->descending = true;
-        return true;
-    }
-    for (int order = 0; order < REPORT_ORDERS; order++) {
-        size_t length = strlen(words[order]);
-        if (strncmp(text, words[order], length) != 0)
-            continue;
-        table->descending = strcmp(text + length, " desc") == 0;
-        table->order = (enum report_order)order;
-        if (table->descending || text[length] == '\0')
-            return true;
-    }
-    return error_bad_field(&table->base.err, "order_by", "not an order of engagements");
+    int order = table->range.by_opening ? REPORT_ORDER_OPENING : REPORT_ORDER_CLOSING;
+    table->descending = true;
+    if (!rpc_page_order(request_of(table)->order_by, words, REPORT_ORDERS, &order, &table->descending,
+                        &table->base.err))
+        return false;
+    table->order = (enum report_order)order;
+    return true;
 }
 
 static bool read_filter(struct table *table)

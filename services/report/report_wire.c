@@ -21,10 +21,10 @@ void report_wire_set_mean(Google__Protobuf__Duration *to, int64_t sum_us, int64_
     to->nanos = (int32_t)(nanos % 1000000000);
 }
 
-static bool read_time(const Google__Protobuf__Timestamp *from, const char *field, int64_t *time_us,
-                      error *err)
+static bool read_bound(const Google__Protobuf__Timestamp *from, const char *field, int64_t *time_us,
+                       error *err)
 {
-    return from == NULL || wire_time_us(from, time_us) || error_bad_field(err, field, "not a time");
+    return from == NULL || wire_bound_us(from, time_us) || error_bad_field(err, field, "not a time");
 }
 
 bool report_wire_range(const char *account, const Google__Protobuf__Timestamp *start,
@@ -39,7 +39,7 @@ bool report_wire_range(const char *account, const Google__Protobuf__Timestamp *s
     };
     if ((unsigned)by > CASEWORK__REPORT__V1__ENGAGEMENT_TIME__ENGAGEMENT_TIME_OPEN)
         return error_bad_field(err, "by", "not a time of an engagement");
-    if (!read_time(start, "start_time", &range.start, err) || !read_time(end, "end_time", &range.end, err))
+    if (!read_bound(start, "start_time", &range.start, err) || !read_bound(end, "end_time", &range.end, err))
         return false;
     if (range.end <= range.start)
         return error_bad_field(err, "end_time", "must be after start_time");

@@ -41,31 +41,15 @@ struct search {
 
 static bool read_order(const char *text, struct search_query *query, error *err)
 {
-    static const struct {
-        const char *text;
-        enum search_order order;
-        bool descending;
-    } orders[] = {
-        {"", SEARCH_ORDER_UPDATE_TIME, true},
-        {"update_time", SEARCH_ORDER_UPDATE_TIME, false},
-        {"update_time asc", SEARCH_ORDER_UPDATE_TIME, false},
-        {"update_time desc", SEARCH_ORDER_UPDATE_TIME, true},
-        {"subject", SEARCH_ORDER_SUBJECT, false},
-        {"subject asc", SEARCH_ORDER_SUBJECT, false},
-        {"subject desc", SEARCH_ORDER_SUBJECT, true},
-        {"status", SEARCH_ORDER_STATUS, false},
-        {"status asc", SEARCH_ORDER_STATUS, false},
-        {"status desc", SEARCH_ORDER_STATUS, true},
-    };
-    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
-        if (strcmp(text, orders[i].text) != 0)
-            continue;
-        query->order = orders[i].order;
-        query->descending = orders[i].descending;
-        return true;
-    }
-    return error_bad_field(err, "order_by",
-                           "must be update_time, subject or status, with or without \" desc\"");
+    static const char *const names[] = {[SEARCH_ORDER_UPDATE_TIME] = "update_time",
+                                        [SEARCH_ORDER_SUBJECT] = "subject",
+                                        [SEARCH_ORDER_STATUS] = "status"};
+    int order = SEARCH_ORDER_UPDATE_TIME;
+    query->descending = true;
+    if (!rpc_page_order(text, names, sizeof names / sizeof *names, &order, &query->descending, err))
+        return false;
+    query->order = (enum search_order)order;
+    return true;
 }
 
 static bool read_sets(const wire_request *request, struct search_query *query, error *err)
@@ -85,23 +69,13 @@ static bool read_sets(const wire_request *request, struct search_query *query, e
     return true;
 }
 
-/* Cases have microseconds: what is not before a moment between two of them is not before the later one. */
-static bool read_bound(const Google__Protobuf__Timestamp *time, int64_t *ret_time_us)
-{
-    enum { NANOS = 1000 };
-    if (!wire_time_us(time, ret_time_us))
-        return false;
-    *ret_time_us += time->nanos % NANOS != 0;
-    return true;
-}
-
 static bool read_times(const wire_request *request, struct search_query *query, error *err)
 {
     query->start_time_us = INT64_MIN;
     query->end_time_us = INT64_MAX;
-    if (request->start_time && !read_bound(request->start_time, &query->start_time_us))
+    if (request->start_time && !wire_bound_us(request->start_time, &query->start_time_us))
         return error_bad_field(err, "start_time", "not a time");
-    if (request->end_time && !read_bound(request->end_time, &query->end_time_us))
+    if (request->end_time && !wire_bound_us(request->end_time, &query->end_time_us))
         return error_bad_field(err, "end_time", "not a time");
     return true;
 }

@@ -403,9 +403,9 @@ static bool read_bounds(const struct lookup *lookup, struct listing_bounds *ret_
 {
     const Casework__Sla__V1__ListTimersRequest *request = (const void *)lookup->request;
     int64_t start_us, end_us;
-    if (!wire_time_us(request->start_time, &start_us))
+    if (!wire_bound_us(request->start_time, &start_us))
         return error_bad_field(err, "start_time", "is no time");
-    if (!wire_time_us(request->end_time, &end_us))
+    if (!wire_bound_us(request->end_time, &end_us))
         return error_bad_field(err, "end_time", "is no time");
     ret_bounds->start_us = start_us > 0 ? start_us : 0;
     ret_bounds->until_us = request->end_time ? end_us - 1 : INT64_MAX;

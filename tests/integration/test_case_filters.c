@@ -49,8 +49,10 @@ static size_t some_labels(int which, char **ret_labels)
     return count;
 }
 
+/* The last two are opened, each later than all before, whatever the dice say. */
 static void create(int number, char *const contacts[3])
 {
+    bool last = number >= COUNT - 2;
     Casework__Cases__V1__CreateCaseRequest request = CASEWORK__CASES__V1__CREATE_CASE_REQUEST__INIT;
     case_wire wire = CASEWORK__CASES__V1__CASE__INIT;
     Casework__Cases__V1__Classification tag = CASEWORK__CASES__V1__CLASSIFICATION__INIT, *list[] = {&tag};
@@ -69,17 +71,17 @@ static void create(int number, char *const contacts[3])
     wire.n_classifications = (size_t)dice(2);
     Casework__Cases__V1__CreateCaseResponse *created =
         desk_call(&server, "", DESK_CASES, "CreateCase", &request);
-    int64_t later = (int64_t)dice(5) * 30 * CLOCK_MINUTE;
+    int64_t later = (int64_t)(dice(5) + last) * 30 * CLOCK_MINUTE;
     case_server_advance(&server, later);
     now = time_of(created->case_->create_time) + later;
-    if (dice(2) == 0)
+    if (dice(2) == 0 || last)
         desk_step(&server, "bob", "OpenCase", created->case_->name);
     if (dice(4) == 0)
         desk_add(&server, "anna", created->case_->name, CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_AGENT,
                  "let me see");
     if (dice(4) == 0)
         desk_step(&server, "bob", "ResolveCase", created->case_->name);
-    if (dice(8) == 0)
+    if (dice(8) == 0 && !last)
         desk_step(&server, "bob", "DeleteCase", created->case_->name);
     all[number] = desk_case(&server, created->case_->name);
 }
@@ -140,6 +142,11 @@ static bool is_involved(const case_wire *one, const char *agent)
     return false;
 }
 
+static bool is_before(const Google__Protobuf__Timestamp *a, const Google__Protobuf__Timestamp *b)
+{
+    return a->seconds < b->seconds || (a->seconds == b->seconds && a->nanos < b->nanos);
+}
+
 static bool is_found(const query *wanted, const case_wire *one)
 {
     int status = (int)one->status, folder = (int)wanted->folder;
@@ -156,8 +163,8 @@ static bool is_found(const query *wanted, const case_wire *one)
            (!*wanted->channel || strcmp(one->channel, wanted->channel) == 0) &&
            (!*wanted->contact || strcmp(one->contact, wanted->contact) == 0) &&
            (wanted->classification == NULL || is_classified(one, wanted->classification)) &&
-           (wanted->start_time == NULL || time_of(one->update_time) >= time_of(wanted->start_time)) &&
-           (wanted->end_time == NULL || time_of(one->update_time) < time_of(wanted->end_time));
+           (wanted->start_time == NULL || !is_before(one->update_time, wanted->start_time)) &&
+           (wanted->end_time == NULL || is_before(one->update_time, wanted->end_time));
 }
 
 static long number_of(const case_wire *one)
@@ -195,6 +202,15 @@ static size_t find(const query *wanted, const case_wire *ret_found[COUNT])
 /* --- queries ----------------------------------------------------------------------------------------------
  */
 
+/* The time of some case, or the nanosecond after it. */
+static Google__Protobuf__Timestamp *some_bound(void)
+{
+    Google__Protobuf__Timestamp *bound =
+        arena_memdup(server.memory, all[dice(COUNT)]->update_time, sizeof *bound);
+    bound->nanos += dice(2);
+    return bound;
+}
+
 static void make_query(query *wanted, char **labels, Casework__Cases__V1__Classification *tag)
 {
     static const char *const orders[] = {"update_time",  "update_time desc", "subject",
@@ -221,9 +237,9 @@ static void make_query(query *wanted, char **labels, Casework__Cases__V1__Classi
         wanted->classification = tag;
     }
     if (dice(3) == 0)
-        wanted->start_time = all[dice(COUNT)]->update_time;
+        wanted->start_time = some_bound();
     if (dice(3) == 0)
-        wanted->end_time = all[dice(COUNT)]->update_time;
+        wanted->end_time = some_bound();
 }
 
 /* A page of what is found from `seen` on; the query goes on behind it. */
@@ -241,23 +257,60 @@ static size_t see_page(query *wanted, const case_wire *const *found, size_t coun
     return seen;
 }
 
+/* How many there are, after all pages were compared. */
+static size_t walk(query *wanted)
+{
+    const case_wire *found[COUNT];
+    size_t count = find(wanted, found), seen = 0;
+    do {
+        seen = see_page(wanted, found, count, seen);
+    } while (*wanted->page_token);
+    cr_assert_eq(seen, count, "folder %d by %s", (int)wanted->folder, wanted->order_by);
+    return count;
+}
+
+static void plain_query(query *wanted, Casework__Cases__V1__Folder folder)
+{
+    casework__cases__v1__list_cases_request__init(wanted);
+    wanted->parent = desk_text("accounts/acme");
+    wanted->folder = folder;
+    wanted->order_by = desk_text("subject");
+    wanted->page_size = 7;
+}
+
 Test(case_filters, every_filter_in_every_order_agrees_with_a_plain_reader)
 {
-    size_t total = 0;
+    query wanted;
+    plain_query(&wanted, CASEWORK__CASES__V1__FOLDER__FOLDER_ALL);
+    size_t alive = walk(&wanted);
+    plain_query(&wanted, CASEWORK__CASES__V1__FOLDER__FOLDER_DELETED);
+    cr_assert_eq(alive + walk(&wanted), COUNT);
     for (int i = 0; i < QUERIES; i++) {
-        query wanted;
         char *labels[3];
         Casework__Cases__V1__Classification tag;
-        const case_wire *found[COUNT];
         make_query(&wanted, labels, &tag);
-        size_t count = find(&wanted, found), seen = 0;
-        do {
-            seen = see_page(&wanted, found, count, seen);
-        } while (*wanted.page_token);
-        cr_assert_eq(seen, count, "query %d", i);
-        total += count;
+        walk(&wanted);
     }
-    cr_assert_gt(total, QUERIES / 4, "the queries found something");
+}
+
+static size_t found_between(Google__Protobuf__Timestamp *start, Google__Protobuf__Timestamp *end)
+{
+    query wanted;
+    plain_query(&wanted, CASEWORK__CASES__V1__FOLDER__FOLDER_ALL);
+    wanted.start_time = start;
+    wanted.end_time = end;
+    return walk(&wanted);
+}
+
+Test(case_filters, a_bound_counts_to_the_nanosecond)
+{
+    Google__Protobuf__Timestamp at = *all[COUNT - 1]->update_time, after = at;
+    Google__Protobuf__Timestamp beginning = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    after.nanos++;
+    cr_assert_eq(found_between(&at, &after), 1);
+    cr_assert_eq(found_between(&after, NULL), 0, "it was before, and is the last");
+    cr_assert_eq(found_between(&at, &at), 0);
+    cr_assert_eq(found_between(NULL, &beginning), 0, "1970 is a bound like any other");
 }
 
 /* Recent means the 24 hours before the walk began, however long it takes. */
@@ -265,13 +318,11 @@ Test(case_filters, a_walk_through_recent_may_take_days)
 {
     query wanted;
     const case_wire *found[COUNT];
-    casework__cases__v1__list_cases_request__init(&wanted);
-    wanted.parent = desk_text("accounts/acme");
-    wanted.folder = CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT;
+    plain_query(&wanted, CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT);
     wanted.order_by = desk_text("status");
     wanted.page_size = 1;
     size_t count = find(&wanted, found), seen = see_page(&wanted, found, count, 0);
-    cr_assert_gt(count, 1);
+    cr_assert_geq(count, 2, "the last two were opened just now");
     while (*wanted.page_token) {
         case_server_advance(&server, 20 * CLOCK_HOUR);
         seen = see_page(&wanted, found, count, seen);

@@ -145,6 +145,29 @@ Test(engagement_reports, means_and_percentiles_by_nearest_rank)
     shop_end(&s);
 }
 
+Test(engagement_reports, a_bound_counts_to_the_nanosecond)
+{
+    struct shop s = shop_begin("UTC", NULL);
+    close_after_an_hour(&s);
+    const char *name = shop_case(&s);
+    shop_write(&s, name, "ann");
+    suite_step(s.suite, "ResolveCase", name, "ann");
+    suite_advance(s.suite, 2 * CLOCK_HOUR);
+    table_request table = shop_ask(&s);
+    Google__Protobuf__Timestamp at = *shop_table(&s, &table)->engagements[0]->close_time, after = at;
+    after.nanos++;
+    table.start_time = &at;
+    table.end_time = &after;
+    cr_expect_eq(shop_table(&s, &table)->n_engagements, 1);
+    table.start_time = &after;
+    table.end_time = NULL;
+    cr_expect_eq(shop_table(&s, &table)->n_engagements, 0);
+    table.start_time = NULL;
+    table.end_time = &at;
+    cr_expect_eq(shop_table(&s, &table)->n_engagements, 0);
+    shop_end(&s);
+}
+
 /* --- refusals --------------------------------------------------------------------------------------------
  */
 
@@ -188,7 +211,7 @@ Test(engagement_reports, what_cannot_be_answered_is_refused)
 {
     struct shop s = shop_begin("UTC", NULL);
     table_request table = shop_ask(&s);
-    table.order_by = (char *)"close_time asc";
+    table.order_by = (char *)"close_time ascending";
     expect_refused(&s, "ListEngagements", &table, "order_by");
     table = shop_ask(&s);
     table.page_size = -1;

@@ -144,6 +144,8 @@ Test(search_calls, an_order_may_be_called_ascending)
         const char *ascending = arena_printf(memory, "%s asc", orders[i]);
         cr_assert_str_eq(first_found(s, acme, ascending, memory), "accounts/acme/cases/1");
         cr_assert_str_eq(first_found(s, acme, orders[i], memory), "accounts/acme/cases/1");
+        const char *spaced = arena_printf(memory, "  %s   asc ", orders[i]);
+        cr_assert_str_eq(first_found(s, acme, spaced, memory), "accounts/acme/cases/1");
         const char *descending = arena_printf(memory, "%s desc", orders[i]);
         cr_assert_str_eq(first_found(s, acme, descending, memory), "accounts/acme/cases/2");
     }

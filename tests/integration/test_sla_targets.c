@@ -303,6 +303,17 @@ Test(sla_targets, timers_are_listed_by_deadline)
         suite_call(scene.suite, SLA, "ListTimers", &list, scene.memory);
     cr_assert_eq(page->n_timers, 1);
     cr_assert_str_eq(page->timers[0]->name, names[0]);
+    Google__Protobuf__Timestamp due = *page->timers[0]->due_time, after = due;
+    after.nanos++;
+    list.n_states = 0;
+    list.start_time = &due;
+    list.end_time = &after;
+    page = suite_call(scene.suite, SLA, "ListTimers", &list, scene.memory);
+    cr_assert_eq(page->n_timers, 1, "bounds count to the nanosecond");
+    list.start_time = &after;
+    list.end_time = NULL;
+    page = suite_call(scene.suite, SLA, "ListTimers", &list, scene.memory);
+    cr_assert_eq(page->n_timers, 2, "the first one is due before");
     target_end();
 }
 

@@ -158,3 +158,68 @@ Test(rpc_page, a_response_has_room_for_one_item_and_for_as_many_as_fit)
     item.name = large; /* together larger than some responses may be; the first one goes in whatever it is */
     cr_assert(rpc_room_take(&room, &item.base));
 }
+
+/* --- orders ------------------------------------------------------------------------------------------- */
+
+static const char *const names[] = {"update_time", "update", "subject"};
+enum { NAMES = 3, OWN = 7 };
+
+static bool read_order(const char *order_by, int *name, bool *descending, error *err)
+{
+    *name = OWN;
+    *descending = true;
+    return rpc_page_order(order_by, names, NAMES, name, descending, err);
+}
+
+Test(rpc_page, an_order_is_a_name_and_a_direction_whatever_spaces_there_are)
+{
+    static const struct {
+        const char *text;
+        int name;
+        bool descending;
+    } good[] = {
+        {"update_time", 0, false},    {"update", 1, false},          {"subject", 2, false},
+        {"subject asc", 2, false},    {"subject desc", 2, true},     {"  update_time", 0, false},
+        {"update_time   ", 0, false}, {" update   desc  ", 1, true}, {"", OWN, true},
+        {"   ", OWN, true},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int name;
+        bool descending;
+        error err;
+        cr_assert(read_order(good[i].text, &name, &descending, &err), "\"%s\"", good[i].text);
+        cr_assert_eq(name, good[i].name, "\"%s\"", good[i].text);
+        cr_assert_eq(descending, good[i].descending, "\"%s\"", good[i].text);
+    }
+}
+
+Test(rpc_page, another_order_is_refused_and_sets_nothing)
+{
+    static const char *const bad[] = {"updat",
+                                      "update_times",
+                                      "Subject",
+                                      "desc",
+                                      "subjectdesc",
+                                      "subject DESC",
+                                      "subject descending",
+                                      "subject desc desc",
+                                      "subject,update",
+                                      "subject desc, update",
+                                      "subject\tdesc",
+                                      "-subject"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int name;
+        bool descending;
+        error err;
+        cr_assert_not(read_order(bad[i], &name, &descending, &err), "%s", bad[i]);
+        cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%s", bad[i]);
+        cr_assert_str_eq(err.violations[0].key, "order_by", "%s", bad[i]);
+        cr_assert_eq(name, OWN, "%s", bad[i]);
+        cr_assert(descending, "%s", bad[i]);
+    }
+    int name;
+    bool descending;
+    error err;
+    cr_assert_not(read_order("owner", &name, &descending, &err));
+    cr_assert_str_eq(err.violations[0].value, "must be update_time, update or subject");
+}

@@ -136,6 +136,39 @@ Test(rpc_wire, times_and_their_ranges)
     cr_assert_not(wire_time_us(&time, &value));
 }
 
+Test(rpc_wire, a_bound_is_rounded_up)
+{
+    static const struct {
+        int64_t seconds;
+        int32_t nanos;
+        int64_t bound_us;
+    } bounds[] = {
+        {1700000000, 123456000, 1700000000123456},
+        {1700000000, 123456001, 1700000000123457},
+        {1700000000, 999999999, 1700000001000000},
+        {-1, 999999999, 1},
+        {-1, 999999000, -1},
+        {-1, 999998001, -1},
+        {0, 0, 1},
+        {0, 1, 1},
+    };
+    int64_t bound_us = 9;
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+        time.seconds = bounds[i].seconds;
+        time.nanos = bounds[i].nanos;
+        cr_assert(wire_bound_us(&time, &bound_us));
+        cr_assert_eq(bound_us, bounds[i].bound_us, "%zu: %lld", i, (long long)bound_us);
+    }
+    Google__Protobuf__Timestamp bad = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    bad.nanos = 1000000000;
+    bound_us = 9;
+    cr_assert_not(wire_bound_us(&bad, &bound_us));
+    cr_assert_eq(bound_us, 9);
+    cr_assert(wire_bound_us(NULL, &bound_us));
+    cr_assert_eq(bound_us, 0);
+}
+
 Test(rpc_wire, durations_and_their_ranges)
 {
     int64_t value;

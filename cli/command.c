@@ -15,6 +15,8 @@
 int command_fail(const error *err)
 {
     fprintf(stderr, "casework: %s: %s\n", status_code_name(err->code), err->message);
+    if (*err->detail)
+        fprintf(stderr, "  %s\n", err->detail);
     for (int i = 0; i < err->info_count; i++)
         fprintf(stderr, "  %s: %s\n", err->info[i].key, err->info[i].value);
     return 1;

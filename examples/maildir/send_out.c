@@ -88,7 +88,7 @@ static bool tell(struct outbox *out, const char *message, Casework__Cases__V1__D
                             "ReportDelivery", &request.base, &options, out->memory, &response, &err))
             return true;
         log_warn("a delivery was not told", LOG_TEXT("message", message), LOG_TEXT("reason", err.reason),
-                 LOG_TEXT("error", err.message));
+                 LOG_TEXT("error", err.message), LOG_TEXT("detail", err.detail));
         if (is_final(&err))
             return true;
     } while (connector_wait(out->connector, RETRY_AFTER));
@@ -239,7 +239,8 @@ static void run_once(struct outbox *out)
     rpc_stream_free(stream);
     if (done || atomic_load(&out->connector->stopping))
         return;
-    log_warn("messages cannot be sent", LOG_TEXT("reason", err.reason), LOG_TEXT("error", err.message));
+    log_warn("messages cannot be sent", LOG_TEXT("reason", err.reason), LOG_TEXT("error", err.message),
+             LOG_TEXT("detail", err.detail));
     forget_token(out, &err);
 }
 

@@ -218,7 +218,7 @@ static bool take(void *argument, const char *name)
         injection_point("maildir.handed_in");
     else
         log_warn("a mail was not taken", LOG_TEXT("file", name), LOG_TEXT("reason", err.reason),
-                 LOG_TEXT("error", err.message));
+                 LOG_TEXT("error", err.message), LOG_TEXT("detail", err.detail));
     if (!taken && !is_final(&err))
         return false; /* the others later too, so that they come in order */
     return put_away(in, name, taken) && !atomic_load(&in->connector->stopping);

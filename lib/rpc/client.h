@@ -41,7 +41,8 @@ struct rpc_client_options {
 
 /*
  * One unary call. `method` is "GetCase" of `service`. The response is unpacked into `memory` and lives as
- * long as that. A failed call fills err, with ErrorInfo and so on taken back from the status details.
+ * long as that. A failed call fills err, with ErrorInfo and so on taken back from the status details; what
+ * the gRPC core says of a peer that it does not reach, addresses and all, is err's detail.
  */
 bool rpc_client_call(rpc_channel *channel, const ProtobufCServiceDescriptor *service, const char *method,
                      const ProtobufCMessage *request, const struct rpc_client_options *options, arena *memory,

@@ -174,7 +174,7 @@ static bool settle_peer(struct move *move, const struct peer *peer, const struct
     ProtobufCMessage *response;
     if (!rpc_client_call(peer->channel, CLOCK_SERVICE, "Settle", &request.base, &options, move->memory,
                          &response, err)) {
-        error_add_detail(err, " (settling %s)", peer->name);
+        error_add_detail(err, "settling %s: %s", peer->name, err->detail);
         return false;
     }
     int64_t due_us;

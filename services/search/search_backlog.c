@@ -236,7 +236,7 @@ static void *work(void *argument)
         bool done = read_slice(&slice, &err);
         if (!done)
             log_warn("cases wait to be read", LOG_TEXT("casework.account", slice.account),
-                     LOG_TEXT("error.message", err.message));
+                     LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
         pthread_mutex_lock(&backlog->lock);
         if (end_slice(backlog, &slice, done)) {
             pthread_mutex_unlock(&backlog->lock);

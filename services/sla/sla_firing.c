@@ -347,7 +347,8 @@ static void count_result(const struct flight *flight)
     if (flight->result == CLOSE_UNKNOWN)
         log_warn("closing got no answer", LOG_TEXT("casework.timer", flight->member),
                  LOG_TEXT("rpc.grpc.status_code", status_code_name(flight->failure.code)),
-                 LOG_TEXT("error.message", flight->failure.message));
+                 LOG_TEXT("error.message", flight->failure.message),
+                 LOG_TEXT("error.detail", flight->failure.detail));
 }
 
 /* With the lock held. False: nothing is to be told to Redis; the lease brings it back. */

@@ -526,3 +526,41 @@ Test(rpc_server, unavailable_is_tried_again_within_the_deadline)
     cr_assert_lt(clock_monotonic_us() - before, 30 * CLOCK_SECOND);
     rpc_channel_free(channel);
 }
+
+static const struct rpc_client_options once = {.timeout_us = 10 * CLOCK_SECOND, .no_retry = true};
+
+/* A service that needs another one, and passes on what it hears of it. */
+static void relay(rpc_call *call, const ProtobufCMessage *request, void *channel)
+{
+    error err;
+    cr_assert_eq(call_raw(channel, "EmptyCall", request, &once, &err), STATUS_UNAVAILABLE);
+    rpc_call_fail(call, &err);
+}
+
+static const struct rpc_method relay_methods[] = {
+    {.service = SERVICE,
+     .name = "EmptyCall",
+     .run = RPC_RUN_WORKER,
+     .roles = ALL,
+     .any_account = true,
+     .unary = relay},
+    {.service = NULL},
+};
+
+Test(rpc_server, where_a_service_is_not_reached_is_for_the_log_alone)
+{
+    Grpc__Testing__Empty request = GRPC__TESTING__EMPTY__INIT;
+    const struct rpc_channel_options nowhere = {.target = "127.0.0.1:1"};
+    rpc_channel *channel;
+    error err;
+    cr_assert(rpc_channel_new(&nowhere, &channel, &err));
+    cr_assert_eq(call_raw(channel, "EmptyCall", &request.base, &once, &err), STATUS_UNAVAILABLE);
+    cr_assert_str_eq(err.message, "the service is not available");
+    cr_assert(strstr(err.detail, "127.0.0.1"), "%s", err.detail);
+    rpc_loopback_start(&loopback, relay_methods, channel, NULL, NULL);
+    cr_assert_eq(call_raw(loopback.channel, "EmptyCall", &request.base, &once, &err), STATUS_UNAVAILABLE);
+    cr_assert_str_eq(err.message, "the service is not available");
+    cr_assert_str_eq(err.reason, "UNAVAILABLE");
+    cr_assert_str_empty(err.detail, "%s", err.detail);
+    rpc_channel_free(channel);
+}

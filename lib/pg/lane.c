@@ -67,7 +67,7 @@ struct pg_lanes {
     int64_t stop_at;         /* monotonic */
     _Atomic unsigned waking; /* submitters that are about to wake a lane */
 
-    metrics_counter *batches, *batch_commands, *reruns, *left_out, *lost_commits;
+    metrics_counter *submitted, *batches, *batch_commands, *reruns, *left_out, *lost_commits;
     metrics_histogram *batch_time;
 };
 
@@ -400,6 +400,7 @@ bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
         return refuse(STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping", err);
     if (full)
         return refuse(STATUS_RESOURCE_EXHAUSTED, "BUSY", "too many changes are waiting", err);
+    metrics_add(lanes->submitted, 1);
     return true;
 }
 
@@ -433,6 +434,8 @@ static void set_defaults(struct pg_lane_options *o)
 
 static void set_up_metrics(pg_lanes *lanes)
 {
+    lanes->submitted =
+        metrics_counter_get("casework_lane_submitted_total", "Commands that were taken in.", "");
     lanes->batches = metrics_counter_get("casework_lane_batches_total", "Batches run.", "");
     lanes->reruns =
         metrics_counter_get("casework_lane_reruns_total", "Batches run again after a failure.", "");

@@ -37,6 +37,14 @@ void call_count_start(struct rpc_call *call)
     metrics_gauge_add(call->method->metrics.in_flight, 1);
 }
 
+void call_count_slow_reader(const struct rpc_call *call)
+{
+    metrics_add(metrics_counter_get("rpc_server_slow_readers_total",
+                                    "Streams that were ended because their reader took nothing.",
+                                    call->method->metrics.labels),
+                1);
+}
+
 /* What the client saw, as far as we know. */
 static enum status_code outcome(const struct rpc_call *call, int64_t now)
 {

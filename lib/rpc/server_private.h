@@ -194,6 +194,7 @@ bool intercept_message(struct rpc_call *call, const ProtobufCMessage *message, b
 void method_metrics_init(struct method_metrics *metrics, const char *service, const char *method);
 void call_count_start(struct rpc_call *call);
 void call_count_end(struct rpc_call *call);
+void call_count_slow_reader(const struct rpc_call *call); /* at once, however late the client hears of it */
 void call_log_failure(const struct rpc_call *call, const error *err);
 
 /* server_health.c, server_reflection.c */

@@ -11,6 +11,7 @@
 #include "rpc/server_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum event {
     EVENT_OPEN = 1 << 0,
@@ -255,6 +256,8 @@ void stream_finish(struct rpc_call *call, grpc_byte_buffer *message, const error
     s->ended = true;
     if (message)
         queue_push(s, message);
+    if (err && strcmp(err->reason, "SLOW_READER") == 0)
+        call_count_slow_reader(call);
     if (err) {
         s->failure = malloc(sizeof *err);
         if (s->failure)

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { CALLS_MAX = 6 };
 
@@ -321,7 +320,6 @@ static void *import(void *argument)
 
 Test(erase_together, external_ids_of_what_is_imported_at_the_same_time)
 {
-    const struct timespec pause = {.tv_nsec = 100 * 1000000}; /* until it waits */
     Casework__Cases__V1__ImportConversationsRequest *item;
     struct together together;
     struct call erase;
@@ -336,8 +334,9 @@ Test(erase_together, external_ids_of_what_is_imported_at_the_same_time)
     erase = call_erase();
     together_begin(&together, &server,
                    desk_receive(&server, "mail", "ahead@example.com", "ahead", "plain")->case_->name);
+    double before = together_taken_in(&server);
     cr_assert_eq(pthread_create(&thread, NULL, import, item), 0);
-    nanosleep(&pause, NULL);
+    together_await_more(&server, before);
     together_add(&together, NULL, erase.service, erase.method, erase.request, land, &erase);
     together_run(&together);
     pthread_join(thread, NULL);

@@ -158,13 +158,9 @@ Test(session_slow, whose_queue_was_full_may_resume_within_the_grace_time)
 /* Until the metric has that value. */
 static void await_metric(const char *name, double value)
 {
-    int64_t until = clock_monotonic_us() + SOON;
-    const struct timespec pause = {.tv_nsec = 10 * 1000000};
     double found;
-    while ((found = metrics_page_value(r.metrics_ports[0], name)) != value) {
-        cr_assert_lt(clock_monotonic_us(), until, "%s is %g, should be %g", name, found, value);
-        nanosleep(&pause, NULL);
-    }
+    cr_assert(metrics_page_await(r.metrics_ports[0], name, value, SOON, &found), "%s is %g, should be %g",
+              name, found, value);
 }
 
 #define ENDED(reason) "casework_case_session_streams_ended_total{reason=\"" reason "\"}"

@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define AGENTS (&casework__cases__v1__agent_service__descriptor)
+#define EVENTS (&casework__cases__v1__event_service__descriptor)
+#define SOON (30 * CLOCK_SECOND) /* with sanitizers and company */
 
 typedef Casework__Cases__V1__WatchCasesRequest watch_request;
 typedef Casework__Cases__V1__WatchCasesResponse watch_item;
@@ -52,7 +53,7 @@ static void teardown(void)
     case_server_stop(&server);
 }
 
-TestSuite(watch, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(watch, .init = setup, .fini = teardown, .timeout = 120);
 
 /* --- changes --- */
 
@@ -135,8 +136,7 @@ static const watch_item *next(struct watcher *w)
 {
     const watch_item *item = NULL;
     error err;
-    cr_assert_eq(watcher_read(w, 10 * CLOCK_SECOND, &item, &err), RPC_READ_MESSAGE, "%s: %s", err.reason,
-                 err.message);
+    cr_assert_eq(watcher_read(w, SOON, &item, &err), RPC_READ_MESSAGE, "%s: %s", err.reason, err.message);
     return item;
 }
 
@@ -174,7 +174,7 @@ static enum status_code ending(struct watcher *w, char reason[40])
     error err;
     enum rpc_read read;
     do {
-        read = watcher_read(w, 10 * CLOCK_SECOND, &item, &err);
+        read = watcher_read(w, SOON, &item, &err);
     } while (read == RPC_READ_MESSAGE);
     cr_assert_eq(read, RPC_READ_FAILED);
     cr_assert_str_empty(w->failure, "%s", w->failure);
@@ -400,7 +400,7 @@ static void setup_impatient(void)
     unsetenv("STREAM_PATIENCE_SECONDS");
 }
 
-TestSuite(watch_slow, .init = setup_impatient, .fini = teardown, .timeout = 60);
+TestSuite(watch_slow, .init = setup_impatient, .fini = teardown, .timeout = 120);
 
 /* Attributes make items large: a few hundred fill every queue on the way. */
 static void change_much(char *name, char letter)
@@ -443,8 +443,7 @@ Test(watch_slow, a_reader_that_takes_nothing_is_ended_and_may_go_on)
         change_much(name, (char)('a' + i % 26));
         expect(other, CHANGE, name); /* whoever reads is not held up */
     }
-    const struct timespec pause = {.tv_sec = 3};
-    nanosleep(&pause, NULL);
+    case_server_await_slow_reader(&server, CASES->name, "WatchCases");
     cr_assert_eq(ending(slow, reason), STATUS_RESOURCE_EXHAUSTED);
     cr_assert_str_eq(reason, "SLOW_READER");
     cr_assert_lt(slow->items, CHANGES);
@@ -480,18 +479,16 @@ Test(watch_slow, a_consumer_that_takes_nothing_is_ended)
     update.update_mask = &mask;
     mask.paths = &path;
     mask.n_paths = 1;
-    cr_assert(rpc_stream_open(server.channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
-                              &options, &stream, &err));
+    cr_assert(rpc_stream_open(server.channel, EVENTS, "StreamEvents", &options, &stream, &err));
     cr_assert(rpc_stream_write(stream, &request.base));
     for (size_t i = 0; i < 400; i++) { /* ten megabytes */
         changed.n_labels = 99 + i % 2;
         case_server_call(&server, CASES, "UpdateCase", &update);
     }
-    const struct timespec pause = {.tv_sec = 3};
-    nanosleep(&pause, NULL);
+    case_server_await_slow_reader(&server, EVENTS->name, "StreamEvents");
     enum rpc_read read;
     do {
-        read = rpc_stream_read(stream, 10 * CLOCK_SECOND, server.memory, &message, &err);
+        read = rpc_stream_read(stream, SOON, server.memory, &message, &err);
     } while (read == RPC_READ_MESSAGE);
     cr_assert_eq(read, RPC_READ_FAILED);
     cr_assert_str_eq(err.reason, "SLOW_READER");

@@ -8,6 +8,7 @@
 #include "grpc/health/v1/health.pb-c.h"
 #include "pg/pg.h"
 #include "rpc/wire.h"
+#include "tests/support/metrics_page.h"
 #include "tests/support/pg_server.h"
 
 #include <signal.h>
@@ -62,28 +63,31 @@ static const char *log_file(char ret_path[64])
 
 void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel)
 {
-    char address[32], program[256], listen[64], url[512], log[64], peer[128];
+    char address[32], program[256], listen[64], metrics[64], url[512], log[64], peer[128];
     const char *bin = getenv("CASEWORK_BIN"), *search = getenv("CASE_SERVER_PEER");
+    uint16_t metrics_port = port_reserve();
     snprintf(address, sizeof address, "127.0.0.1:%u", port_reserve());
     snprintf(program, sizeof program, "%s/casework-case", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
+    snprintf(metrics, sizeof metrics, "METRICS_ADDRESS=127.0.0.1:%u", metrics_port);
     snprintf(url, sizeof url, "DATABASE_URL=%s", embedded_pg_url(server->pg));
     snprintf(peer, sizeof peer, "SEARCH_TARGET=%s", search ? search : "");
     log_file(log);
     const struct process_options options = {
         .argv = (const char *const[]){program, NULL},
         .output_file = log,
-        .settings =
-            (const char *const[]){listen, url, "METRICS_ADDRESS=", "CLOCK=manual=2026-03-02T09:00:00Z", peer,
-                                  "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
+        .settings = (const char *const[]){listen, url, metrics, "CLOCK=manual=2026-03-02T09:00:00Z", peer,
+                                          "SLA_TARGET=", "REPORT_TARGET=", "LOG_LEVEL=warn", NULL},
     };
     const struct rpc_channel_options to = {.target = address};
     error err;
     if (!process_start(&options, ret_process, &err) || !rpc_channel_new(&to, ret_channel, &err))
         give_up(program, &err);
     await_serving(server, *ret_process, *ret_channel);
-    if (server->address[0] == '\0')
+    if (server->address[0] == '\0') {
         memcpy(server->address, address, sizeof address);
+        server->metrics_port = metrics_port;
+    }
 }
 
 void case_server_start(struct case_server *server)
@@ -128,6 +132,19 @@ void case_server_stop(struct case_server *server)
     unlink(log_file(log)); /* of use only when the test has failed */
     embedded_pg_free(server->pg);
     arena_free(server->memory);
+}
+
+void case_server_await_slow_reader(const struct case_server *server, const char *service, const char *method)
+{
+    char name[192];
+    double found;
+    error err;
+    snprintf(name, sizeof name, "rpc_server_slow_readers_total{rpc_service=\"%s\",rpc_method=\"%s\"}",
+             service, method);
+    if (metrics_page_await(server->metrics_port, name, 1, CALL_TIMEOUT_US, &found))
+        return;
+    error_set(&err, STATUS_DEADLINE_EXCEEDED, "", "a reader that takes nothing keeps its stream");
+    give_up(method, &err);
 }
 
 bool case_server_try(struct case_server *server, const ProtobufCServiceDescriptor *service,

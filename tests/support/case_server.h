@@ -26,6 +26,7 @@ struct case_server {
     process *process, *other;
     rpc_channel *channel;
     char address[32];           /* of the first replica */
+    uint16_t metrics_port;      /* its metrics' */
     rpc_channel *other_channel; /* of a second replica; NULL until there is one */
     arena *memory;              /* of the answers of all calls */
 };
@@ -42,6 +43,9 @@ void case_server_start_hearing(struct case_server *server);
 /* And one that belongs to the caller: to be stopped before the server, or killed. */
 void case_server_start_replica(struct case_server *server, process **ret_process, rpc_channel **ret_channel);
 void case_server_stop_replica(process *program, rpc_channel *channel);
+
+/* Until the first replica has ended a stream of the method for a reader that takes nothing. */
+void case_server_await_slow_reader(const struct case_server *server, const char *service, const char *method);
 
 /* False: the answer was an error. */
 bool case_server_try(struct case_server *server, const ProtobufCServiceDescriptor *service,

@@ -1,11 +1,14 @@
 #include "tests/support/metrics_page.h"
 
+#include "base/clock.h"
+
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PAGE_MAX = 1 << 20, PATIENCE_SECONDS = 10 };
@@ -40,4 +43,16 @@ double metrics_page_value(uint16_t port, const char *name)
     double value = found ? strtod(found + strlen(line), NULL) : -1;
     free(page);
     return value;
+}
+
+bool metrics_page_await(uint16_t port, const char *name, double value, int64_t timeout_us, double *ret_found)
+{
+    const int64_t until = clock_monotonic_us() + timeout_us;
+    const struct timespec pause = {.tv_nsec = 10 * 1000000};
+    while ((*ret_found = metrics_page_value(port, name)) != value) {
+        if (clock_monotonic_us() > until)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
 }

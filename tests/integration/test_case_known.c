@@ -119,7 +119,7 @@ static void create_account_again(const char *id)
 {
     Casework__Cases__V1__Account account = CASEWORK__CASES__V1__ACCOUNT__INIT;
     Casework__Cases__V1__CreateAccountRequest create = CASEWORK__CASES__V1__CREATE_ACCOUNT_REQUEST__INIT;
-    int64_t until = clock_monotonic_us() + 20 * CLOCK_SECOND;
+    int64_t until = clock_monotonic_us() + CLOCK_MINUTE;
     void *response;
     error err;
     create.account_id = desk_text(id);

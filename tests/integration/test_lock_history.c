@@ -20,9 +20,9 @@
 #define CASES (&casework__cases__v1__case_service__descriptor)
 #define MESSAGES (&casework__cases__v1__message_service__descriptor)
 #define GRACE CLOCK_SECOND
-#define NOT_LONGER_THAN (15 * CLOCK_SECOND) /* whatever is waited for */
+#define NOT_LONGER_THAN CLOCK_MINUTE /* whatever is waited for */
 
-enum { REPLICAS = 3, CLIENTS = 12, USUALLY_SECONDS = 8 };
+enum { REPLICAS = 3, CLIENTS = 12, USUALLY_SECONDS = 8, RUNS_MAX = 10 };
 
 static struct case_replicas replicas;
 static struct lock_bench bench;
@@ -190,13 +190,12 @@ static int64_t duration(void)
     return seconds * CLOCK_SECOND;
 }
 
-static void run(uint64_t seed)
+static void run(void)
 {
     int64_t until = clock_monotonic_us() + duration();
-    random_state = seed;
+    bench.over = false;
     for (int i = 0; i < CLIENTS; i++) {
-        clients[i].bench = &bench;
-        clients[i].random = script_random(&random_state);
+        clients[i] = (struct lock_client){.bench = &bench, .random = script_random(&random_state)};
         snprintf(clients[i].agent, sizeof clients[i].agent, "a%d", i);
         lock_client_start(&clients[i]);
     }
@@ -216,7 +215,7 @@ static void run(uint64_t seed)
 /* --- what is then in the histories ------------------------------------------------------------------------
  */
 
-/* Notes of all clients; `*ret_places`, by numbers of writes: their notes. To be freed. */
+/* Notes of all clients, behind those of earlier runs; by numbers of writes: their notes. To be freed. */
 static size_t *gather_notes(void)
 {
     size_t *places = calloc((size_t)bench.writes + 1, sizeof *places);
@@ -228,6 +227,7 @@ static size_t *gather_notes(void)
         lock_history_release(&clients[i].notes);
     }
     for (size_t i = 0; i < history.note_count; i++) {
+        history.notes[i].position = 0;
         if (history.notes[i].kind == LOCK_NOTE_WRITE)
             places[history.notes[i].write] = i;
     }
@@ -292,7 +292,7 @@ static void gather_events(int case_index, const size_t *places)
     free(writes);
 }
 
-static void expect_faults(const struct lock_counts *counts)
+static void print_counts(const struct lock_counts *counts)
 {
     const size_t *passed_on = counts->passed_on;
     fprintf(stderr,
@@ -303,27 +303,40 @@ static void expect_faults(const struct lock_counts *counts)
             passed_on[LOCK_LEFT_LOG_OUT], passed_on[LOCK_LEFT_CUT], passed_on[LOCK_LEFT_STOPPED],
             passed_on[LOCK_LEFT_KILLED], counts->granted, counts->lost, counts->seen, counts->done,
             counts->refused, counts->unknown, counts->unknown_done);
-    cr_assert_gt(stops, 0);
-    cr_assert_gt(kills, 0);
-    cr_assert_gt(counts->broken, 0);
-    cr_assert_gt(counts->done, 0);
-    cr_assert_gt(counts->refused, 0);
-    cr_assert_gt(counts->unknown, 0);
-    cr_assert_gt(passed_on[LOCK_LEFT_CUT], 0);
-    cr_assert_gt(taken, 0);
 }
 
-Test(lock_history, is_linearizable_over_replicas_that_are_stopped_and_killed)
+/* What the verdict is to mean something for. */
+static bool has_seen_all(const struct lock_counts *counts)
 {
-    uint64_t seed = script_seed();
-    fprintf(stderr, "lock_history: CASEWORK_MODEL_SEED=%llu\n", (unsigned long long)seed);
-    run(seed);
+    return stops > 0 && kills > 0 && taken > 0 && counts->broken > 0 && counts->done > 0 &&
+           counts->refused > 0 && counts->unknown > 0 && counts->passed_on[LOCK_LEFT_CUT] > 0;
+}
+
+static struct lock_counts judge(uint64_t seed)
+{
     size_t *places = gather_notes();
+    history.tenure_count = 0; /* the events are read from their beginning */
     for (int i = 0; i < LOCK_CASES; i++)
         gather_events(i, places);
     free(places);
     const char *complaint = lock_history_check(&history);
     cr_assert_null(complaint, "CASEWORK_MODEL_SEED=%llu: %s", (unsigned long long)seed, complaint);
     const struct lock_counts counts = lock_history_count(&history);
-    expect_faults(&counts);
+    print_counts(&counts);
+    return counts;
+}
+
+/* Once more, within limits, where chance has not brought about everything yet. */
+Test(lock_history, is_linearizable_over_replicas_that_are_stopped_and_killed)
+{
+    uint64_t seed = script_seed();
+    fprintf(stderr, "lock_history: CASEWORK_MODEL_SEED=%llu\n", (unsigned long long)seed);
+    random_state = seed;
+    for (int runs = 0; runs < RUNS_MAX; runs++) {
+        run();
+        const struct lock_counts counts = judge(seed);
+        if (has_seen_all(&counts))
+            return;
+    }
+    cr_assert_fail("not all that is to be checked has happened");
 }

@@ -79,6 +79,16 @@ bool batch_answer_message(struct overlay *overlay, struct case_command *command,
 bool batch_answer_both(struct overlay *overlay, struct case_command *command, int64_t case_id, int32_t number,
                        error *err) __attribute__((warn_unused_result)); /* number 0: no message */
 
+/* A message into a case that is there, and the answer of both. */
+bool batch_run_message(struct overlay *overlay, struct case_command *command, struct case_entry *entry,
+                       const struct case_act *wanted, error *err) __attribute__((warn_unused_result));
+
+/* A new case of the account on the channel, with its first message when there is one (NULL: none), and the
+ * answer of both. */
+bool batch_create_case(struct overlay *overlay, struct case_command *command,
+                       const struct case_record *template, const struct channel_record *channel,
+                       const struct case_act *message, error *err) __attribute__((warn_unused_result));
+
 /* NULL: NOT_FOUND. */
 struct case_entry *batch_existing_case(struct overlay *overlay, const struct case_command *command,
                                        int64_t id, error *err);

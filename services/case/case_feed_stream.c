@@ -14,10 +14,10 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "case/case_feed_call.h"
 #include "casework/cases/v1/event_service.pb-c.h"
 #include "rpc/name.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,10 +34,7 @@ enum {
 #define READ_TIMEOUT_US (10 * CLOCK_SECOND)
 
 struct feed_stream {
-    struct case_feed_reader reader; /* first: the feed knows the stream by it */
-    rpc_call *call;
-    _Atomic int references;
-    _Atomic bool over;
+    struct case_feed_call base; /* first */
     unsigned generation;
     char epoch[FEED_EPOCH_SIZE];
     char account[64]; /* "": all */
@@ -59,27 +56,6 @@ static const struct pg_statement feed_events = {
         " AND ($4::text = '' OR account = $4) ORDER BY position OFFSET 0) e ORDER BY e.partition, e.position",
 };
 
-/* --- lifetime --- */
-
-static struct feed_stream *stream_of(struct case_feed_reader *reader)
-{
-    return (struct feed_stream *)reader;
-}
-
-static void stream_ref(struct case_feed_reader *reader)
-{
-    atomic_fetch_add(&stream_of(reader)->references, 1);
-}
-
-static void stream_unref(struct case_feed_reader *reader)
-{
-    struct feed_stream *stream = stream_of(reader);
-    if (atomic_fetch_sub(&stream->references, 1) > 1)
-        return;
-    rpc_call_unref(stream->call);
-    free(stream);
-}
-
 /* --- one response --- */
 
 /* What one response reads: a range in some partitions. */
@@ -99,7 +75,8 @@ static bool plan(const struct feed_stream *stream, struct range *range)
     range->count = 0;
     memcpy(range->upto, range->after, sizeof range->upto);
     for (int p = 0; p < FEED_PARTITIONS; p++) {
-        int64_t behind = stream->wanted[p] ? case_feed_head(stream->reader.feed, p) - range->after[p] : 0;
+        int64_t behind =
+            stream->wanted[p] ? case_feed_head(stream->base.reader.feed, p) - range->after[p] : 0;
         if (behind <= 0)
             continue;
         int64_t taken = behind < room ? behind : room;
@@ -127,7 +104,7 @@ static bool read_range(struct feed_stream *stream, const struct range *range, ar
         pg_put_int(upto, range->upto[p]);
     }
     pg_add_text(&params, stream->account);
-    return pg_pool_query(case_feed_pool(stream->reader.feed), &feed_events, &params,
+    return pg_pool_query(case_feed_pool(stream->base.reader.feed), &feed_events, &params,
                          clock_monotonic_us() + READ_TIMEOUT_US, ret_result, err);
 }
 
@@ -195,7 +172,7 @@ static enum step write_response(struct feed_stream *stream, struct range *range,
 {
     if (!append_rest(stream, range, all_heads, caught_up, memory, out) || out->failed)
         return STEP_HELD_BACK;
-    if (rpc_call_write_packed(stream->call, out->data, out->length) != RPC_WRITE_OK) {
+    if (rpc_call_write_packed(stream->base.call, out->data, out->length) != RPC_WRITE_OK) {
         if (stream->full_since_us == 0)
             stream->full_since_us = clock_monotonic_us();
         return STEP_HELD_BACK;
@@ -250,17 +227,11 @@ static enum step next_response(struct feed_stream *stream, arena *memory, bytes 
 
 /* --- a run --- */
 
-static void end(struct feed_stream *stream, const error *err)
-{
-    atomic_store(&stream->over, true);
-    rpc_call_fail(stream->call, err);
-}
-
 /* The reader makes no room, and has been given time. */
 static bool is_too_slow(struct feed_stream *stream, error *err)
 {
     if (stream->full_since_us == 0 ||
-        clock_monotonic_us() - stream->full_since_us < case_feed_patience(stream->reader.feed))
+        clock_monotonic_us() - stream->full_since_us < case_feed_patience(stream->base.reader.feed))
         return false;
     error_set(err, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
               "the reader has taken nothing for too long: go on from its positions");
@@ -269,12 +240,12 @@ static bool is_too_slow(struct feed_stream *stream, error *err)
 
 static void run(struct case_feed_reader *reader)
 {
-    struct feed_stream *stream = stream_of(reader);
-    if (atomic_load(&stream->over) || rpc_call_is_cancelled(stream->call))
+    struct feed_stream *stream = (struct feed_stream *)reader;
+    if (case_feed_call_is_over(&stream->base))
         return;
     error err;
     if (!case_feed_check_generation(reader->feed, stream->generation, &err)) {
-        end(stream, &err);
+        case_feed_call_fail(&stream->base, &err);
         return;
     }
     arena *memory = arena_new(READ_MEMORY_MAX);
@@ -289,7 +260,7 @@ static void run(struct case_feed_reader *reader)
     bytes_release(&out);
     arena_free(memory);
     if (is_too_slow(stream, &err))
-        end(stream, &err);
+        case_feed_call_fail(&stream->base, &err);
     else if (responses == RESPONSES_A_RUN)
         case_feed_wake(reader);
 }
@@ -386,14 +357,7 @@ static void on_message(rpc_call *call, const ProtobufCMessage *message, void *co
         free(stream);
         return;
     }
-    stream->call = call;
-    rpc_call_ref(call);
-    stream->references = 1; /* the call's; given up in on_done */
-    stream->reader.run = run;
-    stream->reader.ref = stream_ref;
-    stream->reader.unref = stream_unref;
-    rpc_call_set_state(call, stream);
-    case_feed_attach(feed, &stream->reader);
+    case_feed_call_begin(&stream->base, call, feed, run);
 }
 
 static void on_writable(rpc_call *call, void *context)
@@ -401,18 +365,13 @@ static void on_writable(rpc_call *call, void *context)
     (void)context;
     struct feed_stream *stream = rpc_call_state(call);
     if (stream)
-        case_feed_wake(&stream->reader);
+        case_feed_wake(&stream->base.reader);
 }
 
 static void on_done(rpc_call *call, void *context)
 {
     (void)context;
-    struct feed_stream *stream = rpc_call_state(call);
-    if (!stream)
-        return;
-    atomic_store(&stream->over, true);
-    case_feed_detach(&stream->reader);
-    stream_unref(&stream->reader);
+    case_feed_call_done(call);
 }
 
 const struct rpc_stream_handlers case_feed_stream_handlers = {

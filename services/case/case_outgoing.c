@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "case/case_feed_call.h"
 #include "case/case_resume.h"
 #include "case/case_row.h"
 #include "case/case_wire.h"
@@ -29,11 +30,8 @@ enum {
 #define ALL_CHANNELS "-"
 
 struct outgoing_stream {
-    struct case_feed_reader reader; /* first: the feed knows the stream by it */
-    rpc_call *call;
+    struct case_feed_call base; /* first */
     const struct case_outgoing *outgoing;
-    _Atomic int references;
-    _Atomic bool over;
     _Atomic bool full; /* the call's queue; on_writable takes it back */
     unsigned generation;
     char epoch[FEED_EPOCH_SIZE];
@@ -127,27 +125,6 @@ static const struct pg_statement outgoing_deletion = {
         "SELECT 1 FROM events WHERE partition = $1::int2 AND account = $2::text AND case_id = 0 AND kind = 19"
         " AND position > $3::int8 AND position <= $4::int8 LIMIT 1",
 };
-
-/* --- lifetime --- */
-
-static struct outgoing_stream *stream_of(struct case_feed_reader *reader)
-{
-    return (struct outgoing_stream *)reader;
-}
-
-static void stream_ref(struct case_feed_reader *reader)
-{
-    atomic_fetch_add(&stream_of(reader)->references, 1);
-}
-
-static void stream_unref(struct case_feed_reader *reader)
-{
-    struct outgoing_stream *stream = stream_of(reader);
-    if (atomic_fetch_sub(&stream->references, 1) > 1)
-        return;
-    rpc_call_unref(stream->call);
-    free(stream);
-}
 
 /* --- tokens: the history that the position is of, then the position --- */
 
@@ -265,12 +242,6 @@ static bool fill_response(const struct outgoing_stream *stream, const struct out
 
 enum step { STEP_ON, STEP_AT_HEAD, STEP_HELD_BACK };
 
-static void end(struct outgoing_stream *stream, const error *err)
-{
-    atomic_store(&stream->over, true);
-    rpc_call_fail(stream->call, err);
-}
-
 /* False: the account is no longer the one that the stream was opened for, or it could not be found out. */
 static bool is_still_there(struct outgoing_stream *stream, int64_t upto, arena *memory)
 {
@@ -287,7 +258,7 @@ static bool is_still_there(struct outgoing_stream *stream, int64_t upto, arena *
     pg_result_free(result);
     if (deleted) {
         error_set(&err, STATUS_NOT_FOUND, "NOT_FOUND", "the account was deleted");
-        end(stream, &err);
+        case_feed_call_fail(&stream->base, &err);
         return false;
     }
     stream->there = upto;
@@ -298,7 +269,7 @@ static bool is_still_there(struct outgoing_stream *stream, int64_t upto, arena *
 /* Before anything is given, and once a second while there is nothing to give. */
 static bool may_go_on(struct outgoing_stream *stream, arena *memory)
 {
-    int64_t head = case_feed_head(stream->reader.feed, feed_partition(stream->account));
+    int64_t head = case_feed_head(stream->base.reader.feed, feed_partition(stream->account));
     return head <= stream->there || clock_monotonic_us() < stream->looked_us + LOOK_US ||
            is_still_there(stream, head, memory);
 }
@@ -311,7 +282,7 @@ static enum step write_messages(struct outgoing_stream *stream, const struct out
         if (!fill_response(stream, read, row, position, &response))
             return row > 0 ? STEP_ON : STEP_HELD_BACK;
         atomic_store(&stream->full, true);
-        if (rpc_call_write(stream->call, &response.base) != RPC_WRITE_OK) {
+        if (rpc_call_write(stream->base.call, &response.base) != RPC_WRITE_OK) {
             if (stream->stalled_us == 0)
                 stream->stalled_us = clock_monotonic_us();
             return STEP_HELD_BACK;
@@ -325,7 +296,7 @@ static enum step write_messages(struct outgoing_stream *stream, const struct out
 
 static enum step next_messages(struct outgoing_stream *stream, arena *memory)
 {
-    int64_t head = case_feed_head(stream->reader.feed, feed_partition(stream->account));
+    int64_t head = case_feed_head(stream->base.reader.feed, feed_partition(stream->account));
     if (head <= stream->seen)
         return STEP_AT_HEAD;
     struct outgoing_read read = {.memory = memory, .deadline_us = clock_monotonic_us() + READ_TIMEOUT_US};
@@ -355,19 +326,19 @@ static bool is_held_back(struct outgoing_stream *stream)
     error err = {0};
     error_set(&err, STATUS_RESOURCE_EXHAUSTED, "SLOW_READER",
               "the reader has taken nothing for too long: resume with the last token");
-    end(stream, &err);
+    case_feed_call_fail(&stream->base, &err);
     return true;
 }
 
 static void run(struct case_feed_reader *reader)
 {
-    struct outgoing_stream *stream = stream_of(reader);
-    if (atomic_load(&stream->over) || rpc_call_is_cancelled(stream->call))
+    struct outgoing_stream *stream = (struct outgoing_stream *)reader;
+    if (case_feed_call_is_over(&stream->base))
         return;
     if (stream->generation != case_feed_generation(reader->feed)) {
         error err = {0};
         epoch_changed(&err);
-        end(stream, &err);
+        case_feed_call_fail(&stream->base, &err);
         return;
     }
     if (is_held_back(stream))
@@ -451,14 +422,7 @@ static void on_message(rpc_call *call, const ProtobufCMessage *message, void *co
         free(stream);
         return;
     }
-    stream->call = call;
-    rpc_call_ref(call);
-    stream->references = 1; /* the call's; given up in on_done */
-    stream->reader.run = run;
-    stream->reader.ref = stream_ref;
-    stream->reader.unref = stream_unref;
-    rpc_call_set_state(call, stream);
-    case_feed_attach(outgoing->feed, &stream->reader);
+    case_feed_call_begin(&stream->base, call, outgoing->feed, run);
 }
 
 static void on_writable(rpc_call *call, void *context)
@@ -468,18 +432,13 @@ static void on_writable(rpc_call *call, void *context)
     if (!stream)
         return;
     atomic_store(&stream->full, false);
-    case_feed_wake(&stream->reader);
+    case_feed_wake(&stream->base.reader);
 }
 
 static void on_done(rpc_call *call, void *context)
 {
     (void)context;
-    struct outgoing_stream *stream = rpc_call_state(call);
-    if (!stream)
-        return;
-    atomic_store(&stream->over, true);
-    case_feed_detach(&stream->reader);
-    stream_unref(&stream->reader);
+    case_feed_call_done(call);
 }
 
 static const struct rpc_stream_handlers outgoing_handlers = {

@@ -1,14 +1,10 @@
 /* The write side of the case service, on a real PostgreSQL: commands of one batch and of many. */
 
 #include "base/clock.h"
-#include "casework/cases/v1/agent_service.pb-c.h"
-#include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/cases/v1/channel_service.pb-c.h"
-#include "casework/cases/v1/connector_service.pb-c.h"
 #include "casework/cases/v1/contact_service.pb-c.h"
-#include "casework/cases/v1/message_service.pb-c.h"
 #include "rpc/wire.h"
-#include "tests/support/case_server.h"
+#include "tests/support/case_desk.h"
 
 #include <criterion/criterion.h>
 #include <limits.h>
@@ -17,72 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGENTS (&casework__cases__v1__agent_service__descriptor)
-#define CASES (&casework__cases__v1__case_service__descriptor)
 #define CHANNELS (&casework__cases__v1__channel_service__descriptor)
-#define CONNECTORS (&casework__cases__v1__connector_service__descriptor)
 #define CONTACTS (&casework__cases__v1__contact_service__descriptor)
-#define MESSAGES (&casework__cases__v1__message_service__descriptor)
 
 static struct case_server server;
 
-/* Protobuf's text fields take no const; nobody writes to them. */
-static char *text(const char *constant)
-{
-    return (char *)(uintptr_t)constant;
-}
-
-/* A call for an agent; "" for the service itself. The answer lives in the server's memory. */
-static bool try_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                   const void *request, void *ret_response, error *err)
-{
-    const struct rpc_client_options options = {.timeout_us = 10 * CLOCK_SECOND,
-                                               .agent = *agent ? agent : NULL};
-    ProtobufCMessage *response = NULL;
-    *err = (error){0};
-    bool done =
-        rpc_client_call(server.channel, service, method, request, &options, server.memory, &response, err);
-    *(void **)ret_response = response;
-    return done;
-}
-
-static void *call_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                     const void *request)
-{
-    void *response = NULL;
-    error err;
-    cr_assert(try_as(agent, service, method, request, &response, &err), "%s: %s %s", method, err.reason,
-              err.message);
-    return response;
-}
-
-static error fail_as(const char *agent, const ProtobufCServiceDescriptor *service, const char *method,
-                     const void *request)
-{
-    void *response = NULL;
-    error err;
-    cr_assert_not(try_as(agent, service, method, request, &response, &err), "%s", method);
-    return err;
-}
-
-static void create_agent(const char *id, bool disabled)
-{
-    Casework__Cases__V1__CreateAgentRequest request = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
-    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
-    request.parent = text("accounts/acme");
-    request.agent_id = text(id);
-    request.agent = &agent;
-    agent.disabled = disabled;
-    call_as("", AGENTS, "CreateAgent", &request);
-}
-
 static void setup(void)
 {
-    case_server_start(&server);
-    case_server_account(&server, "acme");
-    create_agent("anna", false);
-    create_agent("bob", false);
-    create_agent("former", true);
+    desk_start(&server);
 }
 
 static void teardown(void)
@@ -94,58 +32,12 @@ TestSuite(case_write, .init = setup, .fini = teardown, .timeout = 120);
 
 static Casework__Cases__V1__ReceiveMessageResponse *receive(const char *sender, const char *external_id)
 {
-    Casework__Cases__V1__ReceiveMessageRequest request = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
-    request.parent = text("accounts/acme/channels/desk");
-    request.sender_address = text(sender);
-    request.external_id = text(external_id);
-    request.subject = text("Printer");
-    request.body = text("It does not print");
-    return call_as("", CONNECTORS, "ReceiveMessage", &request);
-}
-
-static Casework__Cases__V1__AddMessageRequest *message_request(const char *parent, int kind, const char *body)
-{
-    Casework__Cases__V1__AddMessageRequest *request = arena_alloc(server.memory, sizeof *request);
-    Casework__Cases__V1__Message *message = arena_alloc(server.memory, sizeof *message);
-    casework__cases__v1__add_message_request__init(request);
-    casework__cases__v1__message__init(message);
-    request->parent = text(parent);
-    request->message = message;
-    message->kind = (Casework__Cases__V1__MessageKind)kind;
-    message->body = text(body);
-    return request;
-}
-
-static Casework__Cases__V1__Case *get(const char *name)
-{
-    Casework__Cases__V1__GetCaseRequest request = CASEWORK__CASES__V1__GET_CASE_REQUEST__INIT;
-    request.name = text(name);
-    Casework__Cases__V1__GetCaseResponse *response = call_as("", CASES, "GetCase", &request);
-    return response->case_;
+    return desk_receive(&server, "desk", sender, external_id, "It does not print");
 }
 
 static Casework__Cases__V1__Message *get_message(const char *case_name, int number)
 {
-    Casework__Cases__V1__GetMessageRequest request = CASEWORK__CASES__V1__GET_MESSAGE_REQUEST__INIT;
-    request.name = arena_printf(server.memory, "%s/messages/%d", case_name, number);
-    Casework__Cases__V1__GetMessageResponse *response = call_as("", MESSAGES, "GetMessage", &request);
-    return response->message;
-}
-
-/* OpenCase and its like: requests that begin with the name. */
-static Casework__Cases__V1__Case *step(const char *method, const char *name, const char *agent)
-{
-    Casework__Cases__V1__OpenCaseRequest open = CASEWORK__CASES__V1__OPEN_CASE_REQUEST__INIT;
-    Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
-    Casework__Cases__V1__DeleteCaseRequest delete = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
-    Casework__Cases__V1__UndeleteCaseRequest undelete = CASEWORK__CASES__V1__UNDELETE_CASE_REQUEST__INIT;
-    open.name = resolve.name = delete.name = undelete.name = text(name);
-    const void *request = strcmp(method, "OpenCase") == 0      ? (void *)&open
-                          : strcmp(method, "ResolveCase") == 0 ? (void *)&resolve
-                          : strcmp(method, "DeleteCase") == 0  ? (void *)&delete
-                                                               : (void *)&undelete;
-    Casework__Cases__V1__OpenCaseResponse *response = call_as(agent, CASES, method, request);
-    return response->case_; /* all of them answer alike */
+    return desk_get_message(&server, arena_printf(server.memory, "%s/messages/%d", case_name, number));
 }
 
 /* --- routing ----------------------------------------------------------------------------------------------
@@ -175,24 +67,27 @@ Test(case_write, the_same_external_id_changes_nothing_ever)
     cr_assert_str_eq(again->message->name, first->message->name);
     cr_assert(again->case_created);
     cr_assert_eq(again->case_->version, first->case_->version);
-    Casework__Cases__V1__AddMessageRequest *request = message_request(first->case_->name, 1, "another text");
-    request->message->external_id = text("e1");
-    Casework__Cases__V1__AddMessageResponse *added = call_as("", MESSAGES, "AddMessage", request);
+    Casework__Cases__V1__AddMessageRequest *request =
+        desk_message(&server, first->case_->name, 1, "another text");
+    request->message->external_id = desk_text("e1");
+    Casework__Cases__V1__AddMessageResponse *added =
+        desk_call(&server, "", DESK_MESSAGES, "AddMessage", request);
     cr_assert_str_eq(added->message->name, first->message->name, "one channel, one message");
-    cr_assert_eq(get(first->case_->name)->message_count, 1);
+    cr_assert_eq(desk_case(&server, first->case_->name)->message_count, 1);
 }
 
 Test(case_write, a_deleted_case_takes_no_message_and_a_new_one_begins)
 {
     const char *first = receive("jo", "e1")->case_->name;
-    step("DeleteCase", first, "anna");
-    error err = fail_as("", MESSAGES, "AddMessage", message_request(first, 1, "hello?"));
+    desk_step(&server, "anna", "DeleteCase", first);
+    error err =
+        desk_fail(&server, "", DESK_MESSAGES, "AddMessage", desk_message(&server, first, 1, "hello?"));
     cr_assert_eq(err.code, STATUS_FAILED_PRECONDITION);
     cr_assert_str_eq(err.reason, "CASE_DELETED");
     Casework__Cases__V1__ReceiveMessageResponse *next = receive("jo", "e2");
     cr_assert(next->case_created);
-    step("DeleteCase", next->case_->name, "anna");
-    step("UndeleteCase", first, "anna");
+    desk_step(&server, "anna", "DeleteCase", next->case_->name);
+    desk_step(&server, "anna", "UndeleteCase", first);
     cr_assert_str_eq(receive("jo", "e3")->case_->name, first, "the newest that is not deleted");
 }
 
@@ -203,26 +98,26 @@ Test(case_write, message_states_follow_the_work)
 {
     const char *name = receive("jo", "e1")->case_->name;
     cr_assert_eq((int)get_message(name, 1)->state, 1);
-    Casework__Cases__V1__Case *opened = step("OpenCase", name, "anna");
+    Casework__Cases__V1__Case *opened = desk_step(&server, "anna", "OpenCase", name);
     cr_assert_eq((int)opened->status, 2);
     cr_assert_str_eq(opened->owner, "accounts/acme/agents/anna");
     cr_assert_eq((int)get_message(name, 1)->state, 2);
     receive("jo", "e2");
     cr_assert_eq((int)get_message(name, 2)->state, 1);
-    call_as("bob", MESSAGES, "AddMessage", message_request(name, 2, "try again"));
+    desk_call(&server, "bob", DESK_MESSAGES, "AddMessage", desk_message(&server, name, 2, "try again"));
     cr_assert_eq((int)get_message(name, 1)->state, 3);
     cr_assert_eq((int)get_message(name, 2)->state, 3);
-    Casework__Cases__V1__Case *now = get(name);
+    Casework__Cases__V1__Case *now = desk_case(&server, name);
     cr_assert_eq(now->n_involved_agents, 1);
     cr_assert_str_eq(now->involved_agents[0], "accounts/acme/agents/bob");
 
     Casework__Cases__V1__SetMessageStateRequest set = CASEWORK__CASES__V1__SET_MESSAGE_STATE_REQUEST__INIT;
     set.name = arena_printf(server.memory, "%s/messages/1", name);
     set.state = CASEWORK__CASES__V1__MESSAGE_STATE__MESSAGE_STATE_ASSIGNED;
-    call_as("anna", MESSAGES, "SetMessageState", &set);
+    desk_call(&server, "anna", DESK_MESSAGES, "SetMessageState", &set);
     cr_assert_eq((int)get_message(name, 1)->state, 1);
     cr_assert_eq((int)get_message(name, 2)->state, 3);
-    step("ResolveCase", name, "anna");
+    desk_step(&server, "anna", "ResolveCase", name);
     cr_assert_eq((int)get_message(name, 1)->state, 4);
     cr_assert_eq((int)get_message(name, 2)->state, 4);
 }
@@ -242,18 +137,18 @@ Test(case_write, who_may_write_what)
         {"anna", 0, STATUS_INVALID_ARGUMENT},    {"anna", 8, STATUS_INVALID_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof rights / sizeof rights[0]; i++) {
-        error err =
-            fail_as(rights[i].agent, MESSAGES, "AddMessage", message_request(name, rights[i].kind, "x"));
+        error err = desk_fail(&server, rights[i].agent, DESK_MESSAGES, "AddMessage",
+                              desk_message(&server, name, rights[i].kind, "x"));
         cr_assert_eq(err.code, rights[i].code, "%zu: %s", i, err.message);
     }
-    cr_assert_eq(get(name)->message_count, 1, "nothing was stored");
-    Casework__Cases__V1__AddMessageRequest *past = message_request(name, 2, "x");
+    cr_assert_eq(desk_case(&server, name)->message_count, 1, "nothing was stored");
+    Casework__Cases__V1__AddMessageRequest *past = desk_message(&server, name, 2, "x");
     past->message->send_time = wire_timestamp(server.memory, CASE_SERVER_START_US - CLOCK_DAY);
-    cr_assert_eq(fail_as("anna", MESSAGES, "AddMessage", past).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", past).code, STATUS_INVALID_ARGUMENT);
     past->message->kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
-    call_as("", MESSAGES, "AddMessage", past);
+    desk_call(&server, "", DESK_MESSAGES, "AddMessage", past);
     past->message->send_time = wire_timestamp(server.memory, CASE_SERVER_START_US + CLOCK_DAY);
-    cr_assert_eq(fail_as("", MESSAGES, "AddMessage", past).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "", DESK_MESSAGES, "AddMessage", past).code, STATUS_INVALID_ARGUMENT);
 }
 
 Test(case_write, a_reply_has_a_known_outcome_or_none)
@@ -261,12 +156,12 @@ Test(case_write, a_reply_has_a_known_outcome_or_none)
     const char *name = receive("jo", "e1")->case_->name;
     const int unknown[] = {-1, INT_MIN, 3, INT_MAX};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
-        Casework__Cases__V1__AddMessageRequest *request = message_request(name, 2, "x");
+        Casework__Cases__V1__AddMessageRequest *request = desk_message(&server, name, 2, "x");
         request->then = (Casework__Cases__V1__AfterSend)unknown[i];
-        error err = fail_as("anna", MESSAGES, "AddMessage", request);
+        error err = desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", request);
         cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%d: %s", unknown[i], err.message);
     }
-    const Casework__Cases__V1__Case *now = get(name);
+    const Casework__Cases__V1__Case *now = desk_case(&server, name);
     cr_assert_eq(now->message_count, 1, "nothing was stored");
     cr_assert_eq(now->status, CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_NEW);
 }
@@ -276,23 +171,24 @@ Test(case_write, updates_go_by_mask_and_etag)
     const char *name = receive("jo", "e1")->case_->name;
     Casework__Cases__V1__UpdateCaseRequest request = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
     Casework__Cases__V1__Case wanted = CASEWORK__CASES__V1__CASE__INIT;
-    char *labels[] = {text("Contract Needed"), text("urgent")};
+    char *labels[] = {desk_text("Contract Needed"), desk_text("urgent")};
     Casework__Cases__V1__Case__AttributesEntry entry = CASEWORK__CASES__V1__CASE__ATTRIBUTES_ENTRY__INIT;
     Casework__Cases__V1__Case__AttributesEntry *entries[] = {&entry};
-    entry.key = text("order");
-    entry.value = text("4711");
-    wanted.name = text(name);
+    entry.key = desk_text("order");
+    entry.value = desk_text("4711");
+    wanted.name = desk_text(name);
     wanted.labels = labels;
     wanted.n_labels = 2;
     wanted.attributes = entries;
     wanted.n_attributes = 1;
-    wanted.etag = get(name)->etag;
+    wanted.etag = desk_case(&server, name)->etag;
     request.case_ = &wanted;
-    Casework__Cases__V1__UpdateCaseResponse *updated = call_as("anna", CASES, "UpdateCase", &request);
+    Casework__Cases__V1__UpdateCaseResponse *updated =
+        desk_call(&server, "anna", DESK_CASES, "UpdateCase", &request);
     cr_assert_eq(updated->case_->n_labels, 2);
     cr_assert_str_eq(updated->case_->subject, "Printer", "what is not set stays");
     cr_assert_eq(updated->case_->n_attributes, 1);
-    error err = fail_as("anna", CASES, "UpdateCase", &request);
+    error err = desk_fail(&server, "anna", DESK_CASES, "UpdateCase", &request);
     cr_assert_eq(err.code, STATUS_ABORTED);
     cr_assert_str_eq(err.reason, "ETAG_MISMATCH");
     const char *const edited[] = {"0%s", " %s", "+%s", "%s ", "-%s", "%s.0", "99999999999999999999%s"};
@@ -300,36 +196,39 @@ Test(case_write, updates_go_by_mask_and_etag)
         char etag[64];
         snprintf(etag, sizeof etag, edited[i], updated->case_->etag);
         wanted.etag = etag;
-        cr_assert_eq(fail_as("anna", CASES, "UpdateCase", &request).code, STATUS_ABORTED, "\"%s\"", etag);
+        cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "UpdateCase", &request).code, STATUS_ABORTED,
+                     "\"%s\"", etag);
     }
 
     Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
-    char *paths[] = {text("attributes.order"), text("subject")};
+    char *paths[] = {desk_text("attributes.order"), desk_text("subject")};
     mask.paths = paths;
     mask.n_paths = 2;
-    wanted.etag = text("");
+    wanted.etag = desk_text("");
     wanted.n_attributes = 0;
-    wanted.subject = text("Scanner");
+    wanted.subject = desk_text("Scanner");
     request.update_mask = &mask;
-    updated = call_as("anna", CASES, "UpdateCase", &request);
+    updated = desk_call(&server, "anna", DESK_CASES, "UpdateCase", &request);
     cr_assert_eq(updated->case_->n_attributes, 0);
     cr_assert_str_eq(updated->case_->subject, "Scanner");
     cr_assert_eq(updated->case_->n_labels, 2);
-    paths[0] = text("owner");
-    cr_assert_eq(fail_as("anna", CASES, "UpdateCase", &request).code, STATUS_INVALID_ARGUMENT);
+    paths[0] = desk_text("owner");
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "UpdateCase", &request).code,
+                 STATUS_INVALID_ARGUMENT);
 }
 
 Test(case_write, assigning_takes_an_agent_who_can_work)
 {
     const char *name = receive("jo", "e1")->case_->name;
     Casework__Cases__V1__AssignCaseRequest request = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
-    request.name = text(name);
-    request.owner = text("accounts/acme/agents/former");
-    cr_assert_str_eq(fail_as("anna", CASES, "AssignCase", &request).reason, "AGENT_DISABLED");
-    request.owner = text("accounts/acme/agents/nobody");
-    cr_assert_eq(fail_as("anna", CASES, "AssignCase", &request).code, STATUS_NOT_FOUND);
-    request.owner = text("accounts/acme/agents/bob");
-    Casework__Cases__V1__AssignCaseResponse *assigned = call_as("anna", CASES, "AssignCase", &request);
+    request.name = desk_text(name);
+    request.owner = desk_text("accounts/acme/agents/former");
+    cr_assert_str_eq(desk_fail(&server, "anna", DESK_CASES, "AssignCase", &request).reason, "AGENT_DISABLED");
+    request.owner = desk_text("accounts/acme/agents/nobody");
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "AssignCase", &request).code, STATUS_NOT_FOUND);
+    request.owner = desk_text("accounts/acme/agents/bob");
+    Casework__Cases__V1__AssignCaseResponse *assigned =
+        desk_call(&server, "anna", DESK_CASES, "AssignCase", &request);
     cr_assert_str_eq(assigned->case_->owner, "accounts/acme/agents/bob");
     cr_assert_eq((int)assigned->case_->status, 2);
 }
@@ -341,23 +240,27 @@ Test(case_write, sizes_are_bounded)
     char *subject = arena_alloc(server.memory, 1000);
     memset(subject, 'x', 999);
     subject[999] = '\0';
-    request.parent = text("accounts/acme");
+    request.parent = desk_text("accounts/acme");
     request.case_ = &wanted;
-    cr_assert_eq(fail_as("anna", CASES, "CreateCase", &request).code, STATUS_INVALID_ARGUMENT, "no channel");
-    wanted.channel = text("accounts/acme/channels/desk");
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "CreateCase", &request).code, STATUS_INVALID_ARGUMENT,
+                 "no channel");
+    wanted.channel = desk_text("accounts/acme/channels/desk");
     wanted.subject = subject;
-    cr_assert_eq(fail_as("anna", CASES, "CreateCase", &request).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_CASES, "CreateCase", &request).code,
+                 STATUS_INVALID_ARGUMENT);
     subject[998] = '\0';
-    Casework__Cases__V1__CreateCaseResponse *created = call_as("anna", CASES, "CreateCase", &request);
+    Casework__Cases__V1__CreateCaseResponse *created =
+        desk_call(&server, "anna", DESK_CASES, "CreateCase", &request);
     cr_assert_str_eq(created->case_->subject, subject);
     enum { TOO_MUCH = 1024 * 1024 + 1 };
     char *body = arena_alloc(server.memory, TOO_MUCH + 1);
     memset(body, 'b', TOO_MUCH);
     body[TOO_MUCH] = '\0';
-    Casework__Cases__V1__AddMessageRequest *long_one = message_request(created->case_->name, 2, body);
-    cr_assert_eq(fail_as("anna", MESSAGES, "AddMessage", long_one).code, STATUS_INVALID_ARGUMENT);
+    Casework__Cases__V1__AddMessageRequest *long_one = desk_message(&server, created->case_->name, 2, body);
+    cr_assert_eq(desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", long_one).code,
+                 STATUS_INVALID_ARGUMENT);
     body[TOO_MUCH - 1] = '\0';
-    call_as("anna", MESSAGES, "AddMessage", long_one);
+    desk_call(&server, "anna", DESK_MESSAGES, "AddMessage", long_one);
     cr_assert_eq(strlen(get_message(created->case_->name, 1)->body), TOO_MUCH - 1);
 }
 
@@ -367,89 +270,93 @@ Test(case_write, sizes_are_bounded)
 Test(case_write, a_repeated_request_is_answered_with_what_it_did)
 {
     const char *name = receive("jo", "e1")->case_->name;
-    Casework__Cases__V1__AddMessageRequest *request = message_request(name, 2, "an answer");
-    request->request_id = text("r1");
-    Casework__Cases__V1__AddMessageResponse *first = call_as("anna", MESSAGES, "AddMessage", request);
-    call_as("anna", MESSAGES, "AddMessage", message_request(name, 2, "another"));
-    Casework__Cases__V1__AddMessageResponse *again = call_as("anna", MESSAGES, "AddMessage", request);
+    Casework__Cases__V1__AddMessageRequest *request = desk_message(&server, name, 2, "an answer");
+    request->request_id = desk_text("r1");
+    Casework__Cases__V1__AddMessageResponse *first =
+        desk_call(&server, "anna", DESK_MESSAGES, "AddMessage", request);
+    desk_call(&server, "anna", DESK_MESSAGES, "AddMessage", desk_message(&server, name, 2, "another"));
+    Casework__Cases__V1__AddMessageResponse *again =
+        desk_call(&server, "anna", DESK_MESSAGES, "AddMessage", request);
     cr_assert_str_eq(again->message->name, first->message->name);
     cr_assert_eq(again->position, first->position);
     cr_assert_eq(again->case_->message_count, 3, "as it is now");
-    request->message->body = text("something else");
-    error err = fail_as("anna", MESSAGES, "AddMessage", request);
+    request->message->body = desk_text("something else");
+    error err = desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", request);
     cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
     cr_assert_str_eq(err.reason, "REQUEST_ID_REUSED");
-    request->message->body = text("an answer");
-    cr_assert_str_eq(fail_as("bob", MESSAGES, "AddMessage", request).reason, "REQUEST_ID_REUSED");
+    request->message->body = desk_text("an answer");
+    cr_assert_str_eq(desk_fail(&server, "bob", DESK_MESSAGES, "AddMessage", request).reason,
+                     "REQUEST_ID_REUSED");
 }
 
 Test(case_write, a_refused_request_is_not_remembered)
 {
     const char *name = receive("jo", "e1")->case_->name;
-    step("DeleteCase", name, "anna");
-    Casework__Cases__V1__AddMessageRequest *request = message_request(name, 2, "an answer");
-    request->request_id = text("r1");
-    fail_as("anna", MESSAGES, "AddMessage", request);
-    step("UndeleteCase", name, "anna");
-    call_as("anna", MESSAGES, "AddMessage", request);
-    cr_assert_eq(get(name)->message_count, 2);
+    desk_step(&server, "anna", "DeleteCase", name);
+    Casework__Cases__V1__AddMessageRequest *request = desk_message(&server, name, 2, "an answer");
+    request->request_id = desk_text("r1");
+    desk_fail(&server, "anna", DESK_MESSAGES, "AddMessage", request);
+    desk_step(&server, "anna", "UndeleteCase", name);
+    desk_call(&server, "anna", DESK_MESSAGES, "AddMessage", request);
+    cr_assert_eq(desk_case(&server, name)->message_count, 2);
 }
 
 Test(case_write, contacts_own_their_addresses)
 {
     Casework__Cases__V1__CreateContactRequest create = CASEWORK__CASES__V1__CREATE_CONTACT_REQUEST__INIT;
     Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
-    char *emails[] = {text("Jo@X.example"), text("jo2@x.example")};
+    char *emails[] = {desk_text("Jo@X.example"), desk_text("jo2@x.example")};
     contact.emails = emails;
     contact.n_emails = 2;
-    create.parent = text("accounts/acme");
-    create.contact_id = text("jo");
+    create.parent = desk_text("accounts/acme");
+    create.contact_id = desk_text("jo");
     create.contact = &contact;
-    call_as("anna", CONTACTS, "CreateContact", &create);
-    create.contact_id = text("mo");
-    emails[0] = text("jo@x.EXAMPLE");
+    desk_call(&server, "anna", CONTACTS, "CreateContact", &create);
+    create.contact_id = desk_text("mo");
+    emails[0] = desk_text("jo@x.EXAMPLE");
     contact.n_emails = 1;
-    error err = fail_as("anna", CONTACTS, "CreateContact", &create);
+    error err = desk_fail(&server, "anna", CONTACTS, "CreateContact", &create);
     cr_assert_eq(err.code, STATUS_ALREADY_EXISTS);
     cr_assert_str_eq(err.reason, "ADDRESS_TAKEN");
 
     Casework__Cases__V1__UpdateContactRequest update = CASEWORK__CASES__V1__UPDATE_CONTACT_REQUEST__INIT;
     update.contact = &contact;
-    contact.name = text("accounts/acme/contacts/jo");
-    emails[0] = text("jo2@x.example");
-    call_as("anna", CONTACTS, "UpdateContact", &update);
-    contact.name = text("");
-    emails[0] = text("jo@x.example");
-    call_as("anna", CONTACTS, "CreateContact", &create); /* given up, so free */
-    emails[0] = text("JO2@x.example");
-    create.contact_id = text("po");
-    cr_assert_str_eq(fail_as("anna", CONTACTS, "CreateContact", &create).reason, "ADDRESS_TAKEN");
+    contact.name = desk_text("accounts/acme/contacts/jo");
+    emails[0] = desk_text("jo2@x.example");
+    desk_call(&server, "anna", CONTACTS, "UpdateContact", &update);
+    contact.name = desk_text("");
+    emails[0] = desk_text("jo@x.example");
+    desk_call(&server, "anna", CONTACTS, "CreateContact", &create); /* given up, so free */
+    emails[0] = desk_text("JO2@x.example");
+    create.contact_id = desk_text("po");
+    cr_assert_str_eq(desk_fail(&server, "anna", CONTACTS, "CreateContact", &create).reason, "ADDRESS_TAKEN");
 }
 
 Test(case_write, channels_are_unique_by_network_and_address)
 {
     Casework__Cases__V1__CreateChannelRequest create = CASEWORK__CASES__V1__CREATE_CHANNEL_REQUEST__INIT;
     Casework__Cases__V1__Channel channel = CASEWORK__CASES__V1__CHANNEL__INIT;
-    channel.network = text("email");
-    channel.address = text("help@acme.example");
-    create.parent = text("accounts/acme");
+    channel.network = desk_text("email");
+    channel.address = desk_text("help@acme.example");
+    create.parent = desk_text("accounts/acme");
     create.channel = &channel;
-    create.channel_id = text("mail");
-    call_as("", CHANNELS, "CreateChannel", &create);
-    cr_assert_eq(fail_as("", CHANNELS, "CreateChannel", &create).code, STATUS_ALREADY_EXISTS);
-    cr_assert_str_eq(fail_as("", CHANNELS, "CreateChannel", &create).reason, "ALREADY_EXISTS");
-    create.channel_id = text("mail2");
-    cr_assert_str_eq(fail_as("", CHANNELS, "CreateChannel", &create).reason, "ADDRESS_TAKEN");
-    channel.address = text("sales@acme.example");
-    call_as("", CHANNELS, "CreateChannel", &create);
+    create.channel_id = desk_text("mail"); /* there already, with that address */
+    cr_assert_eq(desk_fail(&server, "", CHANNELS, "CreateChannel", &create).code, STATUS_ALREADY_EXISTS);
+    cr_assert_str_eq(desk_fail(&server, "", CHANNELS, "CreateChannel", &create).reason, "ALREADY_EXISTS");
+    create.channel_id = desk_text("mail2");
+    cr_assert_str_eq(desk_fail(&server, "", CHANNELS, "CreateChannel", &create).reason, "ADDRESS_TAKEN");
+    channel.address = desk_text("sales@acme.example");
+    desk_call(&server, "", CHANNELS, "CreateChannel", &create);
     Casework__Cases__V1__UpdateChannelRequest update = CASEWORK__CASES__V1__UPDATE_CHANNEL_REQUEST__INIT;
     update.channel = &channel;
-    channel.name = text("accounts/acme/channels/mail");
-    cr_assert_str_eq(fail_as("", CHANNELS, "UpdateChannel", &update).reason, "ADDRESS_TAKEN");
-    channel.address = text("info@acme.example");
-    Casework__Cases__V1__UpdateChannelResponse *updated = call_as("", CHANNELS, "UpdateChannel", &update);
+    channel.name = desk_text("accounts/acme/channels/mail");
+    cr_assert_str_eq(desk_fail(&server, "", CHANNELS, "UpdateChannel", &update).reason, "ADDRESS_TAKEN");
+    channel.address = desk_text("info@acme.example");
+    Casework__Cases__V1__UpdateChannelResponse *updated =
+        desk_call(&server, "", CHANNELS, "UpdateChannel", &update);
     cr_assert_str_eq(updated->channel->address, "info@acme.example");
-    cr_assert_eq(fail_as("anna", CHANNELS, "UpdateChannel", &update).code, STATUS_PERMISSION_DENIED);
+    cr_assert_eq(desk_fail(&server, "anna", CHANNELS, "UpdateChannel", &update).code,
+                 STATUS_PERMISSION_DENIED);
 }
 
 /* --- closing ----------------------------------------------------------------------------------------------
@@ -458,23 +365,24 @@ Test(case_write, channels_are_unique_by_network_and_address)
 Test(case_write, a_case_closes_at_its_time_and_not_before)
 {
     const char *name = receive("jo", "e1")->case_->name;
-    Casework__Cases__V1__Case *resolved = step("ResolveCase", name, "anna");
+    Casework__Cases__V1__Case *resolved = desk_step(&server, "anna", "ResolveCase", name);
     Casework__Cases__V1__CloseCaseRequest request = CASEWORK__CASES__V1__CLOSE_CASE_REQUEST__INIT;
-    request.name = text(name);
+    request.name = desk_text(name);
     request.rule = CASEWORK__CASES__V1__DUE_RULE__DUE_RULE_RESOLVED;
     request.basis_version = resolved->change_version;
     request.due_time = wire_timestamp(server.memory, CASE_SERVER_START_US + 72 * CLOCK_HOUR);
-    cr_assert_str_eq(fail_as("", CASES, "CloseCase", &request).reason, "NOT_DUE");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_CASES, "CloseCase", &request).reason, "NOT_DUE");
     case_server_advance(&server, 72 * CLOCK_HOUR);
     receive("jo", "e2");
-    error err = fail_as("", CASES, "CloseCase", &request);
+    error err = desk_fail(&server, "", DESK_CASES, "CloseCase", &request);
     cr_assert_eq(err.code, STATUS_ABORTED);
     cr_assert_str_eq(err.reason, "STALE_VERSION");
-    request.basis_version = get(name)->change_version;
-    err = fail_as("anna", CASES, "CloseCase", &request);
+    request.basis_version = desk_case(&server, name)->change_version;
+    err = desk_fail(&server, "anna", DESK_CASES, "CloseCase", &request);
     cr_assert_eq(err.code, STATUS_PERMISSION_DENIED);
     cr_assert_str_eq(err.reason, "ROLE_NOT_ALLOWED");
-    Casework__Cases__V1__CloseCaseResponse *closed = call_as("", CASES, "CloseCase", &request);
+    Casework__Cases__V1__CloseCaseResponse *closed =
+        desk_call(&server, "", DESK_CASES, "CloseCase", &request);
     cr_assert_eq((int)closed->case_->status, 5);
     cr_assert_eq(closed->case_->close_time->seconds, request.due_time->seconds);
     cr_assert_eq((int)receive("jo", "e3")->case_->status, 2, "the customer re-opens it");
@@ -519,11 +427,11 @@ static void crowd_run(struct crowd *crowd, const char *name, bool mixed, bool sa
     const struct rpc_client_options options = {.timeout_us = 30 * CLOCK_SECOND, .agent = "anna"};
     for (int i = 0; i < AT_ONCE; i++) {
         Casework__Cases__V1__AddMessageRequest *request =
-            message_request(name, mixed && i % 3 == 0 ? 1 : 2, "text");
-        request->request_id = same ? text("one") : text("");
+            desk_message(&server, name, mixed && i % 3 == 0 ? 1 : 2, "text");
+        request->request_id = same ? desk_text("one") : desk_text("");
         if (mixed && i % 3 == 1)
-            request->etag = text("999999");
-        rpc_client_call_async(server.channel, MESSAGES, "AddMessage", &request->base, &options, one_back,
+            request->etag = desk_text("999999");
+        rpc_client_call_async(server.channel, DESK_MESSAGES, "AddMessage", &request->base, &options, one_back,
                               crowd);
     }
     pthread_mutex_lock(&crowd->lock);
@@ -536,16 +444,17 @@ static void crowd_run(struct crowd *crowd, const char *name, bool mixed, bool sa
 static void check_history(const char *name)
 {
     Casework__Cases__V1__ListCaseEventsRequest request = CASEWORK__CASES__V1__LIST_CASE_EVENTS_REQUEST__INIT;
-    request.parent = text(name);
+    request.parent = desk_text(name);
     request.page_size = 1000;
-    Casework__Cases__V1__ListCaseEventsResponse *history = call_as("", CASES, "ListCaseEvents", &request);
+    Casework__Cases__V1__ListCaseEventsResponse *history =
+        desk_call(&server, "", DESK_CASES, "ListCaseEvents", &request);
     int64_t position = 0;
     for (size_t i = 0; i < history->n_events; i++) {
         cr_assert_eq(history->events[i]->case_facts->version, (int64_t)i + 1);
         cr_assert_gt(history->events[i]->position, position);
         position = history->events[i]->position;
     }
-    cr_assert_eq(get(name)->version, (int64_t)history->n_events);
+    cr_assert_eq(desk_case(&server, name)->version, (int64_t)history->n_events);
 }
 
 Test(case_write, messages_at_once_are_numbered_without_holes)
@@ -556,7 +465,7 @@ Test(case_write, messages_at_once_are_numbered_without_holes)
     cr_assert_eq(crowd.done, AT_ONCE);
     for (int number = 2; number < AT_ONCE + 2; number++)
         cr_assert_eq(crowd.times_numbered[number], 1, "%d", number);
-    cr_assert_eq(get(name)->message_count, AT_ONCE + 1);
+    cr_assert_eq(desk_case(&server, name)->message_count, AT_ONCE + 1);
     check_history(name);
 }
 
@@ -566,7 +475,7 @@ Test(case_write, refused_ones_leave_no_trace_among_the_others)
     const char *name = receive("jo", "e1")->case_->name;
     crowd_run(&crowd, name, true, false);
     cr_assert_eq(crowd.refused, 2 * AT_ONCE / 3);
-    cr_assert_eq(get(name)->message_count, AT_ONCE / 3 + 1);
+    cr_assert_eq(desk_case(&server, name)->message_count, AT_ONCE / 3 + 1);
     check_history(name);
 }
 
@@ -577,7 +486,7 @@ Test(case_write, one_request_sent_many_times_at_once_is_done_once)
     crowd_run(&crowd, name, false, true);
     cr_assert_eq(crowd.done, AT_ONCE);
     cr_assert_eq(crowd.times_numbered[2], AT_ONCE);
-    cr_assert_eq(get(name)->message_count, 2);
+    cr_assert_eq(desk_case(&server, name)->message_count, 2);
 }
 
 Test(case_write, what_says_nothing_is_refused)
@@ -588,17 +497,19 @@ Test(case_write, what_says_nothing_is_refused)
     Casework__Cases__V1__RemoveClassificationsRequest remove =
         CASEWORK__CASES__V1__REMOVE_CLASSIFICATIONS_REQUEST__INIT;
     add.name = remove.name = first->case_->name;
-    cr_assert_eq(fail_as("", CASES, "AddClassifications", &add).code, STATUS_INVALID_ARGUMENT);
-    cr_assert_eq(fail_as("", CASES, "RemoveClassifications", &remove).code, STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "", DESK_CASES, "AddClassifications", &add).code,
+                 STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(desk_fail(&server, "", DESK_CASES, "RemoveClassifications", &remove).code,
+                 STATUS_INVALID_ARGUMENT);
 
     Casework__Cases__V1__ReceiveMessageRequest blank = CASEWORK__CASES__V1__RECEIVE_MESSAGE_REQUEST__INIT;
-    blank.parent = text("accounts/acme/channels/desk");
-    blank.external_id = text("e2");
-    blank.body = text("hello");
+    blank.parent = desk_text("accounts/acme/channels/desk");
+    blank.external_id = desk_text("e2");
+    blank.body = desk_text("hello");
     static const char *const senders[] = {"", " ", " \t\n", "\u00a0", "\u3000 "};
     for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
-        blank.sender_address = text(senders[i]);
-        error err = fail_as("", CONNECTORS, "ReceiveMessage", &blank);
+        blank.sender_address = desk_text(senders[i]);
+        error err = desk_fail(&server, "", DESK_CONNECTORS, "ReceiveMessage", &blank);
         cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT, "%zu", i);
         cr_assert_str_eq(err.violations[0].key, "sender_address");
     }
@@ -610,7 +521,8 @@ Test(case_write, nothing_closes_a_nanosecond_early)
     Casework__Cases__V1__ReceiveMessageResponse *first = receive("jo", "e1");
     Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
     resolve.name = first->case_->name;
-    Casework__Cases__V1__ResolveCaseResponse *resolved = call_as("", CASES, "ResolveCase", &resolve);
+    Casework__Cases__V1__ResolveCaseResponse *resolved =
+        desk_call(&server, "", DESK_CASES, "ResolveCase", &resolve);
     Casework__Cases__V1__CloseCaseRequest request = CASEWORK__CASES__V1__CLOSE_CASE_REQUEST__INIT;
     Google__Protobuf__Timestamp due = *resolved->case_->resolve_time;
     due.seconds += wait_us / CLOCK_SECOND;
@@ -620,7 +532,7 @@ Test(case_write, nothing_closes_a_nanosecond_early)
     request.basis_version = resolved->case_->change_version;
     request.due_time = &due;
     case_server_advance(&server, wait_us);
-    cr_assert_str_eq(fail_as("", CASES, "CloseCase", &request).reason, "NOT_DUE");
+    cr_assert_str_eq(desk_fail(&server, "", DESK_CASES, "CloseCase", &request).reason, "NOT_DUE");
     case_server_advance(&server, 1);
-    call_as("", CASES, "CloseCase", &request);
+    desk_call(&server, "", DESK_CASES, "CloseCase", &request);
 }

@@ -11,13 +11,13 @@
 #include "base/error.h"
 #include "case/case_event.h" /* the enums of the domain */
 #include "case/case_model.h"
+#include "tests/support/model_list.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 enum {
-    MODEL_LIST_MAX = 8,
     MODEL_MESSAGES_MAX = 400,
     MODEL_ATTRIBUTES = 3,
     MODEL_EVENTS_MAX = 32,
@@ -37,11 +37,6 @@ enum {
     MODEL_FIELD_LABELS = 1 << 1,
     MODEL_FIELD_PRIORITY = 1 << 2,
     MODEL_FIELD_ATTRIBUTES = 1 << 3, /* the whole map */
-};
-
-/* Without duplicates, in the order in which they came. */
-struct model_list {
-    uint8_t count, items[MODEL_LIST_MAX];
 };
 
 struct model_actor {
@@ -222,11 +217,6 @@ void case_model_copy(struct model_case *to, const struct model_case *from);
 
 /* What is seen of a conversation by the customer. */
 bool case_model_visible(enum message_kind kind);
-
-bool model_list_has(const struct model_list *list, int item);
-void model_list_add(struct model_list *list, int item);
-void model_list_remove(struct model_list *list, int item);
-bool model_list_equal(const struct model_list *one, const struct model_list *two);
 
 /* The first difference, in words; NULL: none. Static, until the next call of this thread. */
 const char *model_facts_differ(const struct model_facts *expected, const struct model_facts *found);

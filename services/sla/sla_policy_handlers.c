@@ -170,7 +170,7 @@ static size_t page_start(const struct sla_preview *preview, const struct rpc_pag
     while (page->after && at < preview->count) {
         const struct sla_timer_change *one = &preview->changes[at];
         int64_t due_us = sla_preview_due(one);
-        int64_t place = one->case_id * SLA_KINDS + (int)one->kind;
+        int64_t place = sla_preview_place(one);
         if (due_us > page->key.first || (due_us == page->key.first && place > page->key.second))
             break;
         at++;
@@ -209,8 +209,7 @@ static bool fill_page(arena *memory, const ProtobufCMessage *request, const stru
     if (at == preview->count || at == 0)
         return true;
     const struct sla_timer_change *last = &preview->changes[at - 1];
-    struct rpc_page_key key = {
-        .first = sla_preview_due(last), .second = last->case_id * SLA_KINDS + (int)last->kind, .text = ""};
+    struct rpc_page_key key = {.first = sla_preview_due(last), .second = sla_preview_place(last), .text = ""};
     char *token = rpc_page_seal(memory, request, NULL, &key);
     if (token)
         response->next_page_token = token;

@@ -114,6 +114,11 @@ static int by_timer(const void *a, const void *b)
     return order ? order : compare(first->has_after, second->has_after);
 }
 
+int64_t sla_preview_place(const struct sla_timer_change *change)
+{
+    return (change->case_id * SLA_KINDS + (int64_t)change->kind) * 2 + change->has_after;
+}
+
 int64_t sla_preview_due(const struct sla_timer_change *change)
 {
     int64_t due_us = change->has_after ? change->after.due_us : change->before.due_us;
@@ -153,6 +158,17 @@ static void count_change(struct sla_effect *effect, const struct sla_timer_chang
         change->kind != SLA_KIND_CLOSE && !(change->has_before && is_over(&change->before, now_us));
 }
 
+/*
+ * Whether these are the two halves of one timer. A target's is another one where it counts from another
+ * message: without the one that runs, the one that ended before it shows.
+ */
+static bool is_pair(const struct sla_timer_change *before, const struct sla_timer_change *after)
+{
+    return before->has_before && after->has_after && before->case_id == after->case_id &&
+           before->kind == after->kind &&
+           (before->kind == SLA_KIND_CLOSE || before->before.basis == after->after.basis);
+}
+
 /* The two halves of each timer become one, and what stays as it is goes. */
 static void join(struct work *work)
 {
@@ -163,9 +179,7 @@ static void join(struct work *work)
         qsort(changes, preview->count, sizeof *changes, by_timer);
     for (size_t i = 0; i < preview->count; i++) {
         struct sla_timer_change one = changes[i];
-        bool pair = i + 1 < preview->count && changes[i + 1].case_id == one.case_id &&
-                    changes[i + 1].kind == one.kind;
-        if (pair) {
+        if (i + 1 < preview->count && is_pair(&one, &changes[i + 1])) {
             one.has_after = true;
             one.after = changes[++i].after;
         }

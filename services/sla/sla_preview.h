@@ -41,7 +41,8 @@ bool sla_preview_new(const struct sla_parts *parts, const char *account,
     __attribute__((warn_unused_result));
 void sla_preview_release(struct sla_preview *preview);
 
-/* What changes are ordered by. */
+/* What changes are ordered by, and where these are the same. */
 int64_t sla_preview_due(const struct sla_timer_change *change);
+int64_t sla_preview_place(const struct sla_timer_change *change);
 
 #endif

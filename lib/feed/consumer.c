@@ -33,7 +33,7 @@ struct feed_consumer {
     pthread_mutex_t lock;
     pthread_cond_t stop;
     rpc_stream *stream;
-    bool stopping;
+    bool stopping, joined;
 };
 
 /* --- one response ------------------------------------------------------------------------------------- */
@@ -362,14 +362,22 @@ bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers
     return true;
 }
 
-void feed_consumer_stop(feed_consumer *consumer)
+void feed_consumer_quit(feed_consumer *consumer)
 {
     pthread_mutex_lock(&consumer->lock);
-    bool first = !consumer->stopping;
     consumer->stopping = true;
     if (consumer->stream)
         rpc_stream_cancel(consumer->stream);
     pthread_cond_broadcast(&consumer->stop);
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+void feed_consumer_stop(feed_consumer *consumer)
+{
+    feed_consumer_quit(consumer);
+    pthread_mutex_lock(&consumer->lock);
+    bool first = !consumer->joined;
+    consumer->joined = true;
     pthread_mutex_unlock(&consumer->lock);
     if (first)
         pthread_join(consumer->thread, NULL);

@@ -56,6 +56,10 @@ typedef struct feed_consumer feed_consumer;
 bool feed_consumer_new(rpc_channel *channel, const struct feed_consumer_handlers *handlers, void *context,
                        feed_consumer **ret_consumer, error *err) __attribute__((warn_unused_result));
 
+/* Asks it to stop, and waits for nothing; feed_consumer_stop follows. For whoever then ends the call that it
+ * is at: what fails for that is not worth a word. */
+void feed_consumer_quit(feed_consumer *consumer);
+
 /* Stops and joins; whoever waits is woken (reached = false), later ones are refused. Before the server
  * drains. */
 void feed_consumer_stop(feed_consumer *consumer);

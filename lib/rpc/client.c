@@ -59,11 +59,13 @@ bool rpc_channel_new(const struct rpc_channel_options *options, rpc_channel **re
     rpc_channel *channel = calloc(1, sizeof *channel);
     if (!channel)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for a channel");
+    pthread_mutex_init(&channel->lock, NULL);
     grpc_init();
     if (!token_source_new(options, &channel->tokens, err) ||
         !credentials_for_client(options->tls_ca_file, options->tls_certificate_file, options->tls_key_file,
                                 &credentials, err)) {
         token_source_free(channel->tokens);
+        pthread_mutex_destroy(&channel->lock);
         free(channel);
         grpc_shutdown_blocking();
         return false;
@@ -93,6 +95,51 @@ void rpc_channel_free(rpc_channel *channel)
     grpc_completion_queue_destroy(channel->queue);
     grpc_channel_destroy(channel->core);
     token_source_free(channel->tokens);
+    pthread_mutex_destroy(&channel->lock);
     free(channel);
     grpc_shutdown_blocking();
+}
+
+/* --- stopping --- */
+
+void channel_join(rpc_channel *channel, struct live_call *call, grpc_call *core)
+{
+    pthread_mutex_lock(&channel->lock);
+    *call = (struct live_call){.next = channel->live, .core = core};
+    if (call->next)
+        call->next->previous = call;
+    channel->live = call;
+    if (atomic_load(&channel->stopped))
+        grpc_call_cancel(core, NULL);
+    pthread_mutex_unlock(&channel->lock);
+}
+
+void channel_leave(rpc_channel *channel, struct live_call *call)
+{
+    pthread_mutex_lock(&channel->lock);
+    if (call->core) {
+        if (call->previous)
+            call->previous->next = call->next;
+        else
+            channel->live = call->next;
+        if (call->next)
+            call->next->previous = call->previous;
+    }
+    call->core = NULL;
+    pthread_mutex_unlock(&channel->lock);
+}
+
+void channel_tell_stop(const rpc_channel *channel, error *err)
+{
+    if (err->code == STATUS_CANCELLED && atomic_load(&channel->stopped))
+        error_set(err, STATUS_UNAVAILABLE, "STOPPING", "the service that has called is stopping");
+}
+
+void rpc_channel_stop(rpc_channel *channel)
+{
+    pthread_mutex_lock(&channel->lock);
+    atomic_store(&channel->stopped, true);
+    for (const struct live_call *call = channel->live; call; call = call->next)
+        grpc_call_cancel(call->core, NULL);
+    pthread_mutex_unlock(&channel->lock);
 }

@@ -30,6 +30,13 @@ bool rpc_channel_new(const struct rpc_channel_options *options, rpc_channel **re
     __attribute__((warn_unused_result));
 void rpc_channel_free(rpc_channel *channel); /* takes NULL; all calls must have ended */
 
+/*
+ * Ends what is under way, and whatever is begun later, with UNAVAILABLE, STOPPING; who waits for another
+ * attempt may hear how the last one failed. For whoever is to stop and will not wait for deadlines. From any
+ * thread; waits for nobody.
+ */
+void rpc_channel_stop(rpc_channel *channel);
+
 struct rpc_client_options {
     int64_t timeout_us;      /* from now; must be > 0 (streams: INT64_MAX for no deadline) */
     const char *traceparent; /* NULL: a new trace */

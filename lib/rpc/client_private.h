@@ -17,13 +17,30 @@ enum { CALL_METADATA_MAX = 5 };
 struct token_source;
 struct unary;
 
+/* A call under way, or one attempt of it: its place among those of the channel. */
+struct live_call {
+    struct live_call *previous, *next;
+    grpc_call *core; /* NULL: it is in no list */
+};
+
 struct rpc_channel {
     grpc_channel *core;
     grpc_completion_queue *queue;
     pthread_t thread; /* runs all completions, and the retries of unary calls */
     struct token_source *tokens;
     struct unary *waiting; /* for their next attempt; the thread's own */
+    pthread_mutex_t lock;  /* of `live`; `stopped` is set with it */
+    struct live_call *live;
+    atomic_bool stopped;
 };
+
+/* client.c: from joining, before its first batch, to leaving, before it is given back, rpc_channel_stop ends
+ * the call. */
+void channel_join(rpc_channel *channel, struct live_call *call, grpc_call *core);
+void channel_leave(rpc_channel *channel, struct live_call *call);
+
+/* What a call that has failed so was ended by: tells when that was rpc_channel_stop. */
+void channel_tell_stop(const rpc_channel *channel, error *err);
 
 /* Metadata of one call. Values belong to it until released, keys are static. */
 struct call_headers {

@@ -22,6 +22,7 @@ struct rpc_stream {
     rpc_channel *channel;
     const ProtobufCMethodDescriptor *method;
     grpc_call *core;
+    struct live_call live;
     pthread_mutex_t lock; /* guards what follows, and the order of batches */
     pthread_cond_t changed;
     struct batch first, headers, write, read, status;
@@ -127,6 +128,7 @@ bool rpc_stream_open(rpc_channel *channel, const ProtobufCServiceDescriptor *ser
     s->core = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, channel->queue, path,
                                        NULL, core_deadline(deadline), NULL);
     grpc_slice_unref(path);
+    channel_join(channel, &s->live, s->core);
     if (!start_all(s)) {
         rpc_stream_free(s);
         return error_set(err, STATUS_INTERNAL, "CALL_REFUSED", "the call could not be started");
@@ -206,6 +208,7 @@ enum rpc_read rpc_stream_read(rpc_stream *stream, int64_t timeout_us, arena *mem
     if (stream->ending.code == GRPC_STATUS_OK)
         return RPC_READ_END;
     ending_error(&stream->ending, err);
+    channel_tell_stop(stream->channel, err);
     return RPC_READ_FAILED;
 }
 
@@ -228,6 +231,7 @@ void rpc_stream_free(rpc_stream *stream)
         while (stream->running > 0)
             pthread_cond_wait(&stream->changed, &stream->lock);
         pthread_mutex_unlock(&stream->lock);
+        channel_leave(stream->channel, &stream->live);
         grpc_call_unref(stream->core);
     }
     grpc_byte_buffer_destroy(stream->message);

@@ -12,6 +12,9 @@
 #define BACKOFF_FIRST (25 * CLOCK_SECOND / 1000)
 #define BACKOFF_LAST CLOCK_SECOND
 
+/* How soon those who wait for their next attempt notice that the channel is stopped. */
+#define STOP_LOOK (CLOCK_SECOND / 20)
+
 struct unary {
     struct tag tag;
     rpc_channel *channel;
@@ -23,6 +26,7 @@ struct unary {
     int64_t deadline_us;
 
     grpc_call *core; /* of the attempt */
+    struct live_call live;
     struct call_headers headers;
     grpc_metadata_array initial;
     grpc_byte_buffer *response;
@@ -54,6 +58,7 @@ static void attempt_release(struct unary *u)
     headers_release(&u->headers);
     grpc_metadata_array_destroy(&u->initial);
     ending_release(&u->ending);
+    channel_leave(u->channel, &u->live);
     grpc_call_unref(u->core);
     u->core = NULL;
 }
@@ -72,7 +77,7 @@ static int64_t backoff(unsigned attempts)
 /* On the channel's thread. False: the call is over. */
 static bool retry_later(struct unary *u, const error *err)
 {
-    if (err->code != STATUS_UNAVAILABLE || u->options.no_retry)
+    if (err->code != STATUS_UNAVAILABLE || u->options.no_retry || atomic_load(&u->channel->stopped))
         return false;
     int64_t wait = backoff(u->attempts);
     if (err->retry_after_us > wait)
@@ -98,6 +103,8 @@ static void attempt_done(struct tag *tag, bool ok)
         ending_error(&u->ending, &err);
     else if (!u->response)
         good = error_set(&err, STATUS_INTERNAL, "NO_RESPONSE", "the server sent no response");
+    if (!good)
+        channel_tell_stop(u->channel, &err);
     attempt_release(u);
     if (good) {
         u->finish(u, NULL);
@@ -141,6 +148,7 @@ static bool attempt_start(struct unary *u, error *err)
     ending_init(&u->ending);
     u->core = grpc_channel_create_call(u->channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, u->channel->queue,
                                        u->path, NULL, core_deadline(u->deadline_us), NULL);
+    channel_join(u->channel, &u->live, u->core);
     if (attempt_batch(u))
         return true;
     attempt_release(u);
@@ -152,10 +160,11 @@ gpr_timespec unary_retry_due(rpc_channel *channel)
     int64_t now = clock_monotonic_us();
     int64_t next = INT64_MAX;
     struct unary **at = &channel->waiting;
+    bool stopped = atomic_load(&channel->stopped); /* what is started now ends at once */
     while (*at) {
         struct unary *u = *at;
         error err;
-        if (u->retry_us > now) {
+        if (u->retry_us > now && !stopped) {
             next = u->retry_us < next ? u->retry_us : next;
             at = &u->next;
             continue;
@@ -164,6 +173,8 @@ gpr_timespec unary_retry_due(rpc_channel *channel)
         if (!attempt_start(u, &err))
             u->finish(u, &err);
     }
+    if (channel->waiting && next > now + STOP_LOOK)
+        next = now + STOP_LOOK;
     return core_deadline(next);
 }
 

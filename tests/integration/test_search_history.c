@@ -5,13 +5,10 @@
  */
 
 #include "base/clock.h"
-#include "casework/cases/v1/account_service.pb-c.h"
-#include "casework/cases/v1/case_service.pb-c.h"
-#include "casework/cases/v1/contact_service.pb-c.h"
-#include "casework/cases/v1/message_service.pb-c.h"
 #include "casework/search/v1/search_service.pb-c.h"
 #include "rpc/wire.h"
 #include "tests/support/search_judge.h"
+#include "tests/support/search_steps.h"
 
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -21,352 +18,19 @@
 #include <string.h>
 #include <time.h>
 
-#define CASES(name) (&casework__cases__v1__##name##__descriptor)
 #define SEARCH (&casework__search__v1__search_service__descriptor)
 
 typedef Casework__Search__V1__SearchCasesRequest search_request;
 typedef Casework__Search__V1__SearchCasesResponse search_response;
 
-enum { ACCOUNTS = 3, CASES_MAX = 60, CONTACTS = 4, ROUNDS = 4, STEPS = 40, QUERIES = 12, LONG_CASE = 34 };
-
-enum step {
-    ADD_CASE,
-    ADD_MESSAGE,
-    EDIT,
-    RENAME,
-    REDACT,
-    DELETE,
-    UNDELETE,
-    MERGE,
-    UNMERGE,
-    FILL,
-    ERASE,
-    ASSIGN,
-    STEP,
-    DELETE_ACCOUNT,
-    KINDS
-};
-
-static const char *const kinds[KINDS] = {"add case", "add message", "edit",  "rename",        "redact",
-                                         "delete",   "undelete",    "merge", "unmerge",       "fill",
-                                         "erase",    "assign",      "step",  "delete account"};
-
-/* How often each comes, of 100. */
-static const int weights[KINDS] = {16, 22, 12, 8, 12, 4, 3, 5, 4, 2, 2, 3, 5, 2};
-
-struct account {
-    char name[32], secret[32];
-    int cases;       /* that were asked for */
-    char merged[64]; /* a case that went into another one; "" or gone */
-    char filled[64]; /* a case with more messages than are searched; likewise */
-};
+enum { ROUNDS = 4, STEPS = 40, QUERIES = 12 };
 
 struct world {
     suite *suite;
     arena *memory; /* cleared for each round */
-    struct account accounts[ACCOUNTS];
-    int done[KINDS]; /* steps that succeeded */
+    struct search_steps steps;
     size_t found;
 };
-
-static const char *const words[] = {"contract", "Straße",  "STRASSE", "a.b@c.com", "invoice",     "refund",
-                                    "e-mail",   "O'Brien", "Größe",   "naïve",     "+31(0)20-12", "label",
-                                    "urgent",   "printer", "ДОГОВОР", "договор",   "case",        "ＡＢＣ"};
-
-static const char *pick_word(void)
-{
-    return words[(size_t)rand() % (sizeof words / sizeof *words)];
-}
-
-static char *some_text(struct world *world)
-{
-    char *text = arena_printf(world->memory, "%s", pick_word());
-    for (int i = rand() % 6; i > 0; i--)
-        text = arena_printf(world->memory, "%s%c%s", text, "  -,/\n"[rand() % 6], pick_word());
-    return text;
-}
-
-/* --- steps -------------------------------------------------------------------------------------------- */
-
-/* What the rules refuse, or a service that is being killed does not answer, has not been done, or it has:
- * the judge reads how it is. */
-static bool try_as(struct world *world, const char *agent, const ProtobufCServiceDescriptor *service,
-                   const char *method, const void *request)
-{
-    const struct rpc_client_options options = {.timeout_us = CLOCK_MINUTE, .agent = agent};
-    ProtobufCMessage *response;
-    error err;
-    if (rpc_client_call(suite_channel(world->suite, SUITE_CASE, 0), service, method, request, &options,
-                        world->memory, &response, &err))
-        return true;
-    cr_assert(err.code == STATUS_FAILED_PRECONDITION || err.code == STATUS_NOT_FOUND ||
-                  err.code == STATUS_UNAVAILABLE || err.code == STATUS_ALREADY_EXISTS,
-              "%s: %s: %s", method, status_code_name(err.code), err.message);
-    return false;
-}
-
-static bool try_call(struct world *world, const ProtobufCServiceDescriptor *service, const char *method,
-                     const void *request)
-{
-    return try_as(world, NULL, service, method, request);
-}
-
-static char *case_name(struct world *world, const struct account *account)
-{
-    return arena_printf(world->memory, "%s/cases/%d", account->name,
-                        1 + rand() % (account->cases ? account->cases : 1));
-}
-
-static char *contact_name(struct world *world, const struct account *account)
-{
-    return arena_printf(world->memory, "%s/contacts/c%d", account->name, 1 + rand() % CONTACTS);
-}
-
-static bool add_contact(struct world *world, const struct account *account, int number)
-{
-    Casework__Cases__V1__CreateContactRequest request = CASEWORK__CASES__V1__CREATE_CONTACT_REQUEST__INIT;
-    Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
-    request.parent = (char *)account->name;
-    request.contact_id = arena_printf(world->memory, "c%d", number);
-    request.contact = &contact;
-    contact.display_name = some_text(world);
-    return try_call(world, CASES(contact_service), "CreateContact", &request);
-}
-
-static bool add_case(struct world *world, struct account *account)
-{
-    Casework__Cases__V1__CreateCaseRequest request = CASEWORK__CASES__V1__CREATE_CASE_REQUEST__INIT;
-    Casework__Cases__V1__Case one = CASEWORK__CASES__V1__CASE__INIT;
-    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
-    char *label = (char *)"Contract Needed";
-    if (account->cases >= CASES_MAX)
-        return false;
-    one.subject = arena_printf(world->memory, "%s %s", account->secret, some_text(world));
-    one.channel = arena_printf(world->memory, "%s/channels/desk", account->name);
-    one.contact = rand() % 4 ? contact_name(world, account) : (char *)"";
-    one.labels = &label;
-    one.n_labels = rand() % 3 == 0;
-    message.kind = CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
-    message.body = some_text(world);
-    request.parent = account->name;
-    request.case_ = &one;
-    request.first_message = &message;
-    account->cases++;
-    return try_call(world, CASES(case_service), "CreateCase", &request);
-}
-
-static bool add_message(struct world *world, char *name)
-{
-    Casework__Cases__V1__AddMessageRequest request = CASEWORK__CASES__V1__ADD_MESSAGE_REQUEST__INIT;
-    Casework__Cases__V1__Message message = CASEWORK__CASES__V1__MESSAGE__INIT;
-    bool note = rand() % 3 == 0;
-    message.kind = note ? CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_NOTE
-                        : CASEWORK__CASES__V1__MESSAGE_KIND__MESSAGE_KIND_CUSTOMER;
-    message.body = some_text(world);
-    request.parent = name;
-    request.message = &message;
-    return try_as(world, note ? "ann" : NULL, CASES(message_service), "AddMessage", &request);
-}
-
-/* More messages than are searched: when an early one goes, a later one moves up. */
-static bool fill(struct world *world, struct account *account)
-{
-    char *name = case_name(world, account);
-    for (int i = 0; i < LONG_CASE; i++)
-        if (!add_message(world, name))
-            return false;
-    snprintf(account->filled, sizeof account->filled, "%s", name);
-    return true;
-}
-
-static bool edit(struct world *world, char *name)
-{
-    Casework__Cases__V1__UpdateCaseRequest request = CASEWORK__CASES__V1__UPDATE_CASE_REQUEST__INIT;
-    Casework__Cases__V1__Case one = CASEWORK__CASES__V1__CASE__INIT;
-    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
-    char *paths[] = {(char *)"labels", (char *)"subject"};
-    char *labels[] = {(char *)"Contract Needed", (char *)"VIP"};
-    mask.paths = paths;
-    mask.n_paths = 1 + (size_t)rand() % 2;
-    one.name = name;
-    one.subject = some_text(world);
-    one.labels = labels;
-    one.n_labels = (size_t)rand() % 3;
-    request.case_ = &one;
-    request.update_mask = &mask;
-    return try_call(world, CASES(case_service), "UpdateCase", &request);
-}
-
-static bool rename_contact(struct world *world, const struct account *account)
-{
-    Casework__Cases__V1__UpdateContactRequest request = CASEWORK__CASES__V1__UPDATE_CONTACT_REQUEST__INIT;
-    Casework__Cases__V1__Contact contact = CASEWORK__CASES__V1__CONTACT__INIT;
-    contact.name = contact_name(world, account);
-    contact.display_name = some_text(world);
-    contact.note = some_text(world);
-    request.contact = &contact;
-    return try_call(world, CASES(contact_service), "UpdateContact", &request);
-}
-
-static bool redact(struct world *world, const struct account *account)
-{
-    Casework__Cases__V1__RedactMessageRequest request = CASEWORK__CASES__V1__REDACT_MESSAGE_REQUEST__INIT;
-    const char *name = *account->filled && rand() % 2 ? account->filled : case_name(world, account);
-    request.name = arena_printf(world->memory, "%s/messages/%d", name, 1 + rand() % 3);
-    return try_call(world, CASES(message_service), "RedactMessage", &request);
-}
-
-static bool merge(struct world *world, struct account *account)
-{
-    Casework__Cases__V1__MergeCasesRequest request = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
-    request.source = case_name(world, account);
-    request.target = case_name(world, account);
-    if (strcmp(request.source, request.target) == 0 ||
-        !try_call(world, CASES(case_service), "MergeCases", &request))
-        return false;
-    snprintf(account->merged, sizeof account->merged, "%s", request.source);
-    return true;
-}
-
-/* The last one that was merged; what was written in between stays where it was written. */
-static bool unmerge(struct world *world, struct account *account)
-{
-    Casework__Cases__V1__UnmergeCasesRequest request = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
-    if (!*account->merged && !merge(world, account))
-        return false;
-    request.name = arena_strdup(world->memory, account->merged);
-    *account->merged = '\0';
-    return try_call(world, CASES(case_service), "UnmergeCases", &request);
-}
-
-static bool delete_case(struct world *world, char *name)
-{
-    Casework__Cases__V1__DeleteCaseRequest request = CASEWORK__CASES__V1__DELETE_CASE_REQUEST__INIT;
-    request.name = name;
-    return try_call(world, CASES(case_service), "DeleteCase", &request);
-}
-
-static bool undelete(struct world *world, const struct account *account)
-{
-    Casework__Cases__V1__UndeleteCaseRequest request = CASEWORK__CASES__V1__UNDELETE_CASE_REQUEST__INIT;
-    for (int i = 0; i < 20; i++) {
-        request.name = case_name(world, account);
-        if (try_call(world, CASES(case_service), "UndeleteCase", &request))
-            return true;
-    }
-    return false;
-}
-
-static bool assign(struct world *world, const struct account *account)
-{
-    Casework__Cases__V1__AssignCaseRequest request = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
-    request.name = case_name(world, account);
-    request.owner = rand() % 4 ? arena_printf(world->memory, "%s/agents/ann", account->name) : (char *)"";
-    return try_call(world, CASES(case_service), "AssignCase", &request);
-}
-
-static bool step_on(struct world *world, char *name)
-{
-    Casework__Cases__V1__OpenCaseRequest open = CASEWORK__CASES__V1__OPEN_CASE_REQUEST__INIT;
-    Casework__Cases__V1__MarkCasePendingRequest pend = CASEWORK__CASES__V1__MARK_CASE_PENDING_REQUEST__INIT;
-    Casework__Cases__V1__ResolveCaseRequest resolve = CASEWORK__CASES__V1__RESOLVE_CASE_REQUEST__INIT;
-    open.name = pend.name = resolve.name = name;
-    switch (rand() % 3) {
-    case 0:
-        return try_as(world, "ann", CASES(case_service), "OpenCase", &open);
-    case 1:
-        return try_as(world, "ann", CASES(case_service), "MarkCasePending", &pend);
-    default:
-        return try_as(world, "ann", CASES(case_service), "ResolveCase", &resolve);
-    }
-}
-
-static bool erase(struct world *world, const struct account *account)
-{
-    Casework__Cases__V1__EraseContactRequest request = CASEWORK__CASES__V1__ERASE_CONTACT_REQUEST__INIT;
-    request.name = contact_name(world, account);
-    return try_call(world, CASES(contact_service), "EraseContact", &request);
-}
-
-static void begin_account(struct world *world, struct account *account)
-{
-    const char *name =
-        suite_create_account(world->suite, strrchr(account->name, '/') + 1, "UTC", world->memory);
-    cr_assert_str_eq(name, account->name);
-    suite_create_agent(world->suite, account->name, "ann");
-    account->cases = 0;
-    *account->merged = *account->filled = '\0';
-    for (int i = 1; i <= CONTACTS; i++)
-        add_contact(world, account, i);
-    for (int i = 0; i < 6; i++)
-        add_case(world, account);
-}
-
-static bool delete_account(struct world *world, struct account *account)
-{
-    Casework__Cases__V1__DeleteAccountRequest request = CASEWORK__CASES__V1__DELETE_ACCOUNT_REQUEST__INIT;
-    request.name = account->name;
-    if (!try_call(world, CASES(account_service), "DeleteAccount", &request))
-        return false;
-    begin_account(world, account);
-    return true;
-}
-
-static bool take(struct world *world, enum step step, struct account *account)
-{
-    switch (step) {
-    case ADD_CASE:
-        return add_case(world, account);
-    case ADD_MESSAGE:
-        return add_message(world, case_name(world, account));
-    case EDIT:
-        return edit(world, case_name(world, account));
-    case RENAME:
-        return rename_contact(world, account);
-    case REDACT:
-        return redact(world, account);
-    case DELETE:
-        return delete_case(world, case_name(world, account));
-    case UNDELETE:
-        return undelete(world, account);
-    case MERGE:
-        return merge(world, account);
-    case UNMERGE:
-        return unmerge(world, account);
-    case FILL:
-        return fill(world, account);
-    case ERASE:
-        return erase(world, account);
-    case ASSIGN:
-        return assign(world, account);
-    case STEP:
-        return step_on(world, case_name(world, account));
-    case DELETE_ACCOUNT:
-        return delete_account(world, account);
-    case KINDS:
-        break;
-    }
-    return false;
-}
-
-static void take_some(struct world *world)
-{
-    int at = rand() % 100, step = 0;
-    while (at >= weights[step])
-        at -= weights[step++];
-    world->done[step] += take(world, (enum step)step, &world->accounts[rand() % ACCOUNTS]);
-}
-
-/* Each at least once: a history in which nothing was unmerged says nothing about that. */
-static void take_all(struct world *world)
-{
-    enum { TRIES = 200 };
-    for (int step = 0; step < KINDS; step++)
-        for (int i = 0; world->done[step] == 0; i++) {
-            cr_assert_lt(i, TRIES, "%s never succeeds", kinds[step]);
-            world->done[step] += take(world, (enum step)step, &world->accounts[rand() % ACCOUNTS]);
-        }
-}
 
 /* --- judging ------------------------------------------------------------------------------------------ */
 
@@ -409,9 +73,9 @@ static char *swap_separators(struct world *world, const char *text)
 }
 
 /* What must not make a difference does not; a word more never finds more; nobody sees another's. */
-static void expect_laws(struct world *world, const struct account *account)
+static void expect_laws(struct world *world, const struct search_steps_account *account)
 {
-    const char *one = pick_word(), *other = pick_word();
+    const char *one = search_steps_pick_word(), *other = search_steps_pick_word();
     const char *both = arena_printf(world->memory, "%s %s", one, other);
     const search_response *found = search(world, account->name, both);
     cr_assert(is_same(found, search(world, account->name, flip_case(world, both))), "case of «%s»", both);
@@ -421,9 +85,9 @@ static void expect_laws(struct world *world, const struct account *account)
               "order of «%s»", both);
     cr_assert_leq(found->total_size, search(world, account->name, one)->total_size, "«%s»", both);
     cr_assert_leq(found->total_size, search(world, account->name, other)->total_size, "«%s»", both);
-    for (int i = 0; i < ACCOUNTS; i++)
-        if (&world->accounts[i] != account)
-            cr_assert_eq(search(world, account->name, world->accounts[i].secret)->total_size, 0);
+    for (int i = 0; i < SEARCH_STEPS_ACCOUNTS; i++)
+        if (&world->steps.accounts[i] != account)
+            cr_assert_eq(search(world, account->name, world->steps.accounts[i].secret)->total_size, 0);
 }
 
 static const char *ask_some(struct world *world, const struct search_judge *judge)
@@ -433,8 +97,8 @@ static const char *ask_some(struct world *world, const struct search_judge *judg
     for (int i = 0; i < QUERIES && !difference; i++) {
         size_t count;
         search_judge_pick_word(judge, word);
-        snprintf(text, sizeof text, "%s%s%s", i % 2 ? pick_word() : word, i % 3 ? "" : " ",
-                 i % 3 ? "" : pick_word());
+        snprintf(text, sizeof text, "%s%s%s", i % 2 ? search_steps_pick_word() : word, i % 3 ? "" : " ",
+                 i % 3 ? "" : search_steps_pick_word());
         difference = search_judge_ask(world->suite, judge, text, &count);
         world->found += count;
     }
@@ -473,7 +137,7 @@ static const char *check_itself(struct world *world, const char *account)
 }
 
 /* Erasures go on in the background: a difference counts when nothing has changed meanwhile. */
-static void expect_same(struct world *world, const struct account *account)
+static void expect_same(struct world *world, const struct search_steps_account *account)
 {
     enum { TRIES = 50 };
     for (int i = 0; i < TRIES; i++) {
@@ -497,7 +161,7 @@ static void kill_one(struct world *world, enum suite_service service)
 {
     pid_t former = suite_kill(world->suite, service, 0);
     for (int i = 0; i < 3 && service == SUITE_SEARCH; i++)
-        take_some(world);
+        search_steps_take_some(&world->steps);
     suite_await_restart(world->suite, service, 0, former);
 }
 
@@ -541,7 +205,7 @@ static void expect_late(struct world *world, const char *account, int64_t positi
 }
 
 /* The case service stands still: nothing new comes, which shows as lag, and heals by itself. */
-static void stop_feed(struct world *world, struct account *account)
+static void stop_feed(struct world *world, struct search_steps_account *account)
 {
     int64_t position = suite_position(world->suite, account->name), events, lag_us;
     search_from(world, account->name, position);
@@ -554,7 +218,7 @@ static void stop_feed(struct world *world, struct account *account)
     cr_assert_geq(lag_us, CLOCK_SECOND / 2, "a feed that stands still is no lag");
     cr_assert_leq(lag_us, clock_monotonic_us() - stopped_us + 10 * CLOCK_SECOND);
     cr_assert_eq(kill(pid, SIGCONT), 0);
-    while (!add_case(world, account) && account->cases < CASES_MAX)
+    while (!search_steps_add_case(&world->steps, account) && account->cases < SEARCH_STEPS_CASES_MAX)
         continue;
     position = suite_position(world->suite, account->name);
     cr_assert_geq(search_from(world, account->name, position)->indexed_position, position);
@@ -573,7 +237,7 @@ static void go_wrong(struct world *world, int round)
         kill_one(world, SUITE_SEARCH);
         break;
     case 2:
-        stop_feed(world, &world->accounts[rand() % ACCOUNTS]);
+        stop_feed(world, &world->steps.accounts[rand() % SEARCH_STEPS_ACCOUNTS]);
         break;
     case 3:
         kill_one(world, SUITE_CASE);
@@ -599,28 +263,23 @@ static void go_through(const char *const *settings, long rounds)
     fprintf(stderr, "CASEWORK_SEARCH_SEED=%ld\n", seed);
     srand((unsigned)seed);
     struct world world = {.suite = suite_start(&options), .memory = arena_new((size_t)1 << 30)};
-    for (int i = 0; i < ACCOUNTS; i++) {
-        snprintf(world.accounts[i].name, sizeof world.accounts[i].name, "accounts/shop%d", i);
-        snprintf(world.accounts[i].secret, sizeof world.accounts[i].secret, "secretofshop%d", i);
-        begin_account(&world, &world.accounts[i]);
-    }
-    take_all(&world);
+    search_steps_begin(&world.steps, world.suite, world.memory);
+    search_steps_take_all(&world.steps);
     for (int round = 0; round < rounds; round++) {
         arena_clear(world.memory);
         for (int i = 0; i < STEPS; i++) {
             if (i == STEPS / 2)
                 go_wrong(&world, round);
-            take_some(&world);
+            search_steps_take_some(&world.steps);
         }
-        for (int i = 0; i < ACCOUNTS; i++) {
-            expect_same(&world, &world.accounts[i]);
-            expect_laws(&world, &world.accounts[i]);
-            const char *told = check_itself(&world, world.accounts[i].name);
+        for (int i = 0; i < SEARCH_STEPS_ACCOUNTS; i++) {
+            expect_same(&world, &world.steps.accounts[i]);
+            expect_laws(&world, &world.steps.accounts[i]);
+            const char *told = check_itself(&world, world.steps.accounts[i].name);
             cr_assert_null(told, "%s", told);
         }
     }
-    for (int i = 0; i < KINDS; i++)
-        fprintf(stderr, "%s: %d\n", kinds[i], world.done[i]);
+    search_steps_tell(&world.steps);
     cr_assert_gt(world.found, (size_t)rounds, "hardly anything was found");
     suite_stop(world.suite);
     arena_free(world.memory);

@@ -105,6 +105,8 @@ int main(int argc, char **argv)
     bool done = run(&host, &feed, &settings, &service, &companions, &err);
     if (!done)
         log_error("cannot run", LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
+    if (service.follower)
+        search_follower_quit(service.follower);
     search_metrics_stop(companions.metrics);
     if (service.follower)
         search_follower_stop(service.follower);

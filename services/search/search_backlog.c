@@ -44,7 +44,7 @@ struct search_backlog {
     struct pile *first, *last; /* whose turn it is, and so on */
     uint64_t last_id;
     size_t events, waiting;
-    bool stopping;
+    bool stopping, joined;
 };
 
 /* A piece of an item, being read. */
@@ -234,10 +234,10 @@ static void *work(void *argument)
         cut_slice(backlog, &slice);
         pthread_mutex_unlock(&backlog->lock);
         bool done = read_slice(&slice, &err);
-        if (!done)
+        pthread_mutex_lock(&backlog->lock);
+        if (!done && !backlog->stopping)
             log_warn("cases wait to be read", LOG_TEXT("casework.account", slice.account),
                      LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
-        pthread_mutex_lock(&backlog->lock);
         if (end_slice(backlog, &slice, done)) {
             pthread_mutex_unlock(&backlog->lock);
             backlog->progress(backlog->context);
@@ -274,12 +274,20 @@ bool search_backlog_new(rpc_channel *cases, search_index *index, void (*progress
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "NO_THREAD", "no thread for the backlog");
 }
 
-void search_backlog_stop(search_backlog *backlog)
+void search_backlog_quit(search_backlog *backlog)
 {
     pthread_mutex_lock(&backlog->lock);
-    bool first = !backlog->stopping;
     backlog->stopping = true;
     pthread_cond_signal(&backlog->changed);
+    pthread_mutex_unlock(&backlog->lock);
+}
+
+void search_backlog_stop(search_backlog *backlog)
+{
+    search_backlog_quit(backlog);
+    pthread_mutex_lock(&backlog->lock);
+    bool first = !backlog->joined;
+    backlog->joined = true;
     pthread_mutex_unlock(&backlog->lock);
     if (first)
         pthread_join(backlog->thread, NULL);

@@ -17,6 +17,7 @@ typedef struct search_backlog search_backlog;
 bool search_backlog_new(rpc_channel *cases, search_index *index, void (*progress)(void *context),
                         void *context, search_backlog **ret_backlog, error *err)
     __attribute__((warn_unused_result));
+void search_backlog_quit(search_backlog *backlog); /* asks it to stop, and waits for nothing */
 void search_backlog_stop(search_backlog *backlog); /* `progress` runs no more once it returns */
 void search_backlog_free(search_backlog *backlog); /* stops; takes NULL */
 

@@ -125,6 +125,8 @@ static bool take(void *context, const char *account, const struct search_change 
 {
     enum { CASE_BYTES_MAX = 64 << 20 };
     struct check *check = context;
+    if (!search_job_goes_on(check->job, err))
+        return false;
     arena *memory = arena_new(CASE_BYTES_MAX);
     bool done =
         memory || error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory to compare a case");

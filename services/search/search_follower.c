@@ -230,6 +230,13 @@ bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t parti
     return false;
 }
 
+void search_follower_quit(search_follower *follower)
+{
+    feed_consumer_quit(atomic_load(&follower->consumer));
+    search_backlog_quit(follower->backlog);
+    rpc_channel_stop(follower->cases);
+}
+
 void search_follower_stop(search_follower *follower)
 {
     feed_consumer *consumer = atomic_load(&follower->consumer);

@@ -17,6 +17,12 @@ bool search_follower_new(rpc_channel *cases, search_index *index, uint64_t parti
                          void (*caught_up)(void *context), void *context, search_follower **ret_follower,
                          error *err) __attribute__((warn_unused_result));
 
+/*
+ * Asks it to stop, and ends all calls to the case service, whoever makes them: a stop does not wait for one
+ * that hangs. Waits for nothing; search_follower_stop follows.
+ */
+void search_follower_quit(search_follower *follower);
+
 /* Stops following; whoever waits is woken. Before the server drains: nothing is handed to it afterwards. */
 void search_follower_stop(search_follower *follower);
 void search_follower_free(search_follower *follower); /* stops; takes NULL */

@@ -315,7 +315,7 @@ static struct search_building *new_building(error *err)
     return building;
 }
 
-bool search_index_build_begin(search_index *index, const char *account, error *err)
+bool search_index_build_begin(search_index *index, const char *account, uint64_t *ret_build, error *err)
 {
     struct search_shelf *shelf = search_shelf_find_or_add(index, account);
     if (!shelf)
@@ -327,19 +327,27 @@ bool search_index_build_begin(search_index *index, const char *account, error *e
     else
         shelf->building = new_building(err);
     bool begun = !running && shelf->building;
+    if (begun)
+        *ret_build = shelf->building->id = ++shelf->builds;
     atomic_store(&shelf->rebuilding, shelf->building != NULL);
     pthread_mutex_unlock(&shelf->lock);
     return begun;
 }
 
-bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
-                            error *err)
+/* With the shelf's lock. NULL: it was given up, whether or not there is another one. */
+static struct search_building *find_building(const struct search_shelf *shelf, uint64_t build)
+{
+    return shelf->building && shelf->building->id == build ? shelf->building : NULL;
+}
+
+bool search_index_build_put(search_index *index, const char *account, uint64_t build,
+                            const struct search_document *document, error *err)
 {
     struct search_shelf *shelf = search_shelf_find(index, account);
     if (!shelf)
         return error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
     pthread_mutex_lock(&shelf->lock);
-    struct search_building *building = shelf->building;
+    struct search_building *building = find_building(shelf, build);
     bool done = building;
     if (!done)
         error_set(err, STATUS_ABORTED, "ACCOUNT_DELETED", "the account is gone");
@@ -360,14 +368,15 @@ static bool put_in_place(search_index *index, struct search_shelf *shelf, error 
     return true;
 }
 
-bool search_index_build_end(search_index *index, const char *account, bool commit, error *err)
+bool search_index_build_end(search_index *index, const char *account, uint64_t build, bool commit, error *err)
 {
     struct search_shelf *shelf = search_shelf_find(index, account);
     if (!shelf)
         return true;
     pthread_mutex_lock(&shelf->lock);
-    bool done = !commit || !shelf->building || put_in_place(index, shelf, err);
-    give_up_building(shelf);
+    bool there = find_building(shelf, build), done = !there || !commit || put_in_place(index, shelf, err);
+    if (there)
+        give_up_building(shelf);
     pthread_mutex_unlock(&shelf->lock);
     return done;
 }

@@ -36,15 +36,17 @@ void search_index_clear(search_index *index);                     /* all account
 
 /*
  * An account built anew while the old one serves: what is put meanwhile goes into both; what is built goes
- * into the new one only. begin: FAILED_PRECONDITION, REBUILD_RUNNING when it is being built already. put:
- * false with ABORTED when the account was dropped meanwhile. end puts the new one in place of the old, or
- * gives it up, as it does when memory is out.
+ * into the new one only. begin: FAILED_PRECONDITION, REBUILD_RUNNING when it is being built already;
+ * *ret_build names this one. put: false with ABORTED when the account was dropped meanwhile, though it be
+ * there, and built, again. end puts the new one in place of the old, or gives it up, as it does when memory
+ * is out; of one that was dropped it does nothing.
  */
-bool search_index_build_begin(search_index *index, const char *account, error *err)
+bool search_index_build_begin(search_index *index, const char *account, uint64_t *ret_build, error *err)
     __attribute__((warn_unused_result));
-bool search_index_build_put(search_index *index, const char *account, const struct search_document *document,
-                            error *err) __attribute__((warn_unused_result));
-bool search_index_build_end(search_index *index, const char *account, bool commit, error *err)
+bool search_index_build_put(search_index *index, const char *account, uint64_t build,
+                            const struct search_document *document, error *err)
+    __attribute__((warn_unused_result));
+bool search_index_build_end(search_index *index, const char *account, uint64_t build, bool commit, error *err)
     __attribute__((warn_unused_result));
 
 /* The position as of which a case was read; -1 when it is not there. */
@@ -100,7 +102,7 @@ void search_index_mark_erased(search_index *index, const char *account);
 /* The longest time, since the mark, that a purge is waiting for; 0: for nothing. */
 int64_t search_index_erased_for(search_index *index, int64_t now_us);
 
-/* Rewrites what is marked. False when it could not: the mark stays. */
+/* Rewrites what is marked. False when it could not: the mark stays, and how old it is. */
 bool search_index_purge(search_index *index, const struct search_pace *pace, error *err)
     __attribute__((warn_unused_result));
 

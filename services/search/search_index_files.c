@@ -91,9 +91,10 @@ static struct search_shelf *next_erased(search_index *index, const struct search
 bool search_index_purge(search_index *index, const struct search_pace *pace, error *err)
 {
     for (struct search_shelf *shelf = NULL; (shelf = next_erased(index, shelf));) {
-        atomic_store(&shelf->erased_us, 0); /* whoever marks it from now on wants another purge */
+        long long since =
+            atomic_exchange(&shelf->erased_us, 0); /* who marks it from now on wants another purge */
         if (!search_account_purge(&shelf->account, pace, err)) {
-            search_shelf_mark_erased(shelf);
+            atomic_store(&shelf->erased_us, since);
             return false;
         }
     }

@@ -15,6 +15,7 @@
 
 /* An account's successor while it is being built. */
 struct search_building {
+    uint64_t id;
     struct search_account account;
     struct search_builder builder; /* what was read lately */
 };
@@ -26,6 +27,7 @@ struct search_shelf {
     struct search_account account;
     pthread_mutex_t lock; /* of writers: what is written stays the same until both accounts have it */
     struct search_building *building;
+    uint64_t builds;        /* begun so far: the last one's id */
     atomic_bool rebuilding; /* there is one; for everybody */
     atomic_llong erased_us; /* monotonic: search_index_mark_erased; 0: nothing */
 };

@@ -50,6 +50,9 @@ void search_job_start(rpc_call *call, const ProtobufCMessage *request, const cha
 bool search_job_send(struct search_job *job, const ProtobufCMessage *message, error *err)
     __attribute__((warn_unused_result));
 
+/* Asked now and then by whoever works without sending. False: the client is gone, or this service stops. */
+bool search_job_goes_on(struct search_job *job, error *err) __attribute__((warn_unused_result));
+
 /* The callbacks of such a call, besides on_message. */
 void search_job_writable(rpc_call *call, void *context);
 void search_job_done(rpc_call *call, void *context);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/condition.h"
+#include "base/injection.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/thread_priority.h"
@@ -85,7 +86,7 @@ static bool next(search_merger *merger, bool *ret_tidy, int64_t *ret_until)
     }
     if (merger->touched.count == 0)
         return false;
-    *ret_until = merger->changed_us + REST;
+    *ret_until = merger->changed_us + (injection_point("search_merger.rest") ? 0 : REST);
     if (!merger->hurry && clock_monotonic_us() < *ret_until)
         return false;
     merger->at = take_first(&merger->touched);

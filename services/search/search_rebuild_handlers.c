@@ -8,6 +8,12 @@ typedef Casework__Search__V1__RebuildIndexResponse wire_progress;
 
 enum { TELL_EVERY = 200 };
 
+/* Of one account. */
+struct rebuild {
+    struct search_job *job;
+    uint64_t build;
+};
+
 static bool tell(struct search_job *job, bool done, error *err)
 {
     wire_progress progress = CASEWORK__SEARCH__V1__REBUILD_INDEX_RESPONSE__INIT;
@@ -22,10 +28,13 @@ static bool tell(struct search_job *job, bool done, error *err)
 static bool build(void *context, const char *account, const struct search_change *changes, size_t count,
                   error *err)
 {
-    struct search_job *job = context;
+    const struct rebuild *rebuild = context;
+    struct search_job *job = rebuild->job;
+    if (!search_job_goes_on(job, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (changes[i].document &&
-            !search_index_build_put(job->service->index, account, changes[i].document, err))
+            !search_index_build_put(job->service->index, account, rebuild->build, changes[i].document, err))
             return false;
         if (++job->done % TELL_EVERY == 0 && !tell(job, false, err))
             return false;
@@ -35,20 +44,22 @@ static bool build(void *context, const char *account, const struct search_change
 
 /* What happens to the account while it is built goes into both, so that nothing is missed between reading and
  * exchange. */
-static bool rebuild(struct search_job *job, const char *account, error *err)
+static bool rebuild_account(struct search_job *job, const char *account, error *err)
 {
+    struct rebuild rebuild = {.job = job};
     struct search_case *cases;
     size_t count;
-    if (!search_index_build_begin(job->service->index, account, err))
+    if (!search_index_build_begin(job->service->index, account, &rebuild.build, err))
         return false;
     bool done = search_job_cases(job, account, &cases, &count, err);
     if (done) {
         job->total += (int64_t)count;
         done = search_reader_read(job->service->cases, cases, count, SEARCH_READER_RETRY, job->memory, build,
-                                  job, err);
+                                  &rebuild, err);
     }
     error unused; /* what has failed already is told */
-    return search_index_build_end(job->service->index, account, done, done ? err : &unused) && done;
+    return search_index_build_end(job->service->index, account, rebuild.build, done, done ? err : &unused) &&
+           done;
 }
 
 static bool relay(struct search_job *job, const ProtobufCMessage *message, error *err)
@@ -73,7 +84,7 @@ static bool end(struct search_job *job, error *err)
 
 static void rebuild_index(rpc_call *call, const ProtobufCMessage *message, void *context)
 {
-    static const struct search_job_kind kind = {"RebuildIndex", rebuild, relay, end};
+    static const struct search_job_kind kind = {"RebuildIndex", rebuild_account, relay, end};
     search_job_start(call, message, ((const Casework__Search__V1__RebuildIndexRequest *)message)->parent,
                      context, &kind);
 }

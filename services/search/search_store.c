@@ -20,6 +20,7 @@
 
 /* How often the thread looks; bytes a second that a purge writes. */
 #define LOOK_US (CLOCK_SECOND / 4)
+#define PURGE_AGAIN (10 * CLOCK_SECOND) /* after one that failed */
 enum { PURGE_RATE = 64 << 20 };
 
 struct search_store {
@@ -357,12 +358,15 @@ static void *run(void *argument)
     search_store *store = argument;
     thread_lower_priority();
     int64_t look = store->options.interval_us < LOOK_US ? store->options.interval_us : LOOK_US;
+    int64_t purge_at_us = 0;
     while (!pause_for(store, look)) {
         int64_t now = clock_monotonic_us();
         int64_t erased_for = search_index_erased_for(store->index, now);
         struct outlook outlook = look_at(store, now);
-        bool purged =
-            erased_for > 0 && erased_for >= store->options.erasure_us && outlook.may_try && purge(store);
+        bool wanted = erased_for > 0 && erased_for >= store->options.erasure_us && now >= purge_at_us;
+        bool purged = wanted && outlook.may_try && purge(store);
+        if (wanted && outlook.may_try && !purged)
+            purge_at_us = now + PURGE_AGAIN;
         if (purged || outlook.due)
             try_checkpoint(store);
         now = clock_monotonic_us();

@@ -33,6 +33,18 @@ static void await_zero(struct search_program *world, const char *name)
     }
 }
 
+/* Changes make sections, of which two of like size become one as soon as nobody waits for a rest. */
+static void await_merge(struct search_program *world)
+{
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    while (search_program_metric(world, "casework_search_merges_total") < 1) {
+        cr_assert_lt(clock_monotonic_us(), until, "nothing is merged");
+        search_program_change(world);
+        arena_clear(world->memory);
+        search_program_pause();
+    }
+}
+
 /* Cases that are there. */
 static int count_cases(const struct search_program *world)
 {
@@ -46,8 +58,8 @@ Test(search_metrics, tell_what_there_is, .timeout = 60)
 {
     struct search_program world;
     search_program_begin(&world);
-    search_program_start(&world, &(struct search_program_settings){.erasure = "0s"});
-    search_program_await_serving(&world);
+    search_program_serve(
+        &world, &(struct search_program_settings){.erasure = "0s", .inject = "search_merger.rest=drop"});
     int cases = count_cases(&world);
     await_at_least(&world, "casework_search_cases", cases);
     cr_assert_eq(search_program_metric(&world, "casework_search_cases"), cases);
@@ -66,12 +78,9 @@ Test(search_metrics, tell_what_there_is, .timeout = 60)
     double purges = search_program_metric(&world, "casework_search_purges_total");
     search_program_write(&world, 1, "w3", CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_MESSAGE_REDACTED);
     await_at_least(&world, "casework_search_purges_total", purges + 1);
-    for (int i = 0; i < 40; i++)
-        search_program_change(&world);
-    await_at_least(&world, "casework_search_merges_total", 1); /* five seconds later at the latest */
+    await_merge(&world);
     search_program_stop(&world);
-    search_program_start(&world, NULL); /* ten minutes until what is erased leaves */
-    search_program_await_serving(&world);
+    search_program_serve(&world, NULL); /* ten minutes until what is erased leaves */
     search_program_write(&world, 1, "w2", CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_MESSAGE_REDACTED);
     await_at_least(&world, "casework_search_erasure_age_seconds", 1);
     search_program_stop(&world);
@@ -107,8 +116,7 @@ Test(search_metrics, tell_who_waits, .timeout = 60)
 {
     struct search_program world;
     search_program_begin(&world);
-    search_program_start(&world, &(struct search_program_settings){.in_memory = true});
-    search_program_await_serving(&world);
+    search_program_serve(&world, &(struct search_program_settings){.in_memory = true});
     struct asking asking = {.world = &world, .position = world.position + 1};
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, ask_for_more, &asking), 0);
@@ -127,8 +135,7 @@ Test(search_metrics, tell_how_far_behind_it_is, .timeout = 60)
 {
     struct search_program world;
     search_program_begin(&world);
-    search_program_start(&world, &(struct search_program_settings){.in_memory = true});
-    search_program_await_serving(&world);
+    search_program_serve(&world, &(struct search_program_settings){.in_memory = true});
     await_zero(&world, "casework_search_lag_events");
     search_program_find(&world, "parcel"); /* all of them have been read */
     fake_events_refuse_above(world.events, 5);

@@ -32,8 +32,9 @@ static char account_ids[ACCOUNTS][16];
 static int on_shard[SHARDS]; /* how many accounts are there */
 static char addresses[SHARDS][32], targets[SHARDS * 32];
 
-/* `shard`: SEARCH_SHARD, and who is named as all of them. */
-static process *run_program(const char *shard, const char *all, const char *address, const char *output)
+/* `target`: the case service; `shard`: SEARCH_SHARD, and who is named as all of them. */
+static process *run_program(const char *target, const char *shard, const char *all, const char *address,
+                            const char *output)
 {
     char program[256], listen[64], cases[64], setting[64], names[160];
     const char *bin = getenv("CASEWORK_BIN");
@@ -41,7 +42,7 @@ static process *run_program(const char *shard, const char *all, const char *addr
     error err;
     snprintf(program, sizeof program, "%s/casework-search", bin ? bin : "build/test/bin");
     snprintf(listen, sizeof listen, "LISTEN_ADDRESS=%s", address);
-    snprintf(cases, sizeof cases, "CASE_TARGET=%s", server.address);
+    snprintf(cases, sizeof cases, "CASE_TARGET=%s", target);
     snprintf(setting, sizeof setting, "SEARCH_SHARD=%s", shard);
     snprintf(names, sizeof names, "SEARCH_SHARD_TARGETS=%s", all);
     const struct process_options options = {
@@ -57,12 +58,14 @@ static void start_shard(int index)
 {
     char shard[32];
     snprintf(shard, sizeof shard, "%d/%d", index, SHARDS);
-    programs[index] = run_program(shard, targets, addresses[index], "/dev/null");
+    programs[index] = run_program(server.address, shard, targets, addresses[index], "/dev/null");
 }
 
-static bool try_at(int shard, const char *method, const void *request, void *ret_response, error *ret_err)
+/* Once. */
+static bool try_at(int shard, const char *method, const void *request, int64_t timeout_us, void *ret_response,
+                   error *ret_err)
 {
-    const struct rpc_client_options options = {.timeout_us = WAIT_US};
+    const struct rpc_client_options options = {.timeout_us = timeout_us, .no_retry = true};
     ProtobufCMessage *response = NULL;
     bool done = rpc_client_call(channels[shard], SEARCH, method, request, &options, server.memory, &response,
                                 ret_err);
@@ -72,10 +75,12 @@ static bool try_at(int shard, const char *method, const void *request, void *ret
 
 static void *call_at(int shard, const char *method, const void *request)
 {
-    void *response;
+    const struct rpc_client_options options = {.timeout_us = WAIT_US};
+    ProtobufCMessage *response;
     error err = {0};
-    cr_assert(try_at(shard, method, request, &response, &err), "%s at shard %d: %s", method, shard,
-              err.message);
+    cr_assert(
+        rpc_client_call(channels[shard], SEARCH, method, request, &options, server.memory, &response, &err),
+        "%s at shard %d: %s", method, shard, err.message);
     return response;
 }
 
@@ -90,8 +95,8 @@ static void await_complete(int64_t cases)
     error err = {0};
     request.parent = (char *)"accounts/-";
     for (;;) {
-        if (try_at(0, "GetIndexStatus", &request, &response, &err) && response->total_cases == cases &&
-            response->lag_events == 0)
+        if (try_at(0, "GetIndexStatus", &request, WAIT_US, &response, &err) &&
+            response->total_cases == cases && response->lag_events == 0)
             return;
         cr_assert_lt(clock_monotonic_us(), until, "%s", err.message);
         nanosleep(&pause, NULL);
@@ -163,15 +168,8 @@ static void find_in_each_account(void)
         }
 }
 
-Test(search_shards, each_finds_in_every_account)
-{
-    for (int i = 0; i < SHARDS; i++)
-        cr_assert_gt(on_shard[i], 0, "the accounts' names leave a shard without any");
-    find_in_each_account();
-}
-
 /* What a shard holds shows when it is asked as its siblings ask it. */
-Test(search_shards, each_holds_its_part)
+static void expect_each_to_hold_its_part(void)
 {
     Casework__Search__V1__GetIndexStatusRequest request =
         CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
@@ -186,7 +184,7 @@ Test(search_shards, each_holds_its_part)
     }
 }
 
-Test(search_shards, status_of_all_is_paged_over_all_shards)
+static void expect_status_to_be_paged_over_all(void)
 {
     Casework__Search__V1__GetIndexStatusRequest request =
         CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
@@ -225,7 +223,7 @@ static void *last_message(int shard, const char *method, const ProtobufCMessage 
     return last;
 }
 
-Test(search_shards, rebuild_and_check_reach_all_shards)
+static void expect_rebuild_and_check_to_reach_all(void)
 {
     for (int shard = 0; shard < SHARDS; shard++) {
         Casework__Search__V1__RebuildIndexRequest rebuild = CASEWORK__SEARCH__V1__REBUILD_INDEX_REQUEST__INIT;
@@ -244,6 +242,16 @@ Test(search_shards, rebuild_and_check_reach_all_shards)
         built = last_message(shard, "RebuildIndex", &rebuild.base);
         cr_assert(built->done && built->cases_done == 2 && built->indexed_position > 0);
     }
+}
+
+Test(search_shards, whoever_is_asked_answers_the_same)
+{
+    for (int i = 0; i < SHARDS; i++)
+        cr_assert_gt(on_shard[i], 0, "the accounts' names leave a shard without any");
+    find_in_each_account();
+    expect_each_to_hold_its_part();
+    expect_status_to_be_paged_over_all();
+    expect_rebuild_and_check_to_reach_all();
     find_in_each_account();
 }
 
@@ -292,7 +300,8 @@ Test(search_shards, a_shard_that_is_down_is_said_so)
     Casework__Search__V1__GetIndexStatusRequest status = CASEWORK__SEARCH__V1__GET_INDEX_STATUS_REQUEST__INIT;
     status_response *response;
     status.parent = (char *)"accounts/-";
-    cr_assert_not(try_at(there, "GetIndexStatus", &status, &response, &err), "a sum without a shard");
+    cr_assert_not(try_at(there, "GetIndexStatus", &status, 2 * CLOCK_SECOND, &response, &err),
+                  "a sum without a shard");
     for (int i = 0; i < ACCOUNTS; i++) {
         const char *account = account_name(i);
         if (feed_partition(account_ids[i]) % SHARDS != away)
@@ -303,8 +312,9 @@ Test(search_shards, a_shard_that_is_down_is_said_so)
     find_in_each_account();
 }
 
-/* A setting that would make it hold the wrong accounts, or ask the wrong ones for theirs. */
-Test(search_shards, wrong_settings_are_refused_at_the_start)
+/* A setting that would make it hold the wrong accounts, or ask the wrong ones for theirs. All at once: each
+ * is refused before it does anything. */
+Test(search_shards_program, wrong_ones_are_refused_at_the_start, .timeout = 120)
 {
     static const char *const wrong[][2] = {{"3/3", "a:1 b:1 c:1"},
                                            {"-1/3", "a:1 b:1 c:1"},
@@ -312,19 +322,21 @@ Test(search_shards, wrong_settings_are_refused_at_the_start)
                                            {"0/2", ""},
                                            {"1", ""},
                                            {"0/65", ""}};
-    char directory[] = "/tmp/casework-shards-XXXXXX", log[64], address[32], said[4000];
+    enum { WRONG = sizeof wrong / sizeof *wrong };
+    char directory[] = "/tmp/casework-shards-XXXXXX", logs[WRONG][64], said[4000];
+    process *refused[WRONG];
     cr_assert_not_null(mkdtemp(directory));
-    snprintf(log, sizeof log, "%s/log", directory);
-    snprintf(address, sizeof address, "127.0.0.1:%u", port_reserve());
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    for (size_t i = 0; i < WRONG; i++) {
+        snprintf(logs[i], sizeof logs[i], "%s/log%zu", directory, i);
+        refused[i] = run_program("127.0.0.1:1", wrong[i][0], wrong[i][1], "127.0.0.1:0", logs[i]);
+    }
+    for (size_t i = 0; i < WRONG; i++) {
         int status = 0;
-        process *refused = run_program(wrong[i][0], wrong[i][1], address, log);
-        cr_assert(process_wait(refused, clock_monotonic_us() + WAIT_US, &status), "%s runs", wrong[i][0]);
+        cr_assert(process_wait(refused[i], clock_monotonic_us() + WAIT_US, &status), "%s runs", wrong[i][0]);
         cr_assert_neq(status, 0);
-        process_free(refused);
-        process_log_tail(log, said, sizeof said);
+        process_free(refused[i]);
+        process_log_tail(logs[i], said, sizeof said);
         cr_assert_not_null(strstr(said, "SEARCH_SHARD"), "%s", said);
-        remove(log);
     }
     process_remove_tree(directory);
 }

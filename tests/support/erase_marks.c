@@ -19,8 +19,7 @@
 #define EVENTS (&casework__cases__v1__event_service__descriptor)
 #define MESSAGES (&casework__cases__v1__message_service__descriptor)
 
-/* Notes the marks in some bytes. */
-static void look(struct marks_found *found, const char *data, size_t length, const char *place)
+void marks_in_text(struct marks_found *found, const char *data, size_t length, const char *place)
 {
     const char *end = data + length, *at = data;
     while ((at = memmem(at, (size_t)(end - at), ERASE_MARK_TAIL, strlen(ERASE_MARK_TAIL))) != NULL) {
@@ -43,7 +42,7 @@ static void look_into_file(struct marks_found *found, const char *path)
     char *buffer = malloc(CHUNK + OVERLAP);
     size_t kept = 0, got;
     while ((got = fread(buffer + kept, 1, CHUNK, file)) > 0) {
-        look(found, buffer, kept + got, path);
+        marks_in_text(found, buffer, kept + got, path);
         size_t all = kept + got;
         kept = all < OVERLAP ? all : OVERLAP;
         memmove(buffer, buffer + all - kept, kept);
@@ -106,7 +105,7 @@ static void look_at_message(struct marks_found *found, const void *message, cons
     size_t length = protobuf_c_message_get_packed_size(message);
     unsigned char *packed = arena_alloc(memory, length + 1);
     protobuf_c_message_pack(message, packed);
-    look(found, (const char *)packed, length, place);
+    marks_in_text(found, (const char *)packed, length, place);
 }
 
 static void look_at_case(struct erase_scene *scene, struct marks_found *found, const char *name)

@@ -18,6 +18,7 @@ void marks_in_stream(struct erase_scene *scene, struct marks_found *found, const
 /* Everything PostgreSQL has written but its log of changes; the files below a folder but for what is named
  * `skipped`. */
 void marks_on_disk(struct erase_scene *scene, struct marks_found *found);
+void marks_in_text(struct marks_found *found, const char *data, size_t length, const char *place);
 void marks_in_folder(struct marks_found *found, const char *path, const char *skipped);
 
 /* Tables whose rows, as text and in hexadecimal, have a mark: of all three databases. */

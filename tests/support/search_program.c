@@ -31,6 +31,10 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
     struct search_program *world = context;
     (void)account;
     pthread_mutex_lock(&world->lock);
+    world->held++;
+    while (world->closed)
+        pthread_cond_wait(&world->opened, &world->lock);
+    world->held--;
     const struct search_program_case c = world->cases[number];
     char *contact_name = arena_strdup(memory, world->contact_name);
     pthread_mutex_unlock(&world->lock);
@@ -78,6 +82,26 @@ void search_program_rename(struct search_program *world)
     world->position =
         fake_events_add(world->events, "acme", 0, CASEWORK__CASES__V1__EVENT_KIND__EVENT_KIND_CONTACT_UPDATED,
                         "accounts/acme/contacts/k1");
+}
+
+void search_program_hang(struct search_program *world, bool hang)
+{
+    pthread_mutex_lock(&world->lock);
+    world->closed = hang;
+    pthread_cond_broadcast(&world->opened);
+    pthread_mutex_unlock(&world->lock);
+}
+
+void search_program_await_hanging(struct search_program *world)
+{
+    int64_t until = clock_monotonic_us() + WAIT_US;
+    for (bool hangs = false; !hangs;) {
+        cr_assert_lt(clock_monotonic_us(), until, "nobody reads");
+        search_program_pause();
+        pthread_mutex_lock(&world->lock);
+        hangs = world->closed && world->held > 0;
+        pthread_mutex_unlock(&world->lock);
+    }
 }
 
 /* --- the search service ------------------------------------------------------------------------------- */
@@ -162,6 +186,12 @@ void search_program_await_serving(struct search_program *world)
         cr_assert_lt(clock_monotonic_us(), until, "it does not serve");
         search_program_pause();
     }
+}
+
+void search_program_serve(struct search_program *world, const struct search_program_settings *settings)
+{
+    search_program_start(world, settings);
+    search_program_await_serving(world);
 }
 
 const search_response *search_program_find(struct search_program *world, const char *query)
@@ -327,6 +357,7 @@ void search_program_begin(struct search_program *world)
     cr_assert(mkdtemp(world->directory));
     snprintf(world->log, sizeof world->log, "%s/log", world->directory);
     pthread_mutex_init(&world->lock, NULL);
+    pthread_cond_init(&world->opened, NULL);
     world->memory = arena_new(MEMORY);
     snprintf(world->contact_name, sizeof world->contact_name, "n1");
     world->events = fake_events_new(read_case, world);

@@ -29,9 +29,12 @@ struct search_program {
     char directory[64], log[80], address[32];
     uint16_t metrics_port;
     fake_events *events;
-    pthread_mutex_t lock;                                   /* of `cases` and `contact_name` */
+    pthread_mutex_t lock;                                   /* of what follows, until `opened` */
     struct search_program_case cases[SEARCH_PROGRAM_CASES]; /* by number; none has 0 */
     char contact_name[SEARCH_PROGRAM_TEXT];
+    bool closed; /* search_program_hang */
+    int held;    /* reads that hang */
+    pthread_cond_t opened;
     int64_t position; /* of the last event */
     process *program;
     rpc_channel *channel;
@@ -50,6 +53,10 @@ void search_program_write(struct search_program *world, int64_t number, const ch
 void search_program_change(struct search_program *world); /* some case, somehow */
 void search_program_rename(struct search_program *world); /* the contact of all cases */
 
+/* Reading a case takes until this is taken back; and until somebody reads. */
+void search_program_hang(struct search_program *world, bool hang);
+void search_program_await_hanging(struct search_program *world);
+
 /* --- the program --- */
 
 struct search_program_settings {
@@ -63,6 +70,9 @@ void search_program_start(struct search_program *world, const struct search_prog
 int search_program_await_end(struct search_program *world); /* its exit status as of waitpid */
 void search_program_stop(struct search_program *world);     /* SIGTERM; it must end with 0 */
 void search_program_await_serving(struct search_program *world);
+
+/* Starts it and waits until it serves. */
+void search_program_serve(struct search_program *world, const struct search_program_settings *settings);
 void search_program_pause(void); /* some milliseconds, for loops that wait for a condition */
 
 /* --- what it says --- */

@@ -11,6 +11,7 @@ static void read_case(void *context, arena *memory, const char *account, int64_t
 {
     struct search_world *world = context;
     (void)account;
+    atomic_fetch_add(&world->reads, 1);
     pthread_mutex_lock(&world->lock);
     while (world->closed)
         pthread_cond_wait(&world->opened, &world->lock);

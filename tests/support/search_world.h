@@ -29,7 +29,8 @@ struct search_world {
     const char *contact_name; /* of all cases; NULL: no contact */
     bool closed;              /* nothing is read until it is not */
     pthread_cond_t opened;
-    bool drop; /* the account goes while one of its cases is read */
+    atomic_size_t reads; /* of cases, so far */
+    bool drop;           /* the account goes while one of its cases is read */
     struct search_server server;
     atomic_int caught_up;
 };

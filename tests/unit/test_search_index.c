@@ -313,12 +313,14 @@ static void live_through(int rounds, size_t batch_max)
     for (int round = 0; round < rounds; round++) {
         struct batch batch = {.count = 0};
         bool anew = round % 7 == 3;
+        uint64_t build = 0;
         error err;
         if (anew) {
-            cr_assert(search_index_build_begin(world.index, "acme", &err));
+            cr_assert(search_index_build_begin(world.index, "acme", &build, &err));
             for (size_t i = 0; i < CASES; i++)
                 if (world.present[i])
-                    cr_assert(search_index_build_put(world.index, "acme", &world.drafts[i].document, &err));
+                    cr_assert(
+                        search_index_build_put(world.index, "acme", build, &world.drafts[i].document, &err));
         }
         for (int i = 0; i < CHANGES; i++) {
             change(&world, &batch);
@@ -328,7 +330,7 @@ static void live_through(int rounds, size_t batch_max)
         apply(&world, &batch);
         rename_contact(&world, 1 + (size_t)rand() % 4);
         if (anew)
-            cr_assert(search_index_build_end(world.index, "acme", true, &err));
+            cr_assert(search_index_build_end(world.index, "acme", build, true, &err));
         if (rand() % 4 == 0)
             search_index_settle(world.index);
         for (int i = 0; i < QUERIES; i++) {
@@ -453,6 +455,33 @@ Test(search_index, an_earlier_reading_changes_nothing)
     put(index, "acme", &draft);
     cr_assert_eq(find(index, "acme", "new"), 1);
     cr_assert_eq(find(index, "acme", "old"), 0);
+    search_index_free(index);
+}
+
+/* The account goes while it is built anew, comes again and is built anew again. */
+Test(search_index, a_build_that_was_given_up_leaves_the_next_one_alone)
+{
+    search_index *index = new_index();
+    uint64_t former, present;
+    struct draft gone, there;
+    error err;
+    begin(&gone, 1, "gone");
+    begin(&there, 1, "there");
+    put(index, "acme", &gone);
+    cr_assert(search_index_build_begin(index, "acme", &former, &err));
+    search_index_drop(index, "acme");
+    put(index, "acme", &there);
+    cr_assert(search_index_build_begin(index, "acme", &present, &err));
+    cr_assert_not(search_index_build_put(index, "acme", former, &gone.document, &err));
+    cr_assert_str_eq(err.reason, "ACCOUNT_DELETED");
+    cr_assert(search_index_build_end(index, "acme", former, true, &err));
+    cr_assert_eq(find(index, "acme", "there"), 1, "the former one has put an empty account in place");
+    cr_assert(search_index_build_put(index, "acme", present, &there.document, &err));
+    cr_assert(search_index_build_end(index, "acme", former, false, &err));
+    cr_assert(search_index_build_end(index, "acme", present, true, &err));
+    cr_assert_eq(find(index, "acme", "there"), 1);
+    cr_assert_eq(find(index, "acme", "gone"), 0);
+    cr_assert(search_index_build_begin(index, "acme", &former, &err), "the last one has ended");
     search_index_free(index);
 }
 

@@ -1,6 +1,7 @@
 /* Rebuilding and checking the index while it serves. */
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "tests/support/search_world.h"
 
 #include <criterion/criterion.h>
@@ -222,6 +223,44 @@ Test(search_jobs, a_rebuild_is_alone_and_may_be_given_up, .timeout = 60)
     cr_assert_eq(rebuild(&world, "accounts/acme").done, 1);
     cr_assert_eq(check(&world, "accounts/acme").items, 0);
     world_end(&world);
+}
+
+/* How many checks have ended as cancelled, as the service counts them. */
+static int64_t count_cancelled(void)
+{
+    return metrics_counter_value(
+        metrics_counter_get("rpc_server_calls_total", "Calls that have ended.",
+                            "rpc_service=\"casework.search.v1.SearchService\",rpc_method=\"CheckIndex\",rpc_"
+                            "grpc_status_code=\"CANCELLED\""));
+}
+
+/* A check tells nothing while nothing differs, and yet it notices that nobody listens any more. Of 40 cases
+ * 20 are read at once. */
+Test(search_jobs, a_check_ends_when_its_client_has_gone, .timeout = 60)
+{
+    enum { CASES = 40, AT_ONCE = 20 };
+    struct search_world world;
+    world_begin(&world);
+    Casework__Search__V1__CheckIndexRequest request = CASEWORK__SEARCH__V1__CHECK_INDEX_REQUEST__INIT;
+    request.parent = (char *)"accounts/acme";
+    int64_t position = 0;
+    for (int64_t i = 1; i <= CASES; i++)
+        position = world_set_text(&world, i, "subject", "body");
+    cr_assert_eq(world_total(&world, "subject", position), CASES);
+    int64_t cancelled = count_cancelled(), until = clock_monotonic_us() + 20 * CLOCK_SECOND;
+    size_t read = fake_events_documents_read(world.server.events);
+    cr_assert_eq(atomic_load(&world.reads), read);
+    set_gate(&world, true);
+    rpc_stream *stream = open_job(&world, "CheckIndex", &request.base);
+    while (fake_events_documents_read(world.server.events) == read)
+        cr_assert_lt(clock_monotonic_us(), until);
+    rpc_stream_cancel(stream);
+    rpc_stream_free(stream);
+    while (count_cancelled() == cancelled)
+        cr_assert_lt(clock_monotonic_us(), until);
+    set_gate(&world, false);
+    world_end(&world); /* when the job has ended */
+    cr_assert_eq(atomic_load(&world.reads) - read, AT_ONCE);
 }
 
 struct writer {

@@ -548,6 +548,50 @@ Test(search_store, what_is_to_be_erased_is_remembered)
     end(&world);
 }
 
+static bool refuse(void *context, size_t written)
+{
+    (void)context, (void)written;
+    return false;
+}
+
+/* More words than a purge writes without looking whether it is to go on. */
+static void put_many_words(struct world *world)
+{
+    enum { MANY_CASES = 100, MANY_WORDS = 400 };
+    static char body[MANY_WORDS * 32];
+    for (int64_t number = 1; number <= MANY_CASES; number++) {
+        size_t length = 0;
+        for (int i = 0; i < MANY_WORDS; i++)
+            length += (size_t)snprintf(body + length, sizeof body - length, "%x%dx%lld ", rand(), i,
+                                       (long long)number);
+        put(world, 1, number, body);
+    }
+}
+
+/* However often it is tried in vain, an erasure does not look younger. */
+Test(search_store, a_purge_that_is_given_up_leaves_the_mark_as_it_was)
+{
+    struct world world;
+    const struct search_pace pace = {.step = refuse};
+    error err = {0};
+    begin(&world);
+    world.options.erasure_us = CLOCK_HOUR;
+    reopen(&world);
+    put_many_words(&world);
+    search_index_settle(world.index);
+    put(&world, 1, 1, "nothing");
+    search_index_mark_erased(world.index, account_ids[1]);
+    int64_t later_us = clock_monotonic_us() + CLOCK_MINUTE;
+    int64_t age_us = search_index_erased_for(world.index, later_us);
+    cr_assert_geq(age_us, CLOCK_MINUTE);
+    cr_assert_not(search_index_purge(world.index, &pace, &err));
+    cr_assert_eq(err.code, STATUS_CANCELLED);
+    cr_assert_eq(search_index_erased_for(world.index, later_us), age_us);
+    cr_assert(search_index_purge(world.index, NULL, &err));
+    cr_assert_eq(search_index_erased_for(world.index, later_us), 0);
+    end(&world);
+}
+
 Test(search_store, a_manifest_comes_back)
 {
     struct search_manifest manifest = {.positions = {.epoch = "first"}, .shard = 1, .shards = 3}, read;

@@ -130,11 +130,12 @@ static const struct pg_statement repeatable = {
                 "report_entries") ")",                                                                      \
     }
 
-/* Keys whose rows do not come to the same; sketches where each side has them in one row. */
+/* Keys whose rows do not come to the same; sketches and values where each side has them in one row. */
 #define TOTALS(from)                                                                                       \
     "(SELECT partition, account, level, slot, dimension, key, value, count(*) AS lines, sum(closed) AS c," \
     " sum(engagements) AS e, sum(first_reply) AS f, sum(resolution) AS r, sum(interactions) AS i,"         \
-    " sum(agents) AS a, min(md5(sketches)) AS s FROM " from " GROUP BY 1, 2, 3, 4, 5, 6, 7"                \
+    " sum(agents) AS a, min(md5(sketches)) AS s, min(md5(measured)) AS v FROM " from                       \
+    " GROUP BY 1, 2, 3, 4, 5, 6, 7"                                                                        \
     " HAVING sum(closed) <> 0 OR sum(engagements) <> 0)"
 
 static const struct pg_statement comparisons[] = {
@@ -155,7 +156,7 @@ static const struct pg_statement comparisons[] = {
                                                 "o.i,"
                                                 " o.a) IS DISTINCT FROM (n.c, n.e, n.f, n.r, n.i, "
                                                 "n.a) OR (o.lines = 1 AND n.lines = 1 AND"
-                                                " o.s <> n.s))"},
+                                                " (o.s <> n.s OR o.v <> n.v)))"},
 };
 
 /* --- waiting ------------------------------------------------------------------------------------------- */

@@ -1,9 +1,11 @@
 #include "report/report_sketch.h"
 
+#include "report/report_varint.h"
+
 #include <math.h>
 #include <string.h>
 
-enum { EXACT = 1024, BUCKETS_MAX = 4096, VARINT_MAX = 10 };
+enum { EXACT = 1024, BUCKETS_MAX = 4096 };
 
 #define ERROR_MAX 0.009
 #define GROWTH ((1 + ERROR_MAX) / (1 - ERROR_MAX))
@@ -66,29 +68,6 @@ int64_t report_sketch_rank(const struct report_sketch *sketch, int64_t rank)
 
 /* --- as bytes ------------------------------------------------------------------------------------------ */
 
-static size_t put_varint(uint8_t *to, uint64_t value)
-{
-    size_t length = 0;
-    for (; value >= 0x80; value >>= 7)
-        to[length++] = (uint8_t)(value | 0x80);
-    to[length++] = (uint8_t)value;
-    return length;
-}
-
-static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        uint8_t byte = *(*at)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            *ret_value = value;
-            return true;
-        }
-    }
-    return false;
-}
-
 static size_t used(const struct report_sketch *sketch)
 {
     size_t count = 0;
@@ -99,28 +78,17 @@ static size_t used(const struct report_sketch *sketch)
 
 size_t report_sketch_packed_max(const struct report_sketch *sketch)
 {
-    return (1 + 2 * used(sketch)) * VARINT_MAX;
-}
-
-/* Small numbers of either sign are small. */
-static uint64_t fold_sign(int64_t value)
-{
-    return value < 0 ? ~((uint64_t)value << 1) : (uint64_t)value << 1;
-}
-
-static int64_t unfold_sign(uint64_t value)
-{
-    return (int64_t)((value & 1) != 0 ? ~(value >> 1) : value >> 1);
+    return (1 + 2 * used(sketch)) * REPORT_VARINT_MAX;
 }
 
 size_t report_sketch_pack(const struct report_sketch *sketch, uint8_t *to)
 {
-    size_t length = put_varint(to, used(sketch)), last = 0;
+    size_t length = report_varint_put(to, used(sketch)), last = 0;
     for (size_t i = 0; i < sketch->size; i++) {
         if (sketch->counts[i] == 0)
             continue;
-        length += put_varint(to + length, i - last);
-        length += put_varint(to + length, fold_sign(sketch->counts[i]));
+        length += report_varint_put(to + length, i - last);
+        length += report_varint_put(to + length, report_varint_fold(sketch->counts[i]));
         last = i;
     }
     return length;
@@ -129,14 +97,15 @@ size_t report_sketch_pack(const struct report_sketch *sketch, uint8_t *to)
 bool report_sketch_unpack(struct report_sketch *sketch, const uint8_t **at, const uint8_t *end, arena *memory)
 {
     uint64_t count, bucket = 0;
-    if (!get_varint(at, end, &count))
+    if (!report_varint_get(at, end, &count))
         return false;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t distance, times;
-        if (!get_varint(at, end, &distance) || !get_varint(at, end, &times) || distance >= BUCKETS_MAX)
+        if (!report_varint_get(at, end, &distance) || !report_varint_get(at, end, &times) ||
+            distance >= BUCKETS_MAX)
             return false;
         bucket += distance;
-        if (bucket >= BUCKETS_MAX || !add_to(sketch, (size_t)bucket, unfold_sign(times), memory))
+        if (bucket >= BUCKETS_MAX || !add_to(sketch, (size_t)bucket, report_varint_unfold(times), memory))
             return false;
     }
     return true;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 4, SMALL_ARENA = 1024 * 1024 };
+enum { SCHEMA_VERSION = 5, SMALL_ARENA = 1024 * 1024 };
 
 struct report_store {
     struct pg_options options;

@@ -127,7 +127,7 @@ static int64_t nearest_rank(int64_t count, int per_cent)
     return (count * per_cent + 99) / 100;
 }
 
-static void ask_sketches(const struct report_folded *folded, struct report_group *to)
+static void ask(struct report_folded *folded, bool exactly, struct report_group *to)
 {
     static const int per_cents[REPORT_PERCENTILES] = {50, 90, 99};
     const struct report_total *total = &folded->total;
@@ -135,15 +135,17 @@ static void ask_sketches(const struct report_folded *folded, struct report_group
         .key = total->key, .value = total->value, .closed = total->closed, .engagements = total->engagements};
     for (int m = 0; m < REPORT_MEASURED; m++) {
         to->measures[m].sum = total->sums[m];
-        for (int r = 0; r < REPORT_PERCENTILES; r++)
-            to->measures[m].percentiles[r] =
-                report_sketch_rank(&folded->sketches[m], nearest_rank(total->engagements, per_cents[r]));
+        for (int r = 0; r < REPORT_PERCENTILES; r++) {
+            int64_t rank = nearest_rank(total->engagements, per_cents[r]);
+            to->measures[m].percentiles[r] = exactly ? report_values_rank(&folded->values[m], rank)
+                                                     : report_sketch_rank(&folded->sketches[m], rank);
+        }
     }
 }
 
 /* From the totals: the first is that of all. */
 static bool summary_of_totals(const struct report_range_totals *totals, enum report_grouping grouping,
-                              arena *memory, struct report_summary *ret, error *err)
+                              bool exactly, arena *memory, struct report_summary *ret, error *err)
 {
     struct report_group *groups = arena_calloc(memory, totals->count + 1, sizeof *groups);
     if (groups == NULL)
@@ -151,13 +153,39 @@ static bool summary_of_totals(const struct report_range_totals *totals, enum rep
     *ret = (struct report_summary){
         .total = {.key = "", .value = ""}, .groups = groups, .position = totals->position};
     for (size_t i = 0; i < totals->count; i++) {
-        const struct report_folded *folded = &totals->list[i];
+        struct report_folded *folded = &totals->list[i];
         if (folded->total.dimension == REPORT_DIMENSION_ALL)
-            ask_sketches(folded, &ret->total);
+            ask(folded, exactly, &ret->total);
         else if ((int)folded->total.dimension == (int)grouping)
-            ask_sketches(folded, &groups[ret->count++]);
+            ask(folded, exactly, &groups[ret->count++]);
     }
     return true;
+}
+
+static bool is_whole(const struct report_range_totals *totals)
+{
+    for (size_t i = 0; i < totals->count; i++) {
+        if (!totals->list[i].whole)
+            return false;
+    }
+    return true;
+}
+
+/* From the values that the totals keep; where these keep too few, one by one. */
+static bool exact_by_closing(report_store *store, const struct report_range *range,
+                             enum report_grouping grouping, int64_t deadline_us, arena *memory,
+                             struct report_summary *ret, error *err)
+{
+    static const enum report_detail details[] = {REPORT_DETAIL_VALUES, REPORT_DETAIL_HOURS};
+    const unsigned wanted = 1U << REPORT_DIMENSION_ALL | 1U << grouping;
+    for (size_t i = 0; i < sizeof details / sizeof details[0]; i++) {
+        struct report_range_totals totals;
+        if (!report_store_totals(store, range, wanted, details[i], deadline_us, memory, &totals, err))
+            return false;
+        if (is_whole(&totals))
+            return summary_of_totals(&totals, grouping, true, memory, ret, err);
+    }
+    return exact_summary(store, range, grouping, deadline_us, memory, ret, err);
 }
 
 /* How many there are says how they are counted. */
@@ -169,12 +197,13 @@ bool report_store_summary(report_store *store, const struct report_range *range,
     struct report_range_totals totals;
     if (range->by_opening)
         return exact_summary(store, range, grouping, deadline_us, memory, ret, err);
-    if (!report_store_totals(store, range, all, false, deadline_us, memory, &totals, err))
+    if (!report_store_totals(store, range, all, REPORT_DETAIL_NONE, deadline_us, memory, &totals, err))
         return false;
     if (totals.count == 0 || totals.list[0].total.engagements <= report_store_exact_max(store))
-        return exact_summary(store, range, grouping, deadline_us, memory, ret, err);
-    return report_store_totals(store, range, wanted, true, deadline_us, memory, &totals, err) &&
-           summary_of_totals(&totals, grouping, memory, ret, err);
+        return exact_by_closing(store, range, grouping, deadline_us, memory, ret, err);
+    return report_store_totals(store, range, wanted, REPORT_DETAIL_SKETCHES, deadline_us, memory, &totals,
+                               err) &&
+           summary_of_totals(&totals, grouping, false, memory, ret, err);
 }
 
 /* --- classifications -------------------------------------------------------------------------------------
@@ -294,7 +323,7 @@ bool report_store_classes(report_store *store, const struct report_range *range,
     struct report_range_totals totals;
     if (range->by_opening)
         return classes_by_opening(store, range, group, deadline_us, memory, ret, err);
-    if (!report_store_totals(store, range, wanted, false, deadline_us, memory, &totals, err))
+    if (!report_store_totals(store, range, wanted, REPORT_DETAIL_NONE, deadline_us, memory, &totals, err))
         return false;
     struct report_class *rows = arena_calloc(memory, totals.count + 1, sizeof *rows);
     if (rows == NULL)

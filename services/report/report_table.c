@@ -112,7 +112,7 @@ static void bind_count(pg_params *p, const struct report_range *range, const str
     if (!totals_of(range, filter, &total)) {
         report_totals_put_part(&parts, REPORT_PART_TIMES, range->start, last);
     } else {
-        report_totals_put_range(&parts, range);
+        report_totals_put_range(&parts, range, REPORT_LEVELS);
         if (last == REPORT_NOT_CLOSED)
             report_totals_put_part(
                 &parts, total.dimension == REPORT_DIMENSION_ALL ? REPORT_PART_OPEN : REPORT_PART_TIMES, last,

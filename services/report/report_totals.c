@@ -156,16 +156,49 @@ static bool add_sketches(struct report_folded *to, const struct report_total *fr
     return true;
 }
 
+static bool unpack_values(struct report_folded *to, const struct report_total *from, arena *memory)
+{
+    const uint8_t *at = from->values, *end = from->values + from->values_size;
+    for (int m = 0; m < REPORT_MEASURED; m++) {
+        if (!report_values_unpack(&to->values[m], &at, end, memory))
+            return false;
+    }
+    return true;
+}
+
+static bool add_values(struct report_folded *to, const struct report_total *from, arena *memory)
+{
+    bool of_one = from->packed == NULL;
+    to->whole = to->whole && from->level < REPORT_VALUE_LEVELS && (of_one || from->values != NULL);
+    if (to->whole && !of_one)
+        return unpack_values(to, from, memory);
+    for (int m = 0; to->whole && from->engagements != 0 && m < REPORT_MEASURED; m++) {
+        if (!report_values_add(&to->values[m], llabs(from->sums[m]), from->engagements, memory))
+            return false;
+    }
+    return true;
+}
+
 static bool add(struct report_folded *to, const struct report_total *from, arena *memory)
 {
     to->total.closed += from->closed;
     to->total.engagements += from->engagements;
     for (int m = 0; m < REPORT_MEASURED; m++)
         to->total.sums[m] += from->sums[m];
-    return add_sketches(to, from, memory);
+    return add_sketches(to, from, memory) && add_values(to, from, memory);
 }
 
-static bool is_nothing(const struct report_folded *folded)
+static bool has_values(struct report_folded *folded)
+{
+    bool any = false;
+    for (int m = 0; folded->whole && m < REPORT_MEASURED; m++) {
+        report_values_settle(&folded->values[m]);
+        any = any || folded->values[m].count > 0;
+    }
+    return any;
+}
+
+static bool is_nothing(struct report_folded *folded)
 {
     bool any = folded->total.closed != 0 || folded->total.engagements != 0;
     for (int m = 0; !any && m < REPORT_MEASURED; m++) {
@@ -173,7 +206,7 @@ static bool is_nothing(const struct report_folded *folded)
         for (size_t i = 0; !any && i < folded->sketches[m].size; i++)
             any = folded->sketches[m].counts[i] != 0;
     }
-    return !any;
+    return !any && !has_values(folded);
 }
 
 bool report_totals_fold(struct report_totals *totals, struct report_folded **ret_folded, size_t *ret_count)
@@ -192,7 +225,8 @@ bool report_totals_fold(struct report_totals *totals, struct report_folded **ret
                                                .slot = first->slot,
                                                .dimension = first->dimension,
                                                .key = first->key,
-                                               .value = first->value}};
+                                               .value = first->value},
+                                     .whole = true};
         for (; i < totals->count && compare(first, &totals->list[i]) == 0; i++) {
             if (!add(to, &totals->list[i], totals->memory))
                 return false;
@@ -214,4 +248,26 @@ const uint8_t *report_folded_pack(const struct report_folded *folded, arena *mem
         size += report_sketch_pack(&folded->sketches[m], bytes + size);
     *ret_size = size;
     return bytes;
+}
+
+bool report_folded_pack_values(struct report_folded *folded, arena *memory, const uint8_t **ret_bytes,
+                               size_t *ret_size)
+{
+    size_t most = 0, size = 0;
+    *ret_bytes = NULL;
+    *ret_size = 0;
+    if (!folded->whole || folded->total.engagements > REPORT_VALUES_MAX)
+        return true;
+    for (int m = 0; m < REPORT_MEASURED; m++) {
+        report_values_settle(&folded->values[m]);
+        most += report_values_packed_max(&folded->values[m]);
+    }
+    uint8_t *bytes = arena_alloc(memory, most);
+    if (bytes == NULL)
+        return false;
+    for (int m = 0; m < REPORT_MEASURED; m++)
+        size += report_values_pack(&folded->values[m], bytes + size);
+    *ret_bytes = bytes;
+    *ret_size = size;
+    return true;
 }

@@ -9,6 +9,7 @@
 
 #include "report/report_engagement_store.h"
 #include "report/report_sketch.h"
+#include "report/report_values.h"
 
 /* Values equal the database's; the first ones equal report_grouping. */
 enum report_dimension {
@@ -22,6 +23,9 @@ enum report_dimension {
 };
 
 enum { REPORT_LEVELS = 3 };
+
+/* The first levels' totals keep the values themselves as well, of so many engagements at the most. */
+enum { REPORT_VALUE_LEVELS = 2, REPORT_VALUES_MAX = 4096 };
 
 /* A slot's length in microseconds: an hour, a day, 32 days; each a multiple of the one before. */
 extern const int64_t report_level_lengths[REPORT_LEVELS];
@@ -37,12 +41,16 @@ struct report_total {
     int64_t sums[REPORT_MEASURED]; /* over the engagements */
     const uint8_t *packed;         /* their sketches; NULL: it is of one case */
     size_t packed_size;
+    const uint8_t *values; /* with `packed`: the values; NULL: these are not known */
+    size_t values_size;
 };
 
 /* A total whose sketches can be asked. */
 struct report_folded {
     struct report_total total; /* without packed ones */
     struct report_sketch sketches[REPORT_MEASURED];
+    struct report_values values[REPORT_MEASURED];
+    bool whole; /* the values are those of all engagements */
 };
 
 struct report_totals {
@@ -75,5 +83,9 @@ bool report_totals_fold(struct report_totals *totals, struct report_folded **ret
 
 /* The sketches' bytes, in the arena; NULL: it is full. */
 const uint8_t *report_folded_pack(const struct report_folded *folded, arena *memory, size_t *ret_size);
+
+/* The values' bytes, in the arena; NULL where they are not kept. False: the arena is full. */
+bool report_folded_pack_values(struct report_folded *folded, arena *memory, const uint8_t **ret_bytes,
+                               size_t *ret_size) __attribute__((warn_unused_result));
 
 #endif

@@ -14,15 +14,15 @@ static bool out_of_memory(error *err)
 static const struct pg_statement write_totals = {
     .name = "report_write_totals",
     .sql = "INSERT INTO report_totals (partition, fresh, account, level, slot, dimension, key, value, closed,"
-           " engagements, first_reply, resolution, interactions, agents, sketches)"
+           " engagements, first_reply, resolution, interactions, agents, sketches, measured)"
            " SELECT $1::int2, $2::bool, u.* FROM unnest($3::text[], $4::int2[], $5::int8[], $6::int2[],"
            " $7::text[], $8::text[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[],"
-           " $14::int8[], $15::bytea[]) AS u",
+           " $14::int8[], $15::bytea[], $16::bytea[]) AS u",
 };
 
 struct columns {
     pg_array *account, *level, *slot, *dimension, *key, *value, *closed, *engagements, *sums[REPORT_MEASURED],
-        *sketches;
+        *sketches, *measured;
 };
 
 static struct columns add_columns(pg_params *p)
@@ -39,14 +39,17 @@ static struct columns add_columns(pg_params *p)
     for (int m = 0; m < REPORT_MEASURED; m++)
         c.sums[m] = pg_add_array(p, PG_INT8);
     c.sketches = pg_add_array(p, PG_BYTEA);
+    c.measured = pg_add_array(p, PG_BYTEA);
     return c;
 }
 
-static bool put_folded(const struct columns *c, const struct report_folded *folded, arena *memory)
+static bool put_folded(const struct columns *c, struct report_folded *folded, arena *memory)
 {
     const struct report_total *total = &folded->total;
-    size_t size;
-    const uint8_t *bytes = report_folded_pack(folded, memory, &size);
+    size_t size, values_size;
+    const uint8_t *bytes = report_folded_pack(folded, memory, &size), *values;
+    if (bytes == NULL || !report_folded_pack_values(folded, memory, &values, &values_size))
+        return false;
     pg_put_text(c->account, total->account);
     pg_put_int(c->level, total->level);
     pg_put_int(c->slot, total->slot);
@@ -58,7 +61,8 @@ static bool put_folded(const struct columns *c, const struct report_folded *fold
     for (int m = 0; m < REPORT_MEASURED; m++)
         pg_put_int(c->sums[m], total->sums[m]);
     pg_put_bytea(c->sketches, bytes, size);
-    return bytes != NULL;
+    pg_put_bytea(c->measured, values, values_size);
+    return true;
 }
 
 /* The rows of what the totals come to, as parameters of write_totals. *ret_any: there are some. */
@@ -110,15 +114,15 @@ void report_totals_put_part(const struct report_parts *parts, int level, int64_t
 }
 
 /* Whole slots of the level between two times that are its bounds; the next one's where they fit. */
-static void put_slots(const struct report_parts *parts, int level, int64_t from, int64_t to)
+static void put_slots(const struct report_parts *parts, int level, int levels, int64_t from, int64_t to)
 {
     int64_t length = report_level_lengths[level];
-    if (level + 1 < REPORT_LEVELS) {
+    if (level + 1 < levels) {
         int64_t coarse = report_level_lengths[level + 1];
         int64_t first = (from / coarse + (from % coarse != 0)) * coarse, last = to / coarse * coarse;
         if (first < last) {
             report_totals_put_part(parts, level, from / length, first / length - 1);
-            put_slots(parts, level + 1, first, last);
+            put_slots(parts, level + 1, levels, first, last);
             report_totals_put_part(parts, level, last / length, to / length - 1);
             return;
         }
@@ -126,7 +130,7 @@ static void put_slots(const struct report_parts *parts, int level, int64_t from,
     report_totals_put_part(parts, level, from / length, to / length - 1);
 }
 
-void report_totals_put_range(const struct report_parts *parts, const struct report_range *range)
+void report_totals_put_range(const struct report_parts *parts, const struct report_range *range, int levels)
 {
     int64_t start = range->start > 0 ? range->start : 0, last = report_range_last(range, false);
     int64_t from = start / CLOCK_HOUR * CLOCK_HOUR, to = last / CLOCK_HOUR * CLOCK_HOUR;
@@ -141,24 +145,27 @@ void report_totals_put_range(const struct report_parts *parts, const struct repo
         return;
     }
     report_totals_put_part(parts, REPORT_PART_TIMES, start, from - 1);
-    put_slots(parts, 0, from, to);
+    put_slots(parts, 0, levels, from, to);
     report_totals_put_part(parts, REPORT_PART_TIMES, to, last);
 }
 
-/* $3, $4, $5 the range's parts; $6 dimensions, $7 whether with sketches. Kind 1 is a case of its own. */
+/* $3, $4, $5 the range's parts; $6 dimensions, $7 and $8 whether with sketches, with values. Kind 1 is a case
+ * of its own. */
 static const struct pg_statement read_totals = {
     .name = "report_read_totals",
     .sql = "WITH r AS MATERIALIZED (SELECT * FROM unnest($3::int2[], $4::int8[], $5::int8[]) AS r (level,"
            " first, last)) SELECT p.position, u.* FROM report_partitions p LEFT JOIN ("
            "SELECT 0 AS kind, t.dimension, t.key, t.value, t.closed, t.engagements, t.first_reply,"
            " t.resolution, t.interactions, t.agents, CASE WHEN $7::bool THEN t.sketches ELSE ''::bytea END,"
-           " NULL::text[] AS labels, NULL::text[] AS class_groups, NULL::text[] AS class_values"
+           " CASE WHEN $8::bool THEN t.measured END, NULL::text[] AS labels, NULL::text[] AS class_groups, "
+           "NULL::text[] AS class_values"
            " FROM r, unnest($6::int2[]) AS d (dimension), LATERAL (SELECT * FROM report_totals t"
            " WHERE t.partition = $1::int2 AND t.account = $2::text AND t.level = r.level"
            " AND t.dimension = d.dimension AND t.slot BETWEEN r.first AND r.last) t WHERE r.level >= 0"
            " UNION ALL SELECT 1, 0::int2, e.last_agent, e.channel, 1, CASE WHEN e.engaged THEN"
            " e.interactions ELSE 0 END, e.first_reply, e.resolution, e.interactions,"
-           " cardinality(e.agents)::int8, ''::bytea, e.labels, e.class_groups, e.class_values FROM r, LATERAL"
+           " cardinality(e.agents)::int8, ''::bytea, NULL::bytea, e.labels, e.class_groups, e.class_values "
+           "FROM r, LATERAL"
            " (SELECT * FROM report_engagements e WHERE e.partition = $1 AND e.account = $2 AND e.counted"
            " AND e.closed BETWEEN r.first AND r.last) e WHERE r.level = -1)"
            " u ON true WHERE p.partition = $1",
@@ -173,6 +180,7 @@ enum {
     ENGAGEMENTS_COLUMN,
     SUMS_COLUMN,
     SKETCHES_COLUMN = SUMS_COLUMN + REPORT_MEASURED,
+    MEASURED_COLUMN,
     LABELS_COLUMN,
     GROUPS_COLUMN,
     VALUES_COLUMN,
@@ -186,6 +194,7 @@ static void read_numbers(const pg_result *rows, int i, int column, struct report
     for (int m = 0; m < REPORT_MEASURED; m++)
         to->sums[m] = pg_get_int(rows, i, column + 2 + m);
     to->packed = pg_get_bytes(rows, i, column + 2 + REPORT_MEASURED, &to->packed_size);
+    to->values = pg_get_bytes(rows, i, column + 3 + REPORT_MEASURED, &to->values_size);
 }
 
 static bool put_total(struct report_totals *totals, const pg_result *rows, int i)
@@ -245,21 +254,25 @@ static bool take_rows(const pg_result *rows, unsigned dimensions, arena *memory,
 }
 
 bool report_store_totals(report_store *store, const struct report_range *range, unsigned dimensions,
-                         bool sketches, int64_t deadline_us, arena *memory, struct report_range_totals *ret,
-                         error *err)
+                         enum report_detail detail, int64_t deadline_us, arena *memory,
+                         struct report_range_totals *ret, error *err)
 {
     pg_params p;
     pg_params_init(&p, memory);
     pg_add_int2(&p, feed_partition(range->account));
     pg_add_text(&p, range->account);
     struct report_parts parts = report_totals_add_parts(&p);
-    report_totals_put_range(&parts, range);
+    report_totals_put_range(&parts, range,
+                            detail == REPORT_DETAIL_HOURS    ? 1
+                            : detail == REPORT_DETAIL_VALUES ? REPORT_VALUE_LEVELS
+                                                             : REPORT_LEVELS);
     pg_array *wanted = pg_add_array(&p, PG_INT2);
     for (int d = 0; d < REPORT_DIMENSIONS; d++) {
         if ((dimensions & 1U << d) != 0)
             pg_put_int(wanted, d);
     }
-    pg_add_bool(&p, sketches);
+    pg_add_bool(&p, detail == REPORT_DETAIL_SKETCHES);
+    pg_add_bool(&p, detail == REPORT_DETAIL_VALUES || detail == REPORT_DETAIL_HOURS);
     pg_result *rows;
     if (!report_store_query(store, &read_totals, &p, deadline_us, &rows, err))
         return false;
@@ -291,7 +304,8 @@ static const struct pg_statement take_fresh = {
            " OFFSET 0) t)"
            " DELETE FROM report_totals t WHERE t.ctid = ANY (ARRAY(SELECT row FROM r))"
            " RETURNING t.account, t.level, t.slot, t.dimension, t.key, t.value,"
-           " t.closed, t.engagements, t.first_reply, t.resolution, t.interactions, t.agents, t.sketches",
+           " t.closed, t.engagements, t.first_reply, t.resolution, t.interactions, t.agents, t.sketches,"
+           " t.measured",
 };
 
 static bool merge_rows(pg_conn *conn, int partition, const pg_result *rows, arena *memory, error *err)

@@ -12,19 +12,26 @@ bool report_totals_write(struct report_totals *totals, pg_batch *batch, error *e
 
 /* What the cases closed in a range come to, by dimension, key and value. */
 struct report_range_totals {
-    const struct report_folded *list;
+    struct report_folded *list;
     size_t count;
     int64_t position;
 };
 
+/* What percentiles are looked up in. */
+enum report_detail {
+    REPORT_DETAIL_NONE,
+    REPORT_DETAIL_SKETCHES,
+    REPORT_DETAIL_VALUES, /* where they are kept; report_folded says whether they are whole */
+    REPORT_DETAIL_HOURS,  /* the same by hours only: fewer in each, so that more are kept */
+};
+
 /*
- * Of a range by closing, in dimensions (a bit each: 1 << REPORT_DIMENSION_…); with sketches or without. Reads
- * whole hours and days as they are kept, and what is left of the range's first and last hour case by case. In
- * `memory`.
+ * Of a range by closing, in dimensions (a bit each: 1 << REPORT_DIMENSION_…). Reads whole hours and days as
+ * they are kept, and what is left of the range's first and last hour case by case. In `memory`.
  */
 bool report_store_totals(report_store *store, const struct report_range *range, unsigned dimensions,
-                         bool sketches, int64_t deadline_us, arena *memory, struct report_range_totals *ret,
-                         error *err) __attribute__((warn_unused_result));
+                         enum report_detail detail, int64_t deadline_us, arena *memory,
+                         struct report_range_totals *ret, error *err) __attribute__((warn_unused_result));
 
 /*
  * Makes one row of all rows of a key, for what has changed in the partition since the last time. Nothing that
@@ -46,7 +53,7 @@ struct report_parts report_totals_add_parts(pg_params *params);
 /* Nothing where `first` is behind `last`. */
 void report_totals_put_part(const struct report_parts *parts, int level, int64_t first, int64_t last);
 
-/* All of the range but what is not closed. */
-void report_totals_put_range(const struct report_parts *parts, const struct report_range *range);
+/* All of the range but what is not closed, in slots of the first levels. */
+void report_totals_put_range(const struct report_parts *parts, const struct report_range *range, int levels);
 
 #endif

@@ -242,14 +242,23 @@ static bool is_live(int status)
     return status != STATUS(CLOSED) && status != STATUS(DELETED);
 }
 
-/* Was it open at some moment of [from, to)? What lasted no time at all has been open at its instant. */
+/*
+ * Was it open at some moment of [from, to)? From one status to the next it is open without a break, however
+ * short they are. What lasted no time at all has been open at its instant.
+ */
 static bool was_open(const struct plain_case *one, int64_t from, int64_t to)
 {
     for (size_t i = 0; i < one->status_count; i++) {
-        int64_t start = one->times[i], end = i + 1 < one->status_count ? one->times[i + 1] : INT64_MAX;
-        if (!is_live(one->statuses[i]) || end < one->opened)
+        size_t first = i;
+        if (!is_live(one->statuses[i]))
             continue;
-        if (i == 0 || start < one->opened) /* what came late may have been sent before the case was made */
+        while (i + 1 < one->status_count && is_live(one->statuses[i + 1]))
+            i++;
+        int64_t start = one->times[first], end = i + 1 < one->status_count ? one->times[i + 1] : INT64_MAX;
+        if (end < one->opened)
+            continue;
+        if (first == 0 ||
+            start < one->opened) /* what came late may have been sent before the case was made */
             start = one->opened;
         if (start < to && (end > from || start >= from))
             return true;

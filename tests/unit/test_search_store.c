@@ -9,6 +9,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,9 +207,12 @@ static bool sections_file(const struct world *world, int n, char path[320])
     return found;
 }
 
+/* NULL: it has gone. The caller frees. */
 static unsigned char *read_file(const char *path, size_t *ret_size)
 {
     FILE *file = fopen(path, "r");
+    if (!file && errno == ENOENT)
+        return NULL;
     cr_assert(file, "%s", path);
     struct stat status;
     cr_assert_eq(fstat(fileno(file), &status), 0);
@@ -225,7 +229,7 @@ static void write_file(const char *path, const void *data, size_t size)
     fclose(file);
 }
 
-/* In how many files of the directory the text stands. */
+/* In how many files of the directory the text stands; the index may put others in their place meanwhile. */
 static int files_with(const struct world *world, const char *text)
 {
     DIR *directory = opendir(world->directory);
@@ -238,7 +242,7 @@ static int files_with(const struct world *world, const char *text)
             continue;
         path_of(world, entry->d_name, path);
         unsigned char *data = read_file(path, &size);
-        found += memmem(data, size, text, strlen(text)) != NULL;
+        found += data && memmem(data, size, text, strlen(text)) != NULL;
         free(data);
     }
     closedir(directory);
@@ -356,8 +360,10 @@ static void keep(struct world *world, struct kept *kept)
     close_world(world);
     cr_assert(sections_file(world, 0, kept->names[0]));
     path_of(world, "manifest", kept->names[1]);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         kept->data[i] = read_file(kept->names[i], &kept->sizes[i]);
+        cr_assert(kept->data[i], "%s", kept->names[i]);
+    }
 }
 
 /* With a byte changed at a place, or cut there. */

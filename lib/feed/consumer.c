@@ -19,6 +19,14 @@ enum { WAITERS_MAX = 10000, RESPONSE_BYTES_MAX = 256 << 20 };
 #define BACKOFF_LAST (2 * CLOCK_SECOND)
 #define UNARY_TIMEOUT (10 * CLOCK_SECOND)
 
+/*
+ * Whoever is behind, for the next response was there before it was asked for, takes what else is on its way
+ * along: applying costs by the round more than by the event. So many events, and waiting so long for the
+ * next.
+ */
+enum { GATHERED_MAX = 500 };
+#define GATHER_TIME (300 * CLOCK_SECOND / 1000000)
+
 struct feed_consumer {
     rpc_channel *channel;
     struct feed_consumer_handlers handlers;
@@ -36,7 +44,19 @@ struct feed_consumer {
     bool stopping, joined;
 };
 
-/* --- one response ------------------------------------------------------------------------------------- */
+/* --- responses ---------------------------------------------------------------------------------------- */
+
+typedef Casework__Cases__V1__StreamEventsResponse wire_response;
+
+/* What is applied together. */
+struct gathered {
+    Casework__Cases__V1__Event **events;
+    size_t count, size;
+    struct feed_positions heads;
+    bool caught_up;
+    enum rpc_read last; /* how the last read ended: the stream may have, behind what was gathered */
+    error failure;
+};
 
 static bool is_partition(int32_t partition)
 {
@@ -60,23 +80,21 @@ static size_t list_followed(const feed_consumer *consumer, int32_t *partitions)
 }
 
 /* What is new among the events; what has been applied before is left out. */
-static size_t pick_new(const Casework__Cases__V1__StreamEventsResponse *response,
-                       Casework__Cases__V1__Event **events, struct feed_positions *heads)
+static void pick_new(struct gathered *gathered, const wire_response *response)
 {
-    size_t count = 0;
+    struct feed_positions *heads = &gathered->heads;
     for (size_t i = 0; i < response->n_events; i++) {
         Casework__Cases__V1__Event *event = response->events[i];
         if (!is_partition(event->partition) || event->position <= heads->at[event->partition])
             continue;
         heads->at[event->partition] = event->position;
-        events[count++] = event;
+        gathered->events[gathered->count++] = event;
     }
     for (size_t i = 0; i < response->n_heads; i++) {
         const Casework__Cases__V1__PartitionPosition *head = response->heads[i];
         if (is_partition(head->partition) && head->position > heads->at[head->partition])
             heads->at[head->partition] = head->position;
     }
-    return count;
 }
 
 static bool start_anew(feed_consumer *consumer, const char *epoch, error *err)
@@ -88,26 +106,45 @@ static bool start_anew(feed_consumer *consumer, const char *epoch, error *err)
     return error_set(err, STATUS_ABORTED, "EPOCH_CHANGED", "the feed starts anew");
 }
 
-static bool apply(feed_consumer *consumer, const Casework__Cases__V1__StreamEventsResponse *response,
-                  error *err)
+/* Room for so many events more, and one. */
+static bool make_room(struct gathered *gathered, size_t more, arena *memory)
 {
-    const char *known = consumer->positions.epoch;
+    if (gathered->size > gathered->count + more)
+        return true;
+    size_t size = 2 * (gathered->count + more) + 1;
+    Casework__Cases__V1__Event **grown = arena_calloc(memory, size, sizeof(Casework__Cases__V1__Event *));
+    if (!grown)
+        return false;
+    if (gathered->count > 0)
+        memcpy(grown, gathered->events, gathered->count * sizeof(Casework__Cases__V1__Event *));
+    gathered->events = grown;
+    gathered->size = size;
+    return true;
+}
+
+static bool add(feed_consumer *consumer, struct gathered *gathered, const wire_response *response, error *err)
+{
+    char *known = gathered->heads.epoch;
     if (*known && strcmp(known, response->epoch) != 0)
         return start_anew(consumer, response->epoch, err);
-    struct feed_positions heads = consumer->positions;
-    snprintf(heads.epoch, sizeof heads.epoch, "%s", response->epoch);
-    Casework__Cases__V1__Event **events =
-        arena_calloc(consumer->memory, response->n_events + 1, sizeof(Casework__Cases__V1__Event *));
-    if (!events)
+    snprintf(known, FEED_EPOCH_SIZE, "%s", response->epoch);
+    if (!make_room(gathered, response->n_events, consumer->memory))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for events");
-    size_t count = pick_new(response, events, &heads);
-    if (memcmp(&heads, &consumer->positions, sizeof heads) != 0 &&
-        !consumer->handlers.apply(consumer->context, events, count, &heads, err))
+    pick_new(gathered, response);
+    gathered->caught_up = gathered->caught_up || response->caught_up;
+    return true;
+}
+
+static bool apply(feed_consumer *consumer, const struct gathered *gathered, error *err)
+{
+    const struct feed_positions *heads = &gathered->heads;
+    if (memcmp(heads, &consumer->positions, sizeof *heads) != 0 &&
+        !consumer->handlers.apply(consumer->context, gathered->events, gathered->count, heads, err))
         return false;
-    consumer->positions = heads;
-    if (response->caught_up && !atomic_exchange(&consumer->caught_up, true) && consumer->handlers.caught_up)
+    consumer->positions = *heads;
+    if (gathered->caught_up && !atomic_exchange(&consumer->caught_up, true) && consumer->handlers.caught_up)
         consumer->handlers.caught_up(consumer->context);
-    feed_waiters_reach(consumer->waiters, heads.at);
+    feed_waiters_reach(consumer->waiters, heads->at);
     return true;
 }
 
@@ -165,24 +202,53 @@ static void send_request(const feed_consumer *consumer, rpc_stream *stream)
         rpc_stream_close_send(stream);
 }
 
+/* False, and why, for anything but a response. */
+static bool is_response(enum rpc_read read, error *err)
+{
+    switch (read) {
+    case RPC_READ_MESSAGE:
+        return true;
+    case RPC_READ_TIMEOUT:
+        return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has fallen silent");
+    case RPC_READ_END:
+        return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has ended");
+    case RPC_READ_FAILED:
+        break;
+    }
+    return false;
+}
+
+/* The next response, and those behind it when it was there already. */
+static bool read_some(feed_consumer *consumer, rpc_stream *stream, struct gathered *gathered, error *err)
+{
+    ProtobufCMessage *message;
+    gathered->last = rpc_stream_read(stream, 0, consumer->memory, &message, err);
+    bool behind = gathered->last == RPC_READ_MESSAGE;
+    if (gathered->last == RPC_READ_TIMEOUT)
+        gathered->last = rpc_stream_read(stream, SILENCE_MAX, consumer->memory, &message, err);
+    if (!is_response(gathered->last, err) || !add(consumer, gathered, (const wire_response *)message, err))
+        return false;
+    while (behind && gathered->last == RPC_READ_MESSAGE && gathered->count < GATHERED_MAX) {
+        gathered->last = rpc_stream_read(stream, GATHER_TIME, consumer->memory, &message, &gathered->failure);
+        if (gathered->last == RPC_READ_MESSAGE &&
+            !add(consumer, gathered, (const wire_response *)message, err))
+            return false;
+    }
+    return true;
+}
+
 /* Reads until the stream ends. `ret_progress`: something was read, so that the next try may come at once. */
 static bool read_all(feed_consumer *consumer, rpc_stream *stream, bool *ret_progress, error *err)
 {
     for (;;) {
-        ProtobufCMessage *message;
+        struct gathered gathered = {.heads = consumer->positions};
         arena_clear(consumer->memory);
-        switch (rpc_stream_read(stream, SILENCE_MAX, consumer->memory, &message, err)) {
-        case RPC_READ_MESSAGE:
-            if (!apply(consumer, (const Casework__Cases__V1__StreamEventsResponse *)message, err))
-                return false;
-            *ret_progress = true;
-            break;
-        case RPC_READ_TIMEOUT:
-            return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has fallen silent");
-        case RPC_READ_END:
-            return error_set(err, STATUS_UNAVAILABLE, "", "the stream of events has ended");
-        case RPC_READ_FAILED:
+        if (!read_some(consumer, stream, &gathered, err) || !apply(consumer, &gathered, err))
             return false;
+        *ret_progress = true;
+        if (gathered.last == RPC_READ_END || gathered.last == RPC_READ_FAILED) {
+            *err = gathered.failure;
+            return is_response(gathered.last, err);
         }
     }
 }

@@ -23,9 +23,10 @@ struct feed_consumer_handlers {
     /* Called before each (re)connection: where to go on. */
     bool (*load)(void *context, struct feed_positions *ret_positions, error *err);
     /*
-     * Events of one response, in order, each above the position of its partition that load or an earlier
-     * apply gave; `heads`: the positions up to which the reader is complete after this (also where no event
-     * fell). False: the connection is dropped and everything since the last stored position is read again.
+     * Events of a response or a few, in order, each above the position of its partition that load or an
+     * earlier apply gave; `heads`: the positions up to which the reader is complete after this (also where no
+     * event fell). False: the connection is dropped and everything since the last stored position is read
+     * again.
      */
     bool (*apply)(void *context, Casework__Cases__V1__Event *const *events, size_t count,
                   const struct feed_positions *heads, error *err);

@@ -371,37 +371,67 @@ static bool add_to_ready(pg_lanes *lanes, unsigned partition, bool is_first)
     return lanes->ready_commands == 1 || is_enough(lanes);
 }
 
-bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
+/* Queues it, under the lock. *wakes is set, never cleared. */
+static bool queue(pg_lanes *lanes, struct pg_command *command, bool *wakes, error *err)
 {
     if (command->partition >= lanes->options.partitions)
         return refuse(STATUS_INTERNAL, "PARTITION", "internal error", err);
     struct waiting *w = &lanes->waiting[command->partition];
+    if (lanes->stopping)
+        return refuse(STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping", err);
+    if (w->count >= lanes->options.queue_max)
+        return refuse(STATUS_RESOURCE_EXHAUSTED, "BUSY", "too many changes are waiting", err);
+    bool was_empty = w->first == NULL;
     memset(&command->outcome, 0, sizeof command->outcome);
     command->next = NULL;
-    pthread_mutex_lock(&lanes->lock);
-    bool stopping = lanes->stopping;
-    bool full = w->count >= lanes->options.queue_max, wakes = false;
-    if (!stopping && !full) {
-        bool was_empty = w->first == NULL;
-        *w->last = command;
-        w->last = &command->next;
-        w->count++;
-        if (!w->busy)
-            wakes = add_to_ready(lanes, command->partition, was_empty);
-        if (wakes)
-            atomic_fetch_add(&lanes->waking, 1);
-    }
+    *w->last = command;
+    w->last = &command->next;
+    w->count++;
+    if (!w->busy && add_to_ready(lanes, command->partition, was_empty))
+        *wakes = true;
+    metrics_add(lanes->submitted, 1);
+    return true;
+}
+
+static void unlock_and_wake(pg_lanes *lanes, bool wakes)
+{
+    if (wakes)
+        atomic_fetch_add(&lanes->waking, 1);
     pthread_mutex_unlock(&lanes->lock);
     if (wakes) {
         pthread_cond_signal(&lanes->wake); /* a lane that wakes finds the lock free */
         atomic_fetch_sub(&lanes->waking, 1);
     }
-    if (stopping)
-        return refuse(STATUS_UNAVAILABLE, "SHUTDOWN", "the service is stopping", err);
-    if (full)
-        return refuse(STATUS_RESOURCE_EXHAUSTED, "BUSY", "too many changes are waiting", err);
-    metrics_add(lanes->submitted, 1);
-    return true;
+}
+
+bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
+{
+    bool wakes = false;
+    pthread_mutex_lock(&lanes->lock);
+    bool queued = queue(lanes, command, &wakes, err);
+    unlock_and_wake(lanes, wakes);
+    return queued;
+}
+
+void pg_lanes_submit_all(pg_lanes *lanes, struct pg_command *const *commands, size_t count)
+{
+    struct pg_command *refused = NULL;
+    bool wakes = false;
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < count; i++) {
+        error err = {0};
+        if (queue(lanes, commands[i], &wakes, &err))
+            continue;
+        commands[i]->outcome = err;
+        commands[i]->next = refused;
+        refused = commands[i];
+    }
+    unlock_and_wake(lanes, wakes);
+    while (refused != NULL) {
+        struct pg_command *command = refused;
+        refused = command->next;
+        command->done(command);
+    }
 }
 
 /* --- start and end --- */

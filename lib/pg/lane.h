@@ -178,4 +178,8 @@ void pg_lanes_free(pg_lanes *lanes);
 bool pg_lanes_submit(pg_lanes *lanes, struct pg_command *command, error *err)
     __attribute__((warn_unused_result));
 
+/* The same for several that one batch may take together. Whichever is refused gets that as its outcome, and
+ * its `done` before this returns. */
+void pg_lanes_submit_all(pg_lanes *lanes, struct pg_command *const *commands, size_t count);
+
 #endif

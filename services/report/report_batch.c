@@ -9,7 +9,7 @@
  */
 
 /* What a row of the locks tells. */
-enum { LOCK_POSITION = 2, LOCK_EPOCH };
+enum { LOCK_PARTITION, LOCK_POSITION = 2, LOCK_EPOCH };
 
 #define LOCK_PARTITIONS                                                              \
     "SELECT partition, pg_current_xact_id(), position, epoch FROM report_partitions" \
@@ -35,23 +35,39 @@ static const struct pg_statement commit_at_leisure = {
 static const struct pg_statement write_commits = {
     .name = "report_write_commits",
     .sql = "INSERT INTO report_commits (partition, commit_time, position)"
-           " SELECT $1::int2, u.* FROM unnest($2::timestamptz[], $3::int8[]) AS u"
+           " SELECT * FROM unnest($1::int2[], $2::timestamptz[], $3::int8[])"
            " ON CONFLICT (partition, commit_time) DO UPDATE SET position = excluded.position",
 };
 
-static const struct pg_statement write_position = {
-    .name = "report_write_position",
-    .sql = "UPDATE report_partitions SET position = $2::int8, epoch = $3::text WHERE partition = $1::int2",
+static const struct pg_statement write_positions = {
+    .name = "report_write_positions",
+    .sql = "UPDATE report_partitions p SET position = u.position, epoch = u.epoch"
+           " FROM unnest($1::int2[], $2::int8[], $3::text[]) AS u (partition, position, epoch)"
+           " WHERE p.partition = u.partition",
 };
 
 /* --- what a batch knows ----------------------------------------------------------------------------------
  */
 
+/* Up to where a partition's events have come by a commit's time. */
+struct commit {
+    int partition;
+    const struct report_event *event;
+};
+
+/* What is stored of a partition, and what the batch makes of it. */
+struct progress {
+    int64_t stored, position;
+    const char *epoch;
+    struct commit *last; /* NULL: none in this batch */
+};
+
 struct batch_state {
     arena *memory;
     report_ledger *ledger;
     report_engagements *engagements;
-    const struct report_event **events; /* all that are new, the last one of each commit time */
+    struct progress progress[FEED_PARTITIONS];
+    struct commit *commits;
     size_t commit_count;
 };
 
@@ -74,13 +90,11 @@ static struct batch_state *new_state(pg_batch *batch)
     struct batch_state *state = arena_calloc(memory, 1, sizeof *state);
     if (state == NULL)
         return NULL;
-    *state = (struct batch_state){
-        .memory = memory,
-        .ledger = report_ledger_new(memory, count),
-        .engagements = report_engagements_new(memory, count),
-        .events = arena_calloc(memory, count + 1, sizeof(void *)),
-    };
-    return state->ledger == NULL || state->engagements == NULL || state->events == NULL ? NULL : state;
+    state->memory = memory;
+    state->ledger = report_ledger_new(memory, count);
+    state->engagements = report_engagements_new(memory, count);
+    state->commits = arena_calloc(memory, count + 1, sizeof *state->commits);
+    return state->ledger == NULL || state->engagements == NULL || state->commits == NULL ? NULL : state;
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------
@@ -112,13 +126,46 @@ static bool batch_read(void *context, pg_batch *batch, error *err)
 /* --- deciding --------------------------------------------------------------------------------------------
  */
 
-static bool apply_event(struct batch_state *state, const struct report_event *event, error *err)
+static void take_locks(struct batch_state *state, const pg_result *rows)
 {
-    if (state->commit_count > 0 && state->events[state->commit_count - 1]->commit_time == event->commit_time)
-        state->commit_count--;
-    state->events[state->commit_count++] = event;
-    report_ledger_apply(state->ledger, event);
-    return report_engagements_apply(state->engagements, event) || out_of_memory(err);
+    for (int i = 0; i < pg_rows(rows); i++) {
+        int64_t position = pg_get_int(rows, i, LOCK_POSITION);
+        state->progress[pg_get_int(rows, i, LOCK_PARTITION)] = (struct progress){
+            .stored = position, .position = position, .epoch = pg_get_text(rows, i, LOCK_EPOCH)};
+    }
+}
+
+/* The same epoch, or the first one ever heard of. */
+static bool epoch_fits(const struct progress *progress, const char *epoch)
+{
+    return strcmp(progress->epoch, epoch) == 0 || (progress->epoch[0] == '\0' && progress->position == 0);
+}
+
+static void note_commit(struct batch_state *state, struct progress *progress, int partition,
+                        const struct report_event *event)
+{
+    if (progress->last == NULL || progress->last->event->commit_time != event->commit_time)
+        progress->last = &state->commits[state->commit_count++];
+    *progress->last = (struct commit){.partition = partition, .event = event};
+}
+
+/* What is above the partition's position; the rest has been applied before. */
+static bool apply_part(struct batch_state *state, const struct report_part *part, error *err)
+{
+    struct progress *progress = &state->progress[part->partition];
+    for (size_t i = 0; i < part->count; i++) {
+        const struct report_event *event = &part->events[i];
+        if (event->position <= progress->position)
+            continue;
+        progress->position = event->position;
+        note_commit(state, progress, part->partition, event);
+        report_ledger_apply(state->ledger, event);
+        if (!report_engagements_apply(state->engagements, event))
+            return out_of_memory(err);
+    }
+    if (part->head > progress->position)
+        progress->position = part->head;
+    return true;
 }
 
 static bool queue_commits(pg_batch *batch, struct batch_state *state, error *err)
@@ -127,66 +174,63 @@ static bool queue_commits(pg_batch *batch, struct batch_state *state, error *err
         return true;
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
+    pg_array *partition = pg_add_array(&p, PG_INT2);
     pg_array *time = pg_add_array(&p, PG_TIME), *position = pg_add_array(&p, PG_INT8);
     for (size_t i = 0; i < state->commit_count; i++) {
-        pg_put_time(time, state->events[i]->commit_time);
-        pg_put_int(position, state->events[i]->position);
+        const struct commit *commit = &state->commits[i];
+        pg_put_int(partition, commit->partition);
+        pg_put_time(time, commit->event->commit_time);
+        pg_put_int(position, commit->event->position);
     }
     return pg_batch_write(batch, &write_commits, &p, err);
 }
 
-static bool queue_position(pg_batch *batch, struct batch_state *state, int64_t position, const char *epoch,
-                           error *err)
+static bool queue_positions(pg_batch *batch, struct batch_state *state, error *err)
 {
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_add_int8(&p, position);
-    pg_add_text(&p, epoch);
-    return pg_batch_write(batch, &write_position, &p, err);
+    pg_array *partition = pg_add_array(&p, PG_INT2), *position = pg_add_array(&p, PG_INT8);
+    pg_array *epoch = pg_add_array(&p, PG_TEXT);
+    for (int i = 0; i < FEED_PARTITIONS; i++) {
+        const struct progress *progress = &state->progress[i];
+        if (progress->position == progress->stored)
+            continue;
+        pg_put_int(partition, i);
+        pg_put_int(position, progress->position);
+        pg_put_text(epoch, progress->epoch);
+    }
+    return pg_batch_write(batch, &write_positions, &p, err);
 }
-static bool queue_writes(pg_batch *batch, struct batch_state *state, int64_t position, const char *epoch,
-                         error *err)
+
+static bool queue_writes(pg_batch *batch, struct batch_state *state, error *err)
 {
     return pg_batch_write(batch, &commit_at_leisure, NULL, err) &&
            report_ledger_write(state->ledger, batch, err) &&
            report_engagements_write(state->engagements, batch, err) && queue_commits(batch, state, err) &&
-           queue_position(batch, state, position, epoch, err);
-}
-
-/* The same epoch, or the first one ever heard of. */
-static bool epoch_fits(const char *stored, const char *epoch, int64_t position)
-{
-    return strcmp(stored, epoch) == 0 || (stored[0] == '\0' && position == 0);
+           queue_positions(batch, state, err);
 }
 
 static bool batch_decide(void *context, pg_batch *batch, error *err)
 {
     (void)context;
     struct batch_state *state = pg_batch_state(batch);
-    int64_t stored = pg_get_int(pg_batch_lock(batch), 0, LOCK_POSITION), position = stored;
-    const char *epoch = pg_get_text(pg_batch_lock(batch), 0, LOCK_EPOCH);
+    bool moved = false;
+    take_locks(state, pg_batch_lock(batch));
     report_ledger_take(state->ledger, batch);
     if (!report_engagements_take(state->engagements, batch, err))
         return false;
     for (size_t i = 0; i < pg_batch_count(batch); i++) {
         const struct report_command *command = (const struct report_command *)pg_batch_command(batch, i);
-        if (!epoch_fits(epoch, command->epoch, position))
+        struct progress *progress = &state->progress[command->part->partition];
+        if (!epoch_fits(progress, command->epoch))
             return error_set(err, STATUS_FAILED_PRECONDITION, "EPOCH_CHANGED",
                              "the reports belong to another history of the feed");
-        epoch = command->epoch;
-        for (size_t j = 0; j < command->part->count; j++) {
-            const struct report_event *event = &command->part->events[j];
-            if (event->position <= position)
-                continue;
-            position = event->position;
-            if (!apply_event(state, event, err))
-                return false;
-        }
-        position = command->part->head > position ? command->part->head : position;
+        progress->epoch = command->epoch;
+        if (!apply_part(state, command->part, err))
+            return false;
+        moved = moved || progress->position != progress->stored;
     }
-    return position == stored || queue_writes(batch, state, position, epoch, err);
+    return !moved || queue_writes(batch, state, err);
 }
 
 const struct pg_lane_ops report_batch_ops = {

@@ -2,8 +2,8 @@
 #define CASEWORK_REPORT_BATCH_H
 
 /*
- * A part of the feed as a command of a lane: the partition's row is locked, the settings and cases that the
- * events concern are read, the rules run, and entries, sums, cases and position are written in one commit.
+ * A part of the feed as a command of a lane: the partitions' rows are locked, the settings and cases that the
+ * events concern are read, the rules run, and entries, sums, cases and positions are written in one commit.
  */
 
 #include "pg/lane.h"

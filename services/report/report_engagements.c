@@ -17,47 +17,49 @@ static const struct pg_statement read_engagements = {
         "SELECT e.account, e.case_id, e.status, e.merged, e.channel, e.network, e.channel_address, e.labels,"
         " e.class_groups, e.class_values, e.sent, e.opened, e.closed, e.first_reply, e.resolution,"
         " e.interactions, e.agents, e.last_agent, e.nps_sent, e.pauses"
-        " FROM unnest($2::text[], $3::int8[]) AS k (account, case_id), LATERAL (SELECT *"
-        " FROM report_engagements WHERE partition = $1::int2 AND account = k.account"
+        " FROM unnest($1::int2[], $2::text[], $3::int8[]) AS k (partition, account, case_id), LATERAL "
+        "(SELECT *"
+        " FROM report_engagements WHERE partition = k.partition AND account = k.account"
         " AND case_id = k.case_id LIMIT 1) e",
 };
 
 static const struct pg_statement deletes[] = {
     {.name = "report_delete_engagements",
-     .sql = "DELETE FROM report_engagements WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_engagements WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_volume",
-     .sql = "DELETE FROM report_volume WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_volume WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_pauses",
-     .sql = "DELETE FROM report_pauses WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_pauses WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_totals",
-     .sql = "DELETE FROM report_totals WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_totals WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
 };
 
 static const struct pg_statement write_engagements = {
     .name = "report_write_engagements",
-    .sql =
-        "INSERT INTO report_engagements (partition, account, case_id, status, merged, channel, network,"
-        " channel_address, labels, class_groups, class_values, sent, opened, closed, first_reply,"
-        " resolution, interactions, agents, last_agent, nps_sent, pauses, spans, engaged, counted)"
-        " SELECT $1::int2, u.account, u.case_id, u.status, u.merged, u.channel, u.network, u.channel_address,"
-        " u.labels::text[], u.class_groups::text[], u.class_values::text[], u.sent, u.opened, u.closed,"
-        " u.first_reply, u.resolution, u.interactions, u.agents::text[], u.last_agent, u.nps_sent,"
-        " u.pauses::int8[], u.spans::int8[], u.engaged, u.counted"
-        " FROM unnest($2::text[], $3::int8[], $4::int2[], $5::bool[], $6::text[], $7::text[], $8::text[],"
-        " $9::text[], $10::text[], $11::text[], $12::int8[], $13::int8[], $14::int8[], $15::int8[],"
-        " $16::int8[], $17::int8[], $18::text[], $19::text[], $20::bool[], $21::text[], $22::text[],"
-        " $23::bool[], $24::bool[]) AS u (account, case_id, status, merged, channel, network,"
-        " channel_address, labels, class_groups, class_values, sent, opened, closed, first_reply,"
-        " resolution, interactions, agents, last_agent, nps_sent, pauses, spans, engaged, counted)"
-        " ON CONFLICT (partition, account, case_id) DO UPDATE SET status = excluded.status,"
-        " merged = excluded.merged, channel = excluded.channel, network = excluded.network,"
-        " channel_address = excluded.channel_address, labels = excluded.labels,"
-        " class_groups = excluded.class_groups, class_values = excluded.class_values,"
-        " sent = excluded.sent, opened = excluded.opened, closed = excluded.closed,"
-        " first_reply = excluded.first_reply, resolution = excluded.resolution,"
-        " interactions = excluded.interactions, agents = excluded.agents,"
-        " last_agent = excluded.last_agent, nps_sent = excluded.nps_sent, pauses = excluded.pauses,"
-        " spans = excluded.spans, engaged = excluded.engaged, counted = excluded.counted",
+    .sql = "INSERT INTO report_engagements (partition, account, case_id, status, merged, channel, network,"
+           " channel_address, labels, class_groups, class_values, sent, opened, closed, first_reply,"
+           " resolution, interactions, agents, last_agent, nps_sent, pauses, spans, engaged, counted)"
+           " SELECT u.partition, u.account, u.case_id, u.status, u.merged, u.channel, u.network, "
+           "u.channel_address,"
+           " u.labels::text[], u.class_groups::text[], u.class_values::text[], u.sent, u.opened, u.closed,"
+           " u.first_reply, u.resolution, u.interactions, u.agents::text[], u.last_agent, u.nps_sent,"
+           " u.pauses::int8[], u.spans::int8[], u.engaged, u.counted"
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int2[], $5::bool[], $6::text[], $7::text[], "
+           "$8::text[],"
+           " $9::text[], $10::text[], $11::text[], $12::int8[], $13::int8[], $14::int8[], $15::int8[],"
+           " $16::int8[], $17::int8[], $18::text[], $19::text[], $20::bool[], $21::text[], $22::text[],"
+           " $23::bool[], $24::bool[]) AS u (partition, account, case_id, status, merged, channel, network,"
+           " channel_address, labels, class_groups, class_values, sent, opened, closed, first_reply,"
+           " resolution, interactions, agents, last_agent, nps_sent, pauses, spans, engaged, counted)"
+           " ON CONFLICT (partition, account, case_id) DO UPDATE SET status = excluded.status,"
+           " merged = excluded.merged, channel = excluded.channel, network = excluded.network,"
+           " channel_address = excluded.channel_address, labels = excluded.labels,"
+           " class_groups = excluded.class_groups, class_values = excluded.class_values,"
+           " sent = excluded.sent, opened = excluded.opened, closed = excluded.closed,"
+           " first_reply = excluded.first_reply, resolution = excluded.resolution,"
+           " interactions = excluded.interactions, agents = excluded.agents,"
+           " last_agent = excluded.last_agent, nps_sent = excluded.nps_sent, pauses = excluded.pauses,"
+           " spans = excluded.spans, engaged = excluded.engaged, counted = excluded.counted",
 };
 
 /* --- what a batch knows ----------------------------------------------------------------------------------
@@ -135,13 +137,13 @@ bool report_engagements_read(report_engagements *engagements, pg_batch *batch, e
         report_keys_unique(engagements->list, engagements->count, sizeof *engagements->list, compare);
     pg_params p;
     pg_params_init(&p, engagements->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *accounts = pg_add_array(&p, PG_TEXT), *ids = pg_add_array(&p, PG_INT8);
+    struct report_account_columns accounts = report_keys_add(&p);
+    pg_array *ids = pg_add_array(&p, PG_INT8);
     for (size_t i = 0; i < engagements->count; i++) {
-        pg_put_text(accounts, engagements->list[i].account);
+        report_keys_put(&accounts, engagements->list[i].account);
         pg_put_int(ids, engagements->list[i].id);
     }
-    return pg_batch_read(batch, &read_engagements, &p, &engagements->read, err);
+    return engagements->count == 0 || pg_batch_read(batch, &read_engagements, &p, &engagements->read, err);
 }
 
 static bool take_row(const pg_result *rows, int i, arena *memory, struct report_engagement *ret)
@@ -175,6 +177,8 @@ static bool take_row(const pg_result *rows, int i, arena *memory, struct report_
 
 bool report_engagements_take(report_engagements *engagements, const pg_batch *batch, error *err)
 {
+    if (engagements->count == 0)
+        return true;
     const pg_result *rows = pg_batch_result(batch, engagements->read);
     for (int i = 0; i < pg_rows(rows); i++) {
         struct known *known = find(engagements, pg_get_text(rows, i, 0), pg_get_int(rows, i, 1));
@@ -223,7 +227,8 @@ static void put_texts(pg_array *array, const struct report_texts *texts)
 
 /* The columns of write_engagements, in its order. */
 struct columns {
-    pg_array *account, *id, *status, *merged, *channel, *network, *channel_address, *labels, *class_groups,
+    struct report_account_columns account;
+    pg_array *id, *status, *merged, *channel, *network, *channel_address, *labels, *class_groups,
         *class_values, *sent, *opened, *closed, *first_reply, *resolution, *interactions, *agents,
         *last_agent, *nps_sent, *pauses, *spans, *engaged, *counted;
 };
@@ -231,7 +236,7 @@ struct columns {
 static struct columns add_columns(pg_params *p)
 {
     struct columns c;
-    c.account = pg_add_array(p, PG_TEXT);
+    c.account = report_keys_add(p);
     c.id = pg_add_array(p, PG_INT8);
     c.status = pg_add_array(p, PG_INT2);
     c.merged = pg_add_array(p, PG_BOOL);
@@ -261,7 +266,7 @@ static void put_row(const struct columns *c, const struct known *known, const in
                     size_t span_count)
 {
     const struct report_engagement *state = &known->state;
-    pg_put_text(c->account, known->account);
+    report_keys_put(&c->account, known->account);
     pg_put_int(c->id, known->id);
     pg_put_int(c->status, state->facts.status);
     pg_put_bool(c->merged, state->facts.merged);
@@ -306,8 +311,9 @@ static bool queue_deletes(report_engagements *engagements, pg_batch *batch, erro
     for (size_t i = 0; engagements->deleted_count > 0 && i < sizeof deletes / sizeof deletes[0]; i++) {
         pg_params p;
         pg_params_init(&p, engagements->memory);
-        pg_add_int2(&p, pg_batch_partition(batch));
-        pg_add_text_array(&p, engagements->deleted, engagements->deleted_count);
+        struct report_account_columns accounts = report_keys_add(&p);
+        for (size_t j = 0; j < engagements->deleted_count; j++)
+            report_keys_put(&accounts, engagements->deleted[j]);
         if (!pg_batch_write(batch, &deletes[i], &p, err))
             return false;
     }
@@ -320,7 +326,6 @@ bool report_engagements_write(report_engagements *engagements, pg_batch *batch, 
         return false;
     pg_params p;
     pg_params_init(&p, engagements->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
     struct columns columns = add_columns(&p);
     bool any = false;
     for (size_t i = 0; i < engagements->count; i++) {

@@ -3,8 +3,8 @@
 
 /*
  * The engagements' part of a batch: those that the events concern are read, the rules run, and what has
- * changed is written. In this order: meet every event, read, take, apply the new ones, write. All is of one
- * partition and in the batch's memory.
+ * changed is written. In this order: meet every event, read, take, apply the new ones, write. All is in the
+ * batch's memory.
  */
 
 #include "base/arena.h"

@@ -1,5 +1,7 @@
 #include "report/report_keys.h"
 
+#include "feed/partition.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,4 +17,18 @@ size_t report_keys_unique(void *base, size_t count, size_t size, int (*compare)(
             memmove(items + kept++ * size, items + i * size, size);
     }
     return kept;
+}
+
+struct report_account_columns report_keys_add(pg_params *params)
+{
+    struct report_account_columns columns;
+    columns.partition = pg_add_array(params, PG_INT2);
+    columns.account = pg_add_array(params, PG_TEXT);
+    return columns;
+}
+
+void report_keys_put(const struct report_account_columns *columns, const char *account)
+{
+    pg_put_int(columns->partition, feed_partition(account));
+    pg_put_text(columns->account, account);
 }

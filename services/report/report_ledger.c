@@ -13,43 +13,44 @@
 
 static const struct pg_statement read_accounts = {
     .name = "report_read_accounts",
-    .sql =
-        "SELECT DISTINCT ON (a.account) a.account, a.time_zone, a.lock_days FROM report_accounts a"
-        " WHERE a.partition = $1::int2 AND a.account = ANY($2::text[]) ORDER BY a.account, a.position DESC",
+    .sql = "SELECT a.account, a.time_zone, a.lock_days FROM unnest($1::int2[], $2::text[]) AS k (partition,"
+           " account), LATERAL (SELECT * FROM report_accounts WHERE partition = k.partition"
+           " AND account = k.account ORDER BY position DESC LIMIT 1) a",
 };
 
 static const struct pg_statement read_cases = {
     .name = "report_read_cases",
     .sql = "SELECT c.account, c.case_id, c.status, c.create_time, c.period_end, c.place, c.place_time,"
            " c.place_duration, c.former, c.former_time, c.former_duration, c.late_resolved, c.late_deleted"
-           " FROM unnest($2::text[], $3::int8[]) AS k (account, case_id), LATERAL (SELECT * FROM report_cases"
-           " WHERE partition = $1::int2 AND account = k.account AND case_id = k.case_id LIMIT 1) c",
+           " FROM unnest($1::int2[], $2::text[], $3::int8[]) AS k (partition, account, case_id), LATERAL"
+           " (SELECT * FROM report_cases WHERE partition = k.partition AND account = k.account"
+           " AND case_id = k.case_id LIMIT 1) c",
 };
 
 static const struct pg_statement delete_accounts[] = {
     {.name = "report_delete_entries",
-     .sql = "DELETE FROM report_entries WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_entries WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_sums",
-     .sql = "DELETE FROM report_sums WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_sums WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_cases",
-     .sql = "DELETE FROM report_cases WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_cases WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
     {.name = "report_delete_accounts",
-     .sql = "DELETE FROM report_accounts WHERE partition = $1::int2 AND account = ANY($2::text[])"},
+     .sql = "DELETE FROM report_accounts WHERE partition = ANY($1::int2[]) AND account = ANY($2::text[])"},
 };
 
 static const struct pg_statement write_accounts = {
     .name = "report_write_accounts",
     .sql = "INSERT INTO report_accounts (partition, account, position, time_zone, lock_days)"
-           " SELECT $1::int2, u.* FROM unnest($2::text[], $3::int8[], $4::text[], $5::int4[]) AS u",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::int4[])",
 };
 
 static const struct pg_statement write_cases = {
     .name = "report_write_cases",
     .sql = "INSERT INTO report_cases (partition, account, case_id, status, create_time, period_end, place,"
            " place_time, place_duration, former, former_time, former_duration, late_resolved, late_deleted)"
-           " SELECT $1::int2, u.* FROM unnest($2::text[], $3::int8[], $4::int2[], $5::timestamptz[],"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int2[], $5::timestamptz[],"
            " $6::timestamptz[], $7::int2[], $8::timestamptz[], $9::int8[], $10::int2[], $11::timestamptz[],"
-           " $12::int8[], $13::bool[], $14::bool[]) AS u"
+           " $12::int8[], $13::bool[], $14::bool[])"
            " ON CONFLICT (partition, account, case_id) DO UPDATE SET status = excluded.status,"
            " place = excluded.place, place_time = excluded.place_time,"
            " place_duration = excluded.place_duration, former = excluded.former,"
@@ -59,18 +60,18 @@ static const struct pg_statement write_cases = {
 
 static const struct pg_statement write_entries = {
     .name = "report_write_entries",
-    .sql = "INSERT INTO report_entries (partition, position, ordinal, account, case_id, place, delta,"
+    .sql = "INSERT INTO report_entries (partition, account, position, ordinal, case_id, place, delta,"
            " place_time, resolve_duration, event_time, commit_time)"
-           " SELECT $1::int2, u.* FROM unnest($2::int8[], $3::int2[], $4::text[], $5::int8[], $6::int2[],"
-           " $7::int2[], $8::timestamptz[], $9::int8[], $10::timestamptz[], $11::timestamptz[]) AS u",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int2[], $5::int8[], $6::int2[],"
+           " $7::int2[], $8::timestamptz[], $9::int8[], $10::timestamptz[], $11::timestamptz[])",
 };
 
 static const struct pg_statement write_sums = {
     .name = "report_write_sums",
     .sql = "INSERT INTO report_sums AS s (partition, account, quarter, created, pending, resolved, deleted,"
            " resolve_duration)"
-           " SELECT $1::int2, u.* FROM unnest($2::text[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],"
-           " $7::int8[], $8::int8[]) AS u"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],"
+           " $7::int8[], $8::int8[])"
            " ON CONFLICT (partition, account, quarter) DO UPDATE SET created = s.created + excluded.created,"
            " pending = s.pending + excluded.pending, resolved = s.resolved + excluded.resolved,"
            " deleted = s.deleted + excluded.deleted,"
@@ -170,19 +171,19 @@ bool report_ledger_read(struct report_ledger *state, pg_batch *batch, error *err
         report_keys_unique(state->cases, state->case_count, sizeof *state->cases, compare_cases);
     pg_params accounts, cases;
     pg_params_init(&accounts, state->memory);
-    pg_add_int2(&accounts, pg_batch_partition(batch));
-    pg_array *ids = pg_add_array(&accounts, PG_TEXT);
+    struct report_account_columns ids = report_keys_add(&accounts);
     for (size_t i = 0; i < state->account_count; i++)
-        pg_put_text(ids, state->accounts[i].id);
+        report_keys_put(&ids, state->accounts[i].id);
     pg_params_init(&cases, state->memory);
-    pg_add_int2(&cases, pg_batch_partition(batch));
-    pg_array *owners = pg_add_array(&cases, PG_TEXT), *numbers = pg_add_array(&cases, PG_INT8);
+    struct report_account_columns owners = report_keys_add(&cases);
+    pg_array *numbers = pg_add_array(&cases, PG_INT8);
     for (size_t i = 0; i < state->case_count; i++) {
-        pg_put_text(owners, state->cases[i].account);
+        report_keys_put(&owners, state->cases[i].account);
         pg_put_int(numbers, state->cases[i].id);
     }
-    return pg_batch_read(batch, &read_accounts, &accounts, &state->accounts_read, err) &&
-           pg_batch_read(batch, &read_cases, &cases, &state->cases_read, err);
+    return (state->account_count == 0 ||
+            pg_batch_read(batch, &read_accounts, &accounts, &state->accounts_read, err)) &&
+           (state->case_count == 0 || pg_batch_read(batch, &read_cases, &cases, &state->cases_read, err));
 }
 
 static struct known_account *find_account(const struct report_ledger *state, const char *id)
@@ -206,9 +207,8 @@ static struct report_place read_place(const pg_result *rows, int row, int column
     };
 }
 
-void report_ledger_take(struct report_ledger *state, const pg_batch *batch)
+static void take_accounts(struct report_ledger *state, const pg_result *rows)
 {
-    const pg_result *rows = pg_batch_result(batch, state->accounts_read);
     for (int i = 0; i < pg_rows(rows); i++) {
         struct known_account *account = find_account(state, pg_get_text(rows, i, 0));
         if (account == NULL)
@@ -216,7 +216,10 @@ void report_ledger_take(struct report_ledger *state, const pg_batch *batch)
         account->time_zone = pg_get_text(rows, i, 1);
         account->lock_days = (int32_t)pg_get_int(rows, i, 2);
     }
-    rows = pg_batch_result(batch, state->cases_read);
+}
+
+static void take_cases(struct report_ledger *state, const pg_result *rows)
+{
     for (int i = 0; i < pg_rows(rows); i++) {
         struct known_case *found = find_case(state, pg_get_text(rows, i, 0), pg_get_int(rows, i, 1));
         if (found == NULL)
@@ -231,6 +234,14 @@ void report_ledger_take(struct report_ledger *state, const pg_batch *batch)
             .late_deleted = pg_get_bool(rows, i, 12),
         };
     }
+}
+
+void report_ledger_take(struct report_ledger *state, const pg_batch *batch)
+{
+    if (state->account_count > 0)
+        take_accounts(state, pg_batch_result(batch, state->accounts_read));
+    if (state->case_count > 0)
+        take_cases(state, pg_batch_result(batch, state->cases_read));
 }
 
 /* --- deciding --------------------------------------------------------------------------------------------
@@ -316,8 +327,9 @@ static bool queue_deletes(pg_batch *batch, struct report_ledger *state, error *e
          i++) {
         pg_params p;
         pg_params_init(&p, state->memory);
-        pg_add_int2(&p, pg_batch_partition(batch));
-        pg_add_text_array(&p, state->deleted, state->deleted_count);
+        struct report_account_columns accounts = report_keys_add(&p);
+        for (size_t j = 0; j < state->deleted_count; j++)
+            report_keys_put(&accounts, state->deleted[j]);
         if (!pg_batch_write(batch, &delete_accounts[i], &p, err))
             return false;
     }
@@ -330,12 +342,12 @@ static bool queue_accounts(pg_batch *batch, struct report_ledger *state, error *
         return true;
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *account = pg_add_array(&p, PG_TEXT), *position = pg_add_array(&p, PG_INT8);
+    struct report_account_columns account = report_keys_add(&p);
+    pg_array *position = pg_add_array(&p, PG_INT8);
     pg_array *time_zone = pg_add_array(&p, PG_TEXT), *lock_days = pg_add_array(&p, PG_INT4);
     for (size_t i = 0; i < state->setting_count; i++) {
         const struct report_event *event = state->settings[i];
-        pg_put_text(account, event->account);
+        report_keys_put(&account, event->account);
         pg_put_int(position, event->position);
         pg_put_text(time_zone, event->time_zone);
         pg_put_int(lock_days, event->lock_days);
@@ -367,8 +379,8 @@ static bool queue_cases(pg_batch *batch, struct report_ledger *state, error *err
 {
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *account = pg_add_array(&p, PG_TEXT), *id = pg_add_array(&p, PG_INT8);
+    struct report_account_columns account = report_keys_add(&p);
+    pg_array *id = pg_add_array(&p, PG_INT8);
     pg_array *status = pg_add_array(&p, PG_INT2), *create_time = pg_add_array(&p, PG_TIME);
     pg_array *period_end = pg_add_array(&p, PG_TIME);
     struct place_columns place = add_place(&p), former = add_place(&p);
@@ -379,7 +391,7 @@ static bool queue_cases(pg_batch *batch, struct report_ledger *state, error *err
         if (!known->changed)
             continue;
         any = true;
-        pg_put_text(account, known->account);
+        report_keys_put(&account, known->account);
         pg_put_int(id, known->id);
         pg_put_int(status, known->state.status);
         pg_put_time(create_time, known->state.create_time);
@@ -396,18 +408,18 @@ static bool queue_entries(pg_batch *batch, struct report_ledger *state, error *e
 {
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
+    struct report_account_columns account = report_keys_add(&p);
     pg_array *position = pg_add_array(&p, PG_INT8), *ordinal = pg_add_array(&p, PG_INT2);
-    pg_array *account = pg_add_array(&p, PG_TEXT), *id = pg_add_array(&p, PG_INT8);
+    pg_array *id = pg_add_array(&p, PG_INT8);
     pg_array *column = pg_add_array(&p, PG_INT2), *delta = pg_add_array(&p, PG_INT2);
     pg_array *place_time = pg_add_array(&p, PG_TIME), *duration = pg_add_array(&p, PG_INT8);
     pg_array *event_time = pg_add_array(&p, PG_TIME), *commit_time = pg_add_array(&p, PG_TIME);
     for (size_t i = 0; i < state->entry_count; i++) {
         const struct report_event *event = state->entries[i].event;
         const struct report_entry *entry = &state->entries[i].entry;
+        report_keys_put(&account, event->account);
         pg_put_int(position, event->position);
         pg_put_int(ordinal, state->entries[i].ordinal);
-        pg_put_text(account, event->account);
         pg_put_int(id, event->case_id);
         pg_put_int(column, entry->column);
         pg_put_int(delta, entry->delta);
@@ -490,13 +502,13 @@ static bool queue_sums(pg_batch *batch, struct report_ledger *state, error *err)
     size_t count = add_up(state, sums);
     pg_params p;
     pg_params_init(&p, state->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *account = pg_add_array(&p, PG_TEXT), *quarter = pg_add_array(&p, PG_INT8);
+    struct report_account_columns account = report_keys_add(&p);
+    pg_array *quarter = pg_add_array(&p, PG_INT8);
     pg_array *created = pg_add_array(&p, PG_INT8), *pending = pg_add_array(&p, PG_INT8);
     pg_array *resolved = pg_add_array(&p, PG_INT8), *deleted = pg_add_array(&p, PG_INT8);
     pg_array *duration = pg_add_array(&p, PG_INT8);
     for (size_t i = 0; i < count; i++) {
-        pg_put_text(account, sums[i].account);
+        report_keys_put(&account, sums[i].account);
         pg_put_int(quarter, sums[i].quarter);
         pg_put_int(created, sums[i].counts.created);
         pg_put_int(pending, sums[i].counts.pending);

@@ -4,7 +4,7 @@
 /*
  * The activity report's part of a batch: the settings and cases that the events concern are read, the rules
  * run, and entries, sums, cases and settings are written. In this order: meet every event, read, take, apply
- * the new ones, write. All is of one partition and in the batch's memory.
+ * the new ones, write. All is in the batch's memory.
  */
 
 #include "base/arena.h"

@@ -5,12 +5,16 @@
 #include "pg/migrate.h"
 #include "pg/pg.h"
 #include "report/report_batch.h"
-#include "report/report_totals_store.h"
+#include "report/report_merger.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A transaction for what comes at a time, as long as it is little; several at once where there is a backlog.
+ */
+enum { SPREAD_MAX = 16 };
 
 enum { SCHEMA_VERSION = 5, SMALL_ARENA = 1024 * 1024 };
 
@@ -20,9 +24,8 @@ struct report_store {
     pg_pool *pool;
     pg_pool *long_reads;
     pg_lanes *lanes;
+    report_merger *merger;
     _Atomic unsigned resets;
-    /* Events of each partition since its totals were last merged. Only as good as it need be. */
-    _Atomic size_t unmerged[FEED_PARTITIONS];
 };
 
 /* --- statements ------------------------------------------------------------------------------------------
@@ -36,11 +39,6 @@ static const struct pg_statement read_positions = {
 static const struct pg_statement lock_all = {
     .name = "report_lock_all",
     .sql = "SELECT epoch FROM report_partitions ORDER BY partition FOR UPDATE",
-};
-
-static const struct pg_statement lock_one = {
-    .name = "report_lock_one",
-    .sql = "SELECT FROM report_partitions WHERE partition = $1::int2 FOR UPDATE",
 };
 
 static const struct pg_statement forget_all = {
@@ -128,10 +126,12 @@ static bool open_all(report_store *store, const struct report_store_options *opt
     readers.read_only = true;
     long_reads = readers;
     long_reads.idle_timeout_us = CLOCK_HOUR; /* who reads on has less patience */
-    struct pg_lane_options lanes = {.connection = store->options, .lanes = options->lanes, .spread_max = 1};
+    struct pg_lane_options lanes = {
+        .connection = store->options, .lanes = options->lanes, .spread_max = SPREAD_MAX};
     return pg_migrate_check(&store->options, "report", SCHEMA_VERSION, err) &&
            pg_pool_new(&readers, options->readers, &store->pool, err) &&
            pg_pool_new(&long_reads, REPORT_LONG_READS, &store->long_reads, err) &&
+           report_merger_new(&store->options, &store->merger, err) &&
            pg_lanes_new(&lanes, &report_batch_ops, NULL, &store->lanes, err);
 }
 
@@ -156,6 +156,7 @@ void report_store_free(report_store *store)
     if (store == NULL)
         return;
     pg_lanes_free(store->lanes);
+    report_merger_free(store->merger);
     pg_pool_free(store->pool);
     pg_pool_free(store->long_reads);
     free(store);
@@ -232,62 +233,9 @@ static void part_done(struct pg_command *command)
     pthread_mutex_unlock(&applying->lock);
 }
 
-static void submit_part(report_store *store, struct applied_part *part)
-{
-    error refused = {0};
-    if (pg_lanes_submit(store->lanes, &part->command.base, &refused))
-        return;
-    part->command.base.outcome = refused;
-    part_done(&part->command.base);
-}
-
-/* Rows of totals are made one after so many events of a partition. */
-enum { MERGE_EVERY = 2000 };
-
-static bool merge_locked(pg_conn *conn, int partition, error *err)
-{
-    arena *memory = arena_new(SMALL_ARENA);
-    pg_params p;
-    pg_params_init(&p, memory);
-    pg_add_int2(&p, partition);
-    bool ok = pg_query(conn, &lock_one, &p, 0, NULL, err) && report_totals_merge(conn, partition, err);
-    arena_free(memory);
-    return ok;
-}
-
-static bool merge_partition(pg_conn *conn, int partition, error *err)
-{
-    return pg_begin(conn, 0, err) && merge_locked(conn, partition, err) && pg_commit(conn, 0, err);
-}
-
-static bool merge_partitions(const report_store *store, int first, int last, error *err)
-{
-    pg_conn *conn;
-    if (!pg_conn_open(&store->options, &conn, err))
-        return false;
-    bool merged = true;
-    for (int partition = first; merged && partition <= last; partition++)
-        merged = merge_partition(conn, partition, err);
-    pg_conn_close(conn); /* rolls back what was not committed */
-    return merged;
-}
-
 bool report_store_merge(report_store *store, error *err)
 {
-    return merge_partitions(store, 0, FEED_PARTITIONS - 1, err);
-}
-
-/* What cannot be merged now will be later: it is only slower to read. */
-static void merge_when_many(report_store *store, const struct report_part *part)
-{
-    _Atomic size_t *unmerged = &store->unmerged[part->partition];
-    error err = {0};
-    if (atomic_fetch_add(unmerged, part->count) + part->count < MERGE_EVERY)
-        return;
-    atomic_store(unmerged, 0);
-    if (!merge_partitions(store, part->partition, part->partition, &err))
-        log_warn("totals are merged later", LOG_TEXT("error.message", err.message),
-                 LOG_TEXT("error.detail", err.detail));
+    return report_merger_run(&store->options, err);
 }
 
 bool report_store_apply(report_store *store, const char *epoch, const struct report_part *parts, size_t count,
@@ -296,6 +244,7 @@ bool report_store_apply(report_store *store, const char *epoch, const struct rep
     if (count == 0)
         return true;
     struct applied_part *applied = calloc(count, sizeof *applied);
+    struct pg_command *commands[FEED_PARTITIONS];
     if (applied == NULL)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "", "out of memory");
     struct applying applying = {
@@ -307,8 +256,9 @@ bool report_store_apply(report_store *store, const char *epoch, const struct rep
             .part = &parts[i],
             .epoch = epoch,
         };
-        submit_part(store, &applied[i]);
+        commands[i] = &applied[i].command.base;
     }
+    pg_lanes_submit_all(store->lanes, commands, count);
     /* The lanes bound every statement, so this ends. */
     pthread_mutex_lock(&applying.lock);
     while (applying.left > 0)
@@ -318,7 +268,7 @@ bool report_store_apply(report_store *store, const char *epoch, const struct rep
     pthread_cond_destroy(&applying.done);
     free(applied);
     for (size_t i = 0; applying.failure.code == STATUS_OK && i < count; i++)
-        merge_when_many(store, &parts[i]);
+        report_merger_note(store->merger, parts[i].partition, parts[i].count);
     if (applying.failure.code == STATUS_OK)
         return true;
     if (err != NULL)

@@ -1,6 +1,7 @@
 #include "report/report_totals_store.h"
 
 #include "base/clock.h"
+#include "report/report_keys.h"
 
 #include <string.h>
 
@@ -13,22 +14,23 @@ static bool out_of_memory(error *err)
 
 static const struct pg_statement write_totals = {
     .name = "report_write_totals",
-    .sql = "INSERT INTO report_totals (partition, fresh, account, level, slot, dimension, key, value, closed,"
+    .sql = "INSERT INTO report_totals (fresh, partition, account, level, slot, dimension, key, value, closed,"
            " engagements, first_reply, resolution, interactions, agents, sketches, measured)"
-           " SELECT $1::int2, $2::bool, u.* FROM unnest($3::text[], $4::int2[], $5::int8[], $6::int2[],"
+           " SELECT $1::bool, u.* FROM unnest($2::int2[], $3::text[], $4::int2[], $5::int8[], $6::int2[],"
            " $7::text[], $8::text[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[],"
            " $14::int8[], $15::bytea[], $16::bytea[]) AS u",
 };
 
 struct columns {
-    pg_array *account, *level, *slot, *dimension, *key, *value, *closed, *engagements, *sums[REPORT_MEASURED],
+    struct report_account_columns account;
+    pg_array *level, *slot, *dimension, *key, *value, *closed, *engagements, *sums[REPORT_MEASURED],
         *sketches, *measured;
 };
 
 static struct columns add_columns(pg_params *p)
 {
     struct columns c;
-    c.account = pg_add_array(p, PG_TEXT);
+    c.account = report_keys_add(p);
     c.level = pg_add_array(p, PG_INT2);
     c.slot = pg_add_array(p, PG_INT8);
     c.dimension = pg_add_array(p, PG_INT2);
@@ -50,7 +52,7 @@ static bool put_folded(const struct columns *c, struct report_folded *folded, ar
     const uint8_t *bytes = report_folded_pack(folded, memory, &size), *values;
     if (bytes == NULL || !report_folded_pack_values(folded, memory, &values, &values_size))
         return false;
-    pg_put_text(c->account, total->account);
+    report_keys_put(&c->account, total->account);
     pg_put_int(c->level, total->level);
     pg_put_int(c->slot, total->slot);
     pg_put_int(c->dimension, total->dimension);
@@ -66,15 +68,13 @@ static bool put_folded(const struct columns *c, struct report_folded *folded, ar
 }
 
 /* The rows of what the totals come to, as parameters of write_totals. *ret_any: there are some. */
-static bool bind_rows(pg_params *p, struct report_totals *totals, int64_t partition, bool fresh,
-                      bool *ret_any, error *err)
+static bool bind_rows(pg_params *p, struct report_totals *totals, bool fresh, bool *ret_any, error *err)
 {
     struct report_folded *folded;
     size_t count;
     if (!report_totals_fold(totals, &folded, &count))
         return out_of_memory(err);
     pg_params_init(p, totals->memory);
-    pg_add_int2(p, partition);
     pg_add_bool(p, fresh);
     struct columns columns = add_columns(p);
     for (size_t i = 0; i < count; i++) {
@@ -89,8 +89,7 @@ bool report_totals_write(struct report_totals *totals, pg_batch *batch, error *e
 {
     pg_params p;
     bool any;
-    return bind_rows(&p, totals, pg_batch_partition(batch), true, &any, err) &&
-           (!any || pg_batch_write(batch, &write_totals, &p, err));
+    return bind_rows(&p, totals, true, &any, err) && (!any || pg_batch_write(batch, &write_totals, &p, err));
 }
 
 /* --- reading ------------------------------------------------------------------------------------------- */
@@ -283,8 +282,8 @@ bool report_store_totals(report_store *store, const struct report_range *range, 
 
 /* --- merging ------------------------------------------------------------------------------------------- */
 
-/* So many keys at a time. */
-enum { KEYS_MAX = 4000, MERGE_BYTES_MAX = 1 << 30 };
+/* So many at a time that who counts into the partition waits for some milliseconds only. */
+enum { KEYS_MAX = 500 };
 
 /* Whatever the statistics of a table that has just been filled say. */
 static const struct pg_statement by_index = {
@@ -308,7 +307,7 @@ static const struct pg_statement take_fresh = {
            " t.measured",
 };
 
-static bool merge_rows(pg_conn *conn, int partition, const pg_result *rows, arena *memory, error *err)
+static bool merge_rows(pg_conn *conn, const pg_result *rows, arena *memory, error *err)
 {
     struct report_totals totals = {.memory = memory};
     for (int i = 0; i < pg_rows(rows); i++) {
@@ -324,35 +323,21 @@ static bool merge_rows(pg_conn *conn, int partition, const pg_result *rows, aren
     }
     pg_params p;
     bool any;
-    return bind_rows(&p, &totals, partition, false, &any, err) &&
+    return bind_rows(&p, &totals, false, &any, err) &&
            (!any || pg_query(conn, &write_totals, &p, 0, NULL, err));
 }
 
-/* Some; *ret_more: there may be more. */
-static bool merge_some(pg_conn *conn, int partition, arena *memory, bool *ret_more, error *err)
+bool report_totals_merge(pg_conn *conn, int partition, arena *memory, bool *ret_more, error *err)
 {
     pg_params p;
     pg_params_init(&p, memory);
     pg_add_int2(&p, partition);
     pg_add_int8(&p, KEYS_MAX);
     pg_result *rows;
-    if (!pg_query(conn, &take_fresh, &p, 0, &rows, err))
+    if (!pg_query(conn, &by_index, NULL, 0, NULL, err) || !pg_query(conn, &take_fresh, &p, 0, &rows, err))
         return false;
     *ret_more = pg_rows(rows) > 0;
-    bool merged = merge_rows(conn, partition, rows, memory, err);
+    bool merged = merge_rows(conn, rows, memory, err);
     pg_result_free(rows);
-    return merged;
-}
-
-bool report_totals_merge(pg_conn *conn, int partition, error *err)
-{
-    arena *memory = arena_new(MERGE_BYTES_MAX);
-    bool more = true,
-         merged = memory != NULL ? pg_query(conn, &by_index, NULL, 0, NULL, err) : out_of_memory(err);
-    while (merged && more) {
-        arena_clear(memory);
-        merged = merge_some(conn, partition, memory, &more, err);
-    }
-    arena_free(memory);
     return merged;
 }

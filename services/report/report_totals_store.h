@@ -34,10 +34,13 @@ bool report_store_totals(report_store *store, const struct report_range *range, 
                          struct report_range_totals *ret, error *err) __attribute__((warn_unused_result));
 
 /*
- * Makes one row of all rows of a key, for what has changed in the partition since the last time. Nothing that
- * is answered changes. The connection is in a transaction that holds the partition's row.
+ * Makes one row of all rows of a key, for some of what has changed in the partition since the last time.
+ * *ret_more: there may be more. Nothing that is answered changes. The connection is in a transaction that
+ * holds the partition's row; `memory` is for REPORT_MERGE_BYTES_MAX.
  */
-bool report_totals_merge(pg_conn *conn, int partition, error *err) __attribute__((warn_unused_result));
+enum { REPORT_MERGE_BYTES_MAX = 1 << 30 };
+bool report_totals_merge(pg_conn *conn, int partition, arena *memory, bool *ret_more, error *err)
+    __attribute__((warn_unused_result));
 
 /* A range by closing as parts: whole slots of a level, times whose cases are looked at one by one, or all
  * that is not closed. Both ends are inclusive. */

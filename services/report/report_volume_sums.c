@@ -1,23 +1,23 @@
 #include "report/report_volume_sums.h"
 
 #include "base/clock.h"
+#include "report/report_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const struct pg_statement write_volume = {
     .name = "report_write_volume",
-    .sql =
-        "INSERT INTO report_volume AS v (partition, account, unit, slot, starts, ends)"
-        " SELECT $1::int2, u.* FROM unnest($2::text[], $3::int2[], $4::int8[], $5::int8[], $6::int8[]) AS u"
-        " ON CONFLICT (partition, account, unit, slot) DO UPDATE SET starts = v.starts + excluded.starts,"
-        " ends = v.ends + excluded.ends",
+    .sql = "INSERT INTO report_volume AS v (partition, account, unit, slot, starts, ends)"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int2[], $4::int8[], $5::int8[], $6::int8[])"
+           " ON CONFLICT (partition, account, unit, slot) DO UPDATE SET starts = v.starts + excluded.starts,"
+           " ends = v.ends + excluded.ends",
 };
 
 static const struct pg_statement write_pauses = {
     .name = "report_write_pauses",
     .sql = "INSERT INTO report_pauses AS p (partition, account, from_quarter, to_quarter, pauses)"
-           " SELECT $1::int2, u.* FROM unnest($2::text[], $3::int8[], $4::int8[], $5::int8[]) AS u"
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::int8[], $5::int8[])"
            " ON CONFLICT (partition, account, from_quarter, to_quarter) DO UPDATE"
            " SET pauses = p.pauses + excluded.pauses",
 };
@@ -137,9 +137,8 @@ static bool write_slots(const report_volume_sums *sums, pg_batch *batch, error *
 {
     pg_params p;
     pg_params_init(&p, sums->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *account = pg_add_array(&p, PG_TEXT), *unit = pg_add_array(&p, PG_INT2);
-    pg_array *slot = pg_add_array(&p, PG_INT8);
+    struct report_account_columns account = report_keys_add(&p);
+    pg_array *unit = pg_add_array(&p, PG_INT2), *slot = pg_add_array(&p, PG_INT8);
     pg_array *starts = pg_add_array(&p, PG_INT8), *ends = pg_add_array(&p, PG_INT8);
     bool any = false;
     for (size_t i = 0; i < sums->count; i++) {
@@ -147,7 +146,7 @@ static bool write_slots(const report_volume_sums *sums, pg_batch *batch, error *
         if (change->unit == UNIT_PAUSE)
             continue;
         any = true;
-        pg_put_text(account, change->account);
+        report_keys_put(&account, change->account);
         pg_put_int(unit, change->unit);
         pg_put_int(slot, change->slot);
         pg_put_int(starts, change->starts);
@@ -160,16 +159,16 @@ static bool write_all_pauses(const report_volume_sums *sums, pg_batch *batch, er
 {
     pg_params p;
     pg_params_init(&p, sums->memory);
-    pg_add_int2(&p, pg_batch_partition(batch));
-    pg_array *account = pg_add_array(&p, PG_TEXT), *from = pg_add_array(&p, PG_INT8);
-    pg_array *to = pg_add_array(&p, PG_INT8), *pauses = pg_add_array(&p, PG_INT8);
+    struct report_account_columns account = report_keys_add(&p);
+    pg_array *from = pg_add_array(&p, PG_INT8), *to = pg_add_array(&p, PG_INT8);
+    pg_array *pauses = pg_add_array(&p, PG_INT8);
     bool any = false;
     for (size_t i = 0; i < sums->count; i++) {
         const struct change *change = &sums->list[i];
         if (change->unit != UNIT_PAUSE)
             continue;
         any = true;
-        pg_put_text(account, change->account);
+        report_keys_put(&account, change->account);
         pg_put_int(from, change->slot);
         pg_put_int(to, change->other);
         pg_put_int(pauses, change->starts);

@@ -18,6 +18,8 @@ struct owner {
     size_t count, resets, cases; /* events, resets, cases of snapshots */
     int refusals;                /* how many of the next applies fail */
     bool wrong;                  /* an event came twice, or not in its turn */
+    atomic_int applies;
+    pthread_mutex_t busy; /* held while it applies, or by a test that wants it to be busy */
     atomic_int caught_up;
 };
 
@@ -35,6 +37,9 @@ static bool apply(void *context, Casework__Cases__V1__Event *const *events, size
                   const struct feed_positions *heads, error *err)
 {
     struct owner *owner = context;
+    atomic_fetch_add(&owner->applies, 1);
+    pthread_mutex_lock(&owner->busy);
+    pthread_mutex_unlock(&owner->busy);
     pthread_mutex_lock(&owner->lock);
     bool refused = owner->refusals > 0 && owner->refusals-- > 0;
     for (size_t i = 0; !refused && i < count; i++) {
@@ -103,6 +108,7 @@ static void begin(struct world *world)
     error err;
     memset(world, 0, sizeof *world);
     pthread_mutex_init(&world->owner.lock, NULL);
+    pthread_mutex_init(&world->owner.busy, NULL);
     world->events = fake_events_new(NULL, NULL);
     const struct rpc_channel_options options = {.target = fake_events_target(world->events)};
     cr_assert(rpc_channel_new(&options, &world->channel, &err), "%s", err.message);
@@ -127,6 +133,7 @@ static void end(struct world *world)
     fake_events_free(world->events);
     cr_assert_not(world->owner.wrong);
     pthread_mutex_destroy(&world->owner.lock);
+    pthread_mutex_destroy(&world->owner.busy);
 }
 
 static int64_t add(struct world *world, const char *account)
@@ -199,6 +206,45 @@ Test(feed_consumer, reads_again_what_could_not_be_applied, .timeout = 60)
     wait_for(&world, "acme", 2);
     cr_assert_eq(count(&world), 2);
     cr_assert_geq(fake_events_streams_opened(world.events), 3);
+    end(&world);
+}
+
+/* Busy with one event, while as many responses more come in. */
+static void be_busy(struct world *world, int responses)
+{
+    begin(world);
+    consume(world);
+    wait_for(world, "acme", add(world, "acme"));
+    int applies = world->owner.applies;
+    pthread_mutex_lock(&world->owner.busy);
+    for (int i = 0; i < responses + 1; i++) {
+        add(world, "acme");
+        while (world->owner.applies == applies)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+Test(feed_consumer, takes_along_what_has_come_while_it_was_busy, .timeout = 60)
+{
+    struct world world;
+    be_busy(&world, 50);
+    int applies = world.owner.applies;
+    pthread_mutex_unlock(&world.owner.busy);
+    wait_for(&world, "acme", 52);
+    cr_assert_eq(count(&world), 52);
+    cr_assert_lt(world.owner.applies, applies + 50);
+    end(&world);
+}
+
+Test(feed_consumer, applies_what_came_before_a_break, .timeout = 60)
+{
+    struct world world;
+    be_busy(&world, 5);
+    fake_events_break(world.events);
+    pthread_mutex_unlock(&world.owner.busy);
+    wait_for(&world, "acme", 7);
+    cr_assert_eq(count(&world), 7);
+    wait_for(&world, "acme", add(&world, "acme"));
     end(&world);
 }
 

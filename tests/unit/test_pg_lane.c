@@ -135,11 +135,22 @@ Test(pg_lane, a_full_queue_says_so_at_once)
     one_more = (struct append){.command = {.partition = 0, .done = lane_append_done}};
     cr_assert_not(pg_lanes_submit(lane_scene.lanes, &one_more.command, &err));
     cr_assert_eq(err.code, STATUS_RESOURCE_EXHAUSTED);
+    struct append both[2];
+    atomic_bool both_told[2] = {false, false};
+    for (unsigned i = 0; i < 2; i++)
+        both[i] = (struct append){
+            .command = {.partition = i, .done = lane_append_done}, .value = 200, .told = &both_told[i]};
+    pg_lanes_submit_all(lane_scene.lanes, (struct pg_command *const[]){&both[0].command, &both[1].command},
+                        2);
+    cr_assert(both_told[0]);
+    cr_assert_eq(both[0].command.outcome.code, STATUS_RESOURCE_EXHAUSTED);
+    lane_await(&both_told[1]);
+    cr_assert_eq(both[1].command.outcome.code, STATUS_OK);
     pg_rollback(holder);
     pg_conn_close(holder);
     for (int i = 0; i <= 100; i++)
         lane_await(&told[i]);
-    cr_assert_eq(lane_item_count(), 101);
+    cr_assert_eq(lane_item_count(), 102);
 }
 
 Test(pg_lane, freeing_runs_what_is_queued)
@@ -191,6 +202,27 @@ Test(pg_lane, one_transaction_serves_several_partitions)
     cr_assert_eq(lane_scene.committed, 2);
     cr_assert_eq(lane_item_count(), 8);
     cr_assert(lane_is_dense());
+}
+
+Test(pg_lane, what_is_submitted_together_is_one_transaction)
+{
+    struct append a[LANE_PARTITIONS];
+    struct pg_command *commands[LANE_PARTITIONS];
+    atomic_bool told[LANE_PARTITIONS];
+    for (unsigned i = 0; i < LANE_PARTITIONS; i++) {
+        told[i] = false;
+        a[i] = (struct append){
+            .command = {.partition = i, .done = lane_append_done}, .value = i, .told = &told[i]};
+        commands[i] = &a[i].command;
+    }
+    pg_lanes_submit_all(lane_scene.lanes, commands, LANE_PARTITIONS);
+    for (unsigned i = 0; i < LANE_PARTITIONS; i++) {
+        lane_await(&told[i]);
+        cr_assert_eq(a[i].command.outcome.code, STATUS_OK);
+    }
+    cr_assert_eq(lane_scene.committed, 1);
+    cr_assert_eq(lane_scene.widest, LANE_PARTITIONS);
+    cr_assert_eq(lane_item_count(), LANE_PARTITIONS);
 }
 
 Test(pg_lane, a_bound_of_one_keeps_to_one_partition)

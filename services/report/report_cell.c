@@ -2,11 +2,13 @@
 
 #include "report/report_store.h"
 
-/* $1 partition, $2 account, $3 column, $4 start, $5 end, $6 as of. */
-#define OF_CELL                                                                              \
-    "e.partition = $1::int2 AND e.account = $2::text AND e.place = $3::int2"                 \
-    " AND e.place_time >= $4::timestamptz AND e.place_time < $5::timestamptz AND e.position" \
-    " <= $6::int8"
+/* $1 partition, $2 account, $3 column, $4 start, $5 end (microseconds since 1970: a time of 0 is NULL), $6 as
+ * of. */
+#define OF_CELL                                                                      \
+    "e.partition = $1::int2 AND e.account = $2::text AND e.place = $3::int2"         \
+    " AND e.place_time >= timestamptz 'epoch' + $4::int8 * interval '1 microsecond'" \
+    " AND e.place_time < timestamptz 'epoch' + $5::int8 * interval '1 microsecond'"  \
+    " AND e.position <= $6::int8"
 
 /* $7 and $8 where to go on, $9 rows. The first row of the answer tells position and total. */
 static const struct pg_statement read_cell = {
@@ -25,8 +27,8 @@ static void bind(pg_params *p, const struct report_cell *cell, const struct repo
     pg_add_int2(p, feed_partition(cell->account));
     pg_add_text(p, cell->account);
     pg_add_int2(p, (int64_t)cell->column);
-    pg_add_time(p, cell->start);
-    pg_add_time(p, cell->end);
+    pg_add_int8(p, cell->start);
+    pg_add_int8(p, cell->end);
     pg_add_int8(p, cell->as_of);
     pg_add_int8(p, after->position);
     pg_add_int2(p, after->ordinal);

@@ -140,6 +140,12 @@ Test(report_explain, four_pending_of_which_one_was_resolved)
     question.request.as_of_time = &instant;
     cr_expect_eq(explain(&w, &question)->total, 4);
 
+    /* From 1970 on: a time like others. */
+    ask_between(&w, COLUMN(PENDING), 0, activity_instant("2026-03-03T00:00:00Z"), &question);
+    cr_expect_eq(explain(&w, &question)->total, 3);
+    ask_between(&w, COLUMN(PENDING), -CLOCK_DAY, 0, &question);
+    cr_expect_eq(explain(&w, &question)->total, 0);
+
     ask_hour(&w, COLUMN(RESOLVED), "2026-03-02T11:00:00Z", &question);
     answer = explain(&w, &question);
     cr_assert_eq(answer->n_entries, 1);

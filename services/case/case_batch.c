@@ -52,7 +52,7 @@ static method_follow *const follows[CASE_METHODS] = {
     [CASE_METHOD_CHANGE_CASE] = change_follow,      [CASE_METHOD_CHANGE_MANY] = many_follow,
     [CASE_METHOD_RECEIVE_MESSAGE] = receive_follow, [CASE_METHOD_UNMERGE] = unmerge_follow,
     [CASE_METHOD_REDACT_MESSAGE] = redact_follow,   [CASE_METHOD_ERASE_CONTACT] = erase_follow,
-    [CASE_METHOD_ERASE_STEP] = erase_step_follow,
+    [CASE_METHOD_ERASE_STEP] = erase_step_follow,   [CASE_METHOD_FORWARD] = forward_follow,
 };
 
 /* What the batch keeps between its two round trips. */

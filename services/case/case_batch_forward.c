@@ -28,6 +28,21 @@ static void forward_gather(struct overlay *overlay, const struct case_command *c
         overlay_agent(overlay, account, command->forward.agent);
 }
 
+/* Whose the third party's address is, on the network of the case. NULL: memory is out, or it has none. */
+static struct address_entry *address_of(struct overlay *overlay, const struct case_command *command,
+                                        const struct case_record *record)
+{
+    const char *key = case_address_key(overlay->memory, record->network, command->forward.third_party);
+    return key == NULL ? NULL : overlay_address(overlay, command->account, record->network, key);
+}
+
+void forward_follow(struct overlay *overlay, const struct case_command *command)
+{
+    const struct case_entry *entry = overlay_case(overlay, command->account, command->forward.case_id);
+    if (entry != NULL && entry->entry.exists && is_to_third_party(command))
+        (void)address_of(overlay, command, &entry->record);
+}
+
 /* What commands before this one have made of messages. */
 static bool lines_now(struct overlay *overlay, const struct transcript_entry *transcript,
                       struct transcript_line **ret_lines)
@@ -87,8 +102,19 @@ static bool gather_attachments(struct overlay *overlay, struct transcript_line *
     return true;
 }
 
-static bool nothing_to_forward(error *err)
+/* Unless the case takes no changes anyway, which then is the reason. */
+static bool nothing_to_forward(struct overlay *overlay, const struct case_command *command,
+                               const struct case_entry *entry, error *err)
 {
+    const struct case_act act = {.kind = CASE_ACT_FORWARD,
+                                 .expected_version = command->forward.expected_version,
+                                 .forward = {.agent = ""}};
+    struct case_context context =
+        batch_case_context(overlay, command, overlay_account(overlay, command->account));
+    struct case_change change;
+    case_change_begin(&change, &entry->record);
+    if (!case_rules_apply(&context, &act, &change, err))
+        return false;
     return error_set(err, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD",
                      "there is no text that could be forwarded");
 }
@@ -110,7 +136,7 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
     }
     size_t count = transcript->count;
     if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
-        return nothing_to_forward(err);
+        return nothing_to_forward(overlay, command, entry, err);
     *ret_lines = lines;
     *ret_count = count;
     message->kind = MESSAGE_KIND_TO_THIRD_PARTY;
@@ -189,8 +215,15 @@ static bool check_target(struct overlay *overlay, const struct case_command *com
 {
     if (!is_to_third_party(command))
         return batch_check_owner(overlay, command, command->forward.agent, err);
-    return address_check_third_party(command->forward.third_party, record->network, record->channel_address,
-                                     "third_party", err);
+    if (!address_check_third_party(command->forward.third_party, record->network, record->channel_address,
+                                   "third_party", err))
+        return false;
+    const struct address_entry *address = address_of(overlay, command, record);
+    if (address == NULL)
+        return batch_out_of_memory(err);
+    /* What third parties get, customers never see. */
+    return !address->entry.exists || strcmp(address->contact, record->contact) != 0 ||
+           error_bad_field(err, "third_party", "is the address of the case's contact");
 }
 
 static bool forward_run(struct overlay *overlay, struct case_command *command, error *err)

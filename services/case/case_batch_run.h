@@ -21,8 +21,8 @@ struct method_ops {
 
 /* What else a command needs to know, after what was gathered has been read. */
 typedef void method_follow(struct overlay *overlay, const struct case_command *command);
-method_follow unmerge_follow, receive_follow, redact_follow, erase_follow, erase_step_follow, change_follow,
-    many_follow;
+method_follow unmerge_follow, receive_follow, forward_follow, redact_follow, erase_follow, erase_step_follow,
+    change_follow, many_follow;
 
 extern const struct method_ops account_create_ops, account_update_ops, agent_create_ops, agent_update_ops,
     contact_create_ops, contact_update_ops, channel_create_ops, channel_update_ops, case_create_ops,

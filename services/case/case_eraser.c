@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "case/case_eraser_work.h"
+#include "case/case_row.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ static const struct pg_statement become_worker = {
 /* An hour later than anybody asks for them. */
 static const struct pg_statement forget_deletions = {
     .name = "erasures_forget",
-    .sql = "DELETE FROM account_deletions WHERE time < now() - interval '25 hours'",
+    .sql = "DELETE FROM account_deletions WHERE time < " SUITE_TIME " - interval '25 hours'",
 };
 
 static bool is_stopping(void *context)

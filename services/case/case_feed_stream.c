@@ -302,9 +302,10 @@ bool feed_parent_take(rpc_call *call, const char *parent, const char **ret_accou
     const char *own = rpc_call_caller(call)->account, *account = "";
     if (*parent && !rpc_name_accounts(rpc_call_arena(call), parent, "parent", &account, err))
         return false;
+    if (strcmp(own, "*") != 0 && !*account)
+        account = own;
     if (strcmp(own, "*") != 0 && strcmp(own, account) != 0)
-        return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist",
-                         *parent ? parent : "accounts/-");
+        return error_set(err, STATUS_NOT_FOUND, "NOT_FOUND", "%s does not exist", parent);
     *ret_account = account;
     return true;
 }

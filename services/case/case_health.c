@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/log.h"
+#include "case/case_row.h"
 #include "pg/migrate.h"
 
 #include <pthread.h>
@@ -55,9 +56,9 @@ static bool wait_for_stop(case_health *health)
 static const struct pg_statement purge_requests = {
     .name = "case_purge_requests",
     .sql = "WITH r AS (DELETE FROM batch_results WHERE ctid = ANY (ARRAY(SELECT ctid FROM batch_results"
-           " WHERE time < now() - interval '25 hours' LIMIT 1000)))"
+           " WHERE time < " SUITE_TIME " - interval '25 hours' LIMIT 1000)))"
            " DELETE FROM request_ids WHERE ctid = ANY (ARRAY(SELECT ctid FROM request_ids"
-           " WHERE time < now() - interval '25 hours' LIMIT 10000))",
+           " WHERE time < " SUITE_TIME " - interval '25 hours' LIMIT 10000))",
 };
 
 /* Every now and then, until there is less than a batch left. What fails now is done the next time. */

@@ -49,6 +49,9 @@
     " AND ft.case_id = CASE WHEN " m ".origin_case = 0 THEN " m ".case_id ELSE " m                  \
     ".origin_case END AND ft.number = CASE WHEN " m ".origin_case = 0 THEN " m ".number ELSE " m    \
     ".origin_number END OFFSET 0))"
+/* By the suite's clock, as of the transaction's begin: what request ids are kept by. */
+#define SUITE_TIME "(SELECT coalesce(manual_time, now()) FROM suite)"
+
 #define MESSAGE_IS_BEING_ERASED(m)                                                                    \
     "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m     \
     ".partition AND er.account = " m ".account AND (er.contact = '' OR " m ".author = " ERASED_AUTHOR \

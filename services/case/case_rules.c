@@ -48,7 +48,8 @@ static bool change_status(const struct case_context *context, enum case_row row,
         return delete_case(context, to, change, err);
     if (row == CASE_ROW_UNDELETED)
         return case_step_status(context, change, to, EVENT_KIND_CASE_UNDELETED, err);
-    if (!case_step_open_first(context, change, err))
+    /* Whoever imports a conversation took no part in it. */
+    if (!context->imported && !case_step_open_first(context, change, err))
         return false;
     bool raised = row == CASE_ROW_RESOLVED && case_step_raise(change, MESSAGE_STATE_CLOSED);
     if (to == CASE_STAYS && raised) /* resolved already, but the customer has written since */
@@ -185,18 +186,11 @@ static bool update(const struct case_context *context, const struct case_act *ac
         after->priority = act->update.priority;
     after->attributes = attributes;
     change->wide = true;
-    int64_t change_version = after->change_version, change_time = after->change_time;
-    struct case_event *event = case_step_event(context, change, EVENT_KIND_CASE_UPDATED, NULL, err);
+    struct case_event *event = restarts
+                                   ? case_step_event(context, change, EVENT_KIND_CASE_UPDATED, NULL, err)
+                                   : case_step_minor_event(context, change, EVENT_KIND_CASE_UPDATED, err);
     if (event == NULL)
         return false;
-    if (!restarts) {
-        struct case_record *facts = arena_memdup(context->memory, event->facts, sizeof *facts);
-        if (facts == NULL)
-            return case_step_out_of_memory(err);
-        facts->change_version = after->change_version = change_version;
-        facts->change_time = after->change_time = change_time;
-        event->facts = facts;
-    }
     memcpy(event->changed_fields, changed, count * sizeof changed[0]);
     event->changed_field_count = count;
     return true;

@@ -101,7 +101,7 @@ bool case_step_involve(const struct case_context *context, const char *agent, st
     if (!text_list_add(context->memory, &after->involved, agent, &after->involved))
         return case_step_out_of_memory(err);
     change->wide = true;
-    return case_step_event(context, change, EVENT_KIND_OWNER_CHANGED, NULL, err) != NULL;
+    return case_step_minor_event(context, change, EVENT_KIND_OWNER_CHANGED, err) != NULL;
 }
 
 /* Who replies to a case without an owner owns it; another agent who replies becomes involved. */

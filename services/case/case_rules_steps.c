@@ -88,7 +88,7 @@ static bool is_change(enum event_kind kind, const struct message_record *message
     case EVENT_KIND_CLASSIFICATIONS_CHANGED:
     case EVENT_KIND_CASES_MERGED:
     case EVENT_KIND_CASES_UNMERGED:
-    case EVENT_KIND_CASE_UPDATED: /* a change of the priority alone is taken back by its act */
+    case EVENT_KIND_CASE_UPDATED:
         return true;
     case EVENT_KIND_MESSAGE_ADDED:
         return message->kind != MESSAGE_KIND_SYSTEM;
@@ -129,8 +129,9 @@ static struct case_event *next_event(arena *memory, struct case_change *change)
     return &change->events[change->event_count];
 }
 
-struct case_event *case_step_event(const struct case_context *context, struct case_change *change,
-                                   enum event_kind kind, const struct message_record *message, error *err)
+static struct case_event *add_event(const struct case_context *context, struct case_change *change,
+                                    enum event_kind kind, const struct message_record *message, bool restarts,
+                                    error *err)
 {
     struct case_record *after = &change->after;
     struct case_event *event = next_event(context->memory, change);
@@ -145,7 +146,7 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
      * back. */
     if (!is_lock_event(kind))
         after->update_time = time;
-    if (is_change(kind, message)) {
+    if (restarts) {
         after->change_version++;
         after->change_time = after->update_time;
     }
@@ -168,6 +169,18 @@ struct case_event *case_step_event(const struct case_context *context, struct ca
     };
     change->event_count++;
     return event;
+}
+
+struct case_event *case_step_event(const struct case_context *context, struct case_change *change,
+                                   enum event_kind kind, const struct message_record *message, error *err)
+{
+    return add_event(context, change, kind, message, is_change(kind, message), err);
+}
+
+struct case_event *case_step_minor_event(const struct case_context *context, struct case_change *change,
+                                         enum event_kind kind, error *err)
+{
+    return add_event(context, change, kind, NULL, false, err);
 }
 
 /* Times that tell of a status last as long as it does; deleting keeps them for the way back. */

@@ -35,6 +35,10 @@ bool case_step_out_of_memory(error *err);
 struct case_event *case_step_event(const struct case_context *context, struct case_change *change,
                                    enum event_kind kind, const struct message_record *message, error *err);
 
+/* One of a kind that restarts the resolved rule otherwise: of the priority alone, or of involved agents. */
+struct case_event *case_step_minor_event(const struct case_context *context, struct case_change *change,
+                                         enum event_kind kind, error *err);
+
 /* Moves the case. `to` CASE_STAYS: nothing. Times that belong to statuses are set and taken back. */
 bool case_step_status(const struct case_context *context, struct case_change *change, int to,
                       enum event_kind kind, error *err);

@@ -37,7 +37,7 @@ const struct pg_statement store_read_deletions = {
         " AS k(partition, account, request_id, ord)"
         " LEFT JOIN LATERAL (SELECT * FROM account_deletions t WHERE t.partition = k.partition"
         " AND t.account = k.account AND t.request_id = k.request_id AND k.request_id <> ''"
-        " AND t.time > now() - interval '24 hours' ORDER BY t.position DESC LIMIT 1) d ON true",
+        " AND t.time >= " SUITE_TIME " - interval '24 hours' ORDER BY t.position DESC LIMIT 1) d ON true",
 };
 
 bool store_load_family(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
@@ -168,7 +168,8 @@ static const struct pg_statement tell_hosts_of_deletion = {
 static const struct pg_statement insert_deletions = {
     .name = "case_insert_deletions",
     .sql = "INSERT INTO account_deletions (partition, account, position, request_id, fingerprint, time)"
-           " SELECT u.*, now() FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[]) AS u",
+           " SELECT u.*, " SUITE_TIME
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[]) AS u",
 };
 
 static const struct pg_statement redact_messages = {

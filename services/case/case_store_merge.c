@@ -244,7 +244,7 @@ static const struct pg_statement write_batch_results = {
     .name = "case_write_batch_results",
     .rows = true,
     .sql = "INSERT INTO batch_results (partition, account, request_id, refusals, time)"
-           " SELECT partition, account, request_id, refusals::text[], now()"
+           " SELECT partition, account, request_id, refusals::text[], " SUITE_TIME
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[])) AS "
            "u(partition, account, "
            "request_id, refusals)"

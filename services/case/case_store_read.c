@@ -86,7 +86,7 @@ static const struct pg_statement read_requests = {
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "request_id, ord),"
            " LATERAL (SELECT * FROM request_ids t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.request_id = k.request_id AND t.time > now() - interval '24 hours' LIMIT 1) r",
+           " AND t.request_id = k.request_id AND t.time >= " SUITE_TIME " - interval '24 hours' LIMIT 1) r",
 };
 
 /* Two look-ups by the whole key: an IN would be a filter over all ids of the channel. */

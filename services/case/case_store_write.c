@@ -3,6 +3,7 @@
  * to write.
  */
 
+#include "case/case_row.h"
 #include "case/case_store_erase.h"
 #include "case/case_store_merge.h"
 #include "case/case_store_people.h"
@@ -81,7 +82,8 @@ static const struct pg_statement write_requests = {
     .sql = "INSERT INTO request_ids (partition, account, request_id, fingerprint, method, resource, case_id, "
            "number,"
            " position, time)"
-           " SELECT u.*, now() FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
+           " SELECT u.*, " SUITE_TIME " FROM (SELECT unnest($1::int2[]), "
+           "unnest($2::text[]), unnest($3::text[]), "
            "unnest($4::bytea[]), "
            "unnest($5::int2[]), unnest($6::text[]), unnest($7::int8[]), unnest($8::int4[]), "
            "unnest($9::int8[])) AS u"

@@ -11,7 +11,10 @@ enum { FILE_NAME_MAX = 255, CONTENT_TYPE_MAX = 255, URI_MAX = 2048 };
 
 bool time_input(const Google__Protobuf__Timestamp *wire, const char *field, int64_t *ret_time_us, error *err)
 {
-    return wire_time_us(wire, ret_time_us) || error_bad_field(err, field, "is no valid time");
+    if (!wire_time_us(wire, ret_time_us))
+        return error_bad_field(err, field, "is no valid time");
+    return wire == NULL || *ret_time_us > 0 ||
+           error_bad_field(err, field, "must lie after 1970-01-01T00:00:00Z");
 }
 
 bool attachments_input(const struct case_write *write, Casework__Cases__V1__Attachment *const *wire,

@@ -81,6 +81,21 @@ Test(case_forward, a_message_to_an_agent_involves_and_tells_that_agent)
     cr_assert_eq(desk_case(&server, name)->n_involved_agents, 1, "an owner is involved already");
 }
 
+Test(case_forward, who_becomes_involved_restarts_no_timer)
+{
+    const char *name = desk_receive(&server, "desk", "jo", "e1", "It does not print")->case_->name;
+    desk_step(&server, "anna", "ResolveCase", name);
+    const Casework__Cases__V1__Case *before = desk_case(&server, name);
+    case_server_advance(&server, CLOCK_HOUR);
+    const Casework__Cases__V1__Case *after = forward_message("anna", name, 1, BOB, NULL, "")->case_;
+    cr_assert_eq(after->n_involved_agents, 1);
+    cr_assert_gt(after->version, before->version);
+    cr_assert_eq(after->change_version, before->change_version);
+    cr_assert_eq(after->activity_version, before->activity_version);
+    after = forward_message("anna", name, 1, BOB, NULL, "Yours?")->case_;
+    cr_assert_gt(after->change_version, before->change_version, "a note is a message");
+}
+
 Test(case_forward, a_message_to_a_third_party_is_one_that_only_agents_see)
 {
     const char *name =
@@ -258,6 +273,26 @@ Test(case_forward, closed_deleted_and_unknown)
     err = desk_fail(&server, "anna", DESK_MESSAGES, "ForwardMessage",
                     desk_forward_message(&server, message_name(name, 1), NULL, "lab", ""));
     cr_assert_str_eq(err.reason, "CASE_DELETED");
+    Casework__Cases__V1__RedactMessageRequest redact = CASEWORK__CASES__V1__REDACT_MESSAGE_REQUEST__INIT;
+    redact.name = desk_text(message_name(name, 1));
+    desk_call(&server, "", DESK_MESSAGES, "RedactMessage", &redact);
+    err = desk_fail(&server, "anna", DESK_MESSAGES, "ForwardMessage",
+                    desk_forward_message(&server, message_name(name, 1), NULL, "lab", ""));
+    cr_assert_str_eq(err.reason, "CASE_DELETED", "rather than that there is nothing to forward");
+}
+
+Test(case_forward, what_third_parties_get_does_not_go_to_the_customer)
+{
+    const char *mail = desk_receive(&server, "mail", "jo@example.com", "e1", "text")->case_->name;
+    desk_receive(&server, "mail", "kay@example.com", "e2", "text");
+    desk_add(&server, "anna", mail, KIND_NOTE, "secret");
+    error err = desk_fail(&server, "anna", DESK_MESSAGES, "ForwardMessage",
+                          desk_forward_message(&server, message_name(mail, 2), NULL, "jo@example.com", ""));
+    cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
+    err = desk_fail(&server, "anna", DESK_CASES, "ForwardCase",
+                    desk_forward_case(&server, mail, NULL, "JO@Example.com", ""));
+    cr_assert_eq(err.code, STATUS_INVALID_ARGUMENT);
+    forward_case("anna", mail, NULL, "kay@example.com", "");
 }
 
 Test(case_forward, a_third_partys_address_must_be_one)

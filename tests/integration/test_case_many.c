@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "casework/cases/v1/case_service.pb-c.h"
 #include "casework/sla/v1/timer.pb-c.h"
-#include "pg/pg.h"
 #include "rpc/wire.h"
 #include "tests/support/case_desk.h"
 
@@ -207,18 +206,6 @@ Test(case_many, the_same_batch_again_is_answered_and_does_nothing)
                      "REQUEST_ID_REUSED");
 }
 
-/* Their day is over by the real clock. */
-static void age_request_ids(void)
-{
-    static const char sql[] = "UPDATE request_ids SET time = time - interval '25 hours'";
-    const struct pg_options options = {.url = embedded_pg_url(server.pg)};
-    pg_conn *conn;
-    error err;
-    cr_assert(pg_conn_open(&options, &conn, &err), "%s", err.message);
-    cr_assert(pg_run_script(conn, sql, 0, &err), "%s", err.message);
-    pg_conn_close(conn);
-}
-
 Test(case_many, after_a_day_a_request_id_is_as_new)
 {
     char *names[] = {new_case("a"), new_case("b")};
@@ -232,7 +219,7 @@ Test(case_many, after_a_day_a_request_id_is_as_new)
     desk_call(&server, "anna", DESK_CASES, "ReopenCase", &reopen);
     desk_call(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
     cr_assert_eq((int)desk_case(&server, names[0])->status, 2, "it was answered, not done again");
-    age_request_ids();
+    case_server_advance(&server, CLOCK_DAY + CLOCK_SECOND);
     desk_call(&server, "anna", DESK_CASES, "BatchUpdateCases", &request);
     cr_assert_eq((int)desk_case(&server, names[0])->status, 4);
     reopen.name = names[1];

@@ -1,5 +1,6 @@
 /* Who owns a case, who helps with it, and when it was opened, as the books have it. */
 
+#include "base/clock.h"
 #include "tests/support/together.h"
 
 #include <criterion/criterion.h>
@@ -175,5 +176,33 @@ Test(case_owner, a_case_that_is_new_no_more_is_recent)
     for (size_t i = 0; i < counts->n_counts; i++) {
         if (counts->counts[i]->folder == CASEWORK__CASES__V1__FOLDER__FOLDER_RECENT)
             cr_expect_eq((int)counts->counts[i]->count, 1);
+    }
+}
+
+/* The owner of an imported case is the agent who replied first, not who imports. */
+Test(case_owner, who_imports_takes_no_part)
+{
+    static const Casework__Cases__V1__CaseStatus statuses[] = {
+        CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_OPEN,
+        CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_PENDING,
+        CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_RESOLVED};
+    enum { COUNT = sizeof statuses / sizeof statuses[0] };
+    Casework__Cases__V1__ImportConversationsRequest *items[COUNT];
+    desk_hire_boss(&server);
+    for (int i = 0; i < COUNT; i++) {
+        items[i] = case_server_conversation(&server, "acme", arena_printf(server.memory, "own%d", i),
+                                            "subject", "c", CASE_SERVER_START_US - CLOCK_DAY);
+        items[i]->conversation->status = statuses[i];
+    }
+    Casework__Cases__V1__ImportConversationsResponse *done =
+        case_server_import_for(&server, "boss", items, COUNT);
+    cr_assert_eq(done->conversations_imported, COUNT, "%s",
+                 done->n_refusals > 0 ? done->refusals[0]->message : "");
+    for (int i = 0; i < COUNT; i++) {
+        const Casework__Cases__V1__Case *imported =
+            desk_case(&server, arena_printf(server.memory, "accounts/acme/cases/%d", i + 1));
+        cr_assert_eq(imported->status, statuses[i]);
+        cr_assert_str_empty(imported->owner);
+        cr_assert_eq(imported->n_involved_agents, 0);
     }
 }

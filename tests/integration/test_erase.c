@@ -8,19 +8,12 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#define AGENTS (&casework__cases__v1__agent_service__descriptor)
 static struct case_server server;
 
 static void setup(void)
 {
-    Casework__Cases__V1__CreateAgentRequest request = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
-    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
     desk_start(&server);
-    request.parent = desk_text("accounts/acme");
-    request.agent_id = desk_text("boss");
-    request.agent = &agent;
-    agent.role = CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_ADMIN;
-    desk_call(&server, "", AGENTS, "CreateAgent", &request);
+    desk_hire_boss(&server);
 }
 
 static void teardown(void)
@@ -141,6 +134,19 @@ Test(erase, redacting_again_changes_nothing)
     Casework__Cases__V1__RedactMessageResponse *first = redact(name, 1), *again = redact(name, 1);
     cr_assert_eq(again->case_->version, first->case_->version);
     cr_assert_eq(again->position, first->position);
+}
+
+Test(erase, redacting_again_leaves_what_was_forwarded_since)
+{
+    const char *name = receive("jo", "e1")->case_->name;
+    redact(name, 1);
+    Casework__Cases__V1__ForwardCaseResponse *forwarded =
+        desk_call(&server, "anna", DESK_CASES, "ForwardCase",
+                  desk_forward_case(&server, name, NULL, "lab", "The second page is missing."));
+    redact(name, 1);
+    const Casework__Cases__V1__Message *message = desk_get_message(&server, forwarded->message->name);
+    cr_assert_not(message->redacted);
+    cr_assert_not_null(strstr(message->body, "The second page is missing."));
 }
 
 Test(erase, deleted_and_new_cases_messages_are_redacted_too)

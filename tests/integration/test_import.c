@@ -150,7 +150,7 @@ Test(import, bad_text_refuses_its_conversation_only)
 Test(import, what_is_wrong_refuses_that_one_only)
 {
     int64_t start = CASE_SERVER_START_US - CLOCK_DAY;
-    enum { COUNT = 7 };
+    enum { COUNT = 9 };
     Casework__Cases__V1__ImportConversationsRequest *items[COUNT];
     for (int i = 0; i < COUNT; i++) {
         char id[32];
@@ -163,11 +163,15 @@ Test(import, what_is_wrong_refuses_that_one_only)
     items[4]->conversation->messages[1]->send_time =
         wire_timestamp(server.memory, CASE_SERVER_START_US + CLOCK_DAY);
     items[5]->conversation->status = CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_CLOSED;
+    Google__Protobuf__Timestamp epoch = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    items[6]->conversation->messages[0]->send_time = &epoch;
+    items[7]->conversation->status = CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_RESOLVED;
+    items[7]->conversation->status_time = &epoch;
     Casework__Cases__V1__ImportConversationsResponse *done = case_server_import(&server, items, COUNT);
     cr_assert_eq(done->conversations_imported, 2);
-    cr_assert_eq(done->conversations_refused, 5);
-    cr_assert_eq(done->n_refusals, 5);
-    for (int i = 0; i < 5; i++) {
+    cr_assert_eq(done->conversations_refused, 7);
+    cr_assert_eq(done->n_refusals, 7);
+    for (int i = 0; i < 7; i++) {
         cr_assert_eq(done->refusals[i]->index, i + 1);
         cr_assert_str_eq(done->refusals[i]->external_id, items[i + 1]->conversation->external_id);
         cr_assert(*done->refusals[i]->reason && *done->refusals[i]->message);

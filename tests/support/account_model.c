@@ -1,5 +1,6 @@
 #include "tests/support/account_model.h"
 
+#include "base/clock.h"
 #include "tests/support/case_script.h"
 
 #include <stdlib.h>
@@ -388,11 +389,10 @@ static bool is_there(const struct account_model *account, int64_t number, int me
     return message && account->cases[number - 1].messages[message - 1].kind != MESSAGE_KIND_NONE;
 }
 
-/* What the same request did; true: that is the answer. For 24 hours of real time, as retries are: for ever
- * here. */
+/* What the same request did in the last 24 hours; true: that is the answer. */
 static bool answer_repeated(struct work *w, const struct account_request *request)
 {
-    if (!request || !request->used)
+    if (!request || !request->used || w->account->setting.now - request->time > CLOCK_DAY)
         return false;
     if (request->content != w->command->content) {
         refuse(w, STATUS_INVALID_ARGUMENT, "REQUEST_ID_REUSED");
@@ -472,6 +472,7 @@ static void carry_out(struct work *w, struct account_model *account, const struc
     w->account->position = answer->position;
     if (request)
         *request = (struct account_request){.used = true,
+                                            .time = w->account->setting.now,
                                             .content = w->command->content,
                                             .position = answer->position,
                                             .number = answer->number,

@@ -26,6 +26,7 @@ struct account_result {
 
 struct account_request {
     bool used;
+    int64_t time;
     uint64_t content; /* of the command */
     int64_t position, number, source;
     int message;

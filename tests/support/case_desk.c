@@ -61,6 +61,17 @@ static void create_agent(struct case_server *server, const char *id, const char 
     desk_call(server, "", &casework__cases__v1__agent_service__descriptor, "CreateAgent", &request);
 }
 
+void desk_hire_boss(struct case_server *server)
+{
+    Casework__Cases__V1__CreateAgentRequest request = CASEWORK__CASES__V1__CREATE_AGENT_REQUEST__INIT;
+    Casework__Cases__V1__Agent agent = CASEWORK__CASES__V1__AGENT__INIT;
+    request.parent = desk_text("accounts/acme");
+    request.agent_id = desk_text("boss");
+    request.agent = &agent;
+    agent.role = CASEWORK__CASES__V1__AGENT_ROLE__AGENT_ROLE_ADMIN;
+    desk_call(server, "", &casework__cases__v1__agent_service__descriptor, "CreateAgent", &request);
+}
+
 void desk_start(struct case_server *server)
 {
     case_server_start(server);

@@ -18,6 +18,9 @@
 
 void desk_start(struct case_server *server);
 
+/* An admin, boss. */
+void desk_hire_boss(struct case_server *server);
+
 /* The account and what is in it, for a server that has none of that name. */
 void desk_open(struct case_server *server);
 

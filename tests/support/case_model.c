@@ -390,13 +390,14 @@ static void agent_wrote(struct model_step *s, int64_t sent)
 static void reply_by(struct model_step *s, int agent)
 {
     struct model_facts *facts = s->facts;
+    int moves = facts->owner == 0 ? CHANGE : NOTHING;
     if (facts->owner == 0)
         model_step_own(s, agent);
     else if (facts->owner != agent && !model_list_has(&facts->involved, agent))
         model_list_add(&facts->involved, agent);
     else
         return;
-    model_step_event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0, CHANGE);
+    model_step_event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0, moves);
 }
 
 /* Where the message takes the case: a status, STAYS or REFUSED. */

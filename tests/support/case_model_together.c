@@ -31,7 +31,8 @@ static void give_to(struct model_step *s, int agent)
         model_list_add(&facts->involved, agent);
     if (whole && former)
         model_list_add(&facts->involved, former);
-    model_step_event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0, MODEL_MOVES_CHANGE);
+    model_step_event(s, EVENT_KIND_OWNER_CHANGED, facts->status, 0,
+                     whole ? MODEL_MOVES_CHANGE : MODEL_MOVES_NOTHING);
 }
 
 /* The note to the agent, or what the third party gets. */

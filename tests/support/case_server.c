@@ -240,7 +240,14 @@ Casework__Cases__V1__ImportConversationsRequest *case_server_conversation(
 Casework__Cases__V1__ImportConversationsResponse *case_server_import(
     struct case_server *server, Casework__Cases__V1__ImportConversationsRequest *const *items, size_t count)
 {
-    const struct rpc_client_options options = {.timeout_us = CALL_TIMEOUT_US};
+    return case_server_import_for(server, NULL, items, count);
+}
+
+Casework__Cases__V1__ImportConversationsResponse *case_server_import_for(
+    struct case_server *server, const char *agent,
+    Casework__Cases__V1__ImportConversationsRequest *const *items, size_t count)
+{
+    const struct rpc_client_options options = {.timeout_us = CALL_TIMEOUT_US, .agent = agent};
     rpc_stream *stream;
     ProtobufCMessage *response = NULL;
     error err;

@@ -77,4 +77,9 @@ Casework__Cases__V1__ImportConversationsRequest *case_server_conversation(
 Casework__Cases__V1__ImportConversationsResponse *case_server_import(
     struct case_server *server, Casework__Cases__V1__ImportConversationsRequest *const *items, size_t count);
 
+/* The same for an agent. */
+Casework__Cases__V1__ImportConversationsResponse *case_server_import_for(
+    struct case_server *server, const char *agent,
+    Casework__Cases__V1__ImportConversationsRequest *const *items, size_t count);
+
 #endif

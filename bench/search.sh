@@ -151,7 +151,7 @@ fi
 start_services() { # start_services SIZE
     sql "$url" -c "DROP DATABASE IF EXISTS case_copy" 2>/dev/null
     sql "$url" -c "CREATE DATABASE case_copy TEMPLATE case_$1"
-    DATABASE_URL=$(in_database case_copy) MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null
+    migrate case_copy case
     start_service case DATABASE_URL="$(in_database case_copy)" AUTH_KEY_DIRECTORY="$work/keys"
     case_port=$port
     case_pid=$service

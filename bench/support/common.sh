@@ -41,6 +41,10 @@ sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
 
 create_database() { # create_database NAME COMPONENT
     sql "$url" -c "CREATE DATABASE $1"
+    migrate "$@"
+}
+
+migrate() { # migrate DATABASE COMPONENT
     DATABASE_URL=$(in_database "$1") MIGRATIONS_COMPONENT=$2 "$bin/casework" migrate >/dev/null
 }
 

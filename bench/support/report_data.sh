@@ -61,7 +61,7 @@ load_peer() { # load_peer SIZE
 count_reports() { # count_reports SIZE
     local last first report_db start=$EPOCHREALTIME
     report_db=$(in_database "report_$1")
-    last=$(sql -At "$(in_database "case_$1")" -c 'SELECT max(position) FROM events')
+    last=$(last_of "$1")
     first=$(position_of "$report_db")
     start_report "$1"
     wait_for 3600 at_position "$report_db" "$last"
@@ -71,15 +71,20 @@ count_reports() { # count_reports SIZE
     unset 'pids[-1]'
 }
 
+# What was kept may be of earlier tables: a migration may have them counted anew.
 prepare_size() { # prepare_size SIZE
+    local report_db
+    report_db=$(in_database "report_$1")
     is_done "feed_$1" || load_feed "$1"
-    is_done "ready_$1" || {
-        count_reports "$1"
-        load_peer "$1"
-        sql "$(in_database "report_$1")" -c 'VACUUM ANALYZE' -c CHECKPOINT
-        sql "$url" -c "CREATE DATABASE ready_$1"
-    }
+    migrate "case_$1" case
+    migrate "report_$1" report
+    is_done "ready_$1" && at_position "$report_db" "$(last_of "$1")" && return
+    count_reports "$1"
+    is_done "ready_$1" || load_peer "$1"
+    sql "$report_db" -c 'VACUUM ANALYZE' -c CHECKPOINT
+    is_done "ready_$1" || sql "$url" -c "CREATE DATABASE ready_$1"
 }
 
+last_of() { sql -At "$(in_database "case_$1")" -c 'SELECT max(position) FROM events'; } # last_of SIZE
 position_of() { sql -At "$1" -c "SELECT position FROM report_partitions WHERE partition = $partition"; }
 at_position() { [ "$(position_of "$1")" = "$2" ]; } # at_position DATABASE POSITION

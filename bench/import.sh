@@ -8,52 +8,25 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${CASEWORK_BIN:-build/bin}
-bench=${BENCH_BIN:-build/bench/bin}
+# shellcheck source=bench/support/common.sh
+. bench/support/common.sh
+
 data=${IMPORT_DATA:-${CASEWORK_TEST_DATA:-samples/conversations.jsonl}}
 copies=${IMPORT_COPIES:-20}
 rounds=${IMPORT_ROUNDS:-3}
 [ -r "$data" ] || { echo "import: no conversations: set IMPORT_DATA" >&2; exit 1; }
 
-work=$(mktemp -d /tmp/casework-bench-XXXXXX)
-pids=()
-end() {
-    local pid
-    for pid in "${pids[@]}"; do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap end EXIT
-
-wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
-    local left=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "import: gave up waiting for: $*" >&2; return 1; }
-        sleep 0.1
-    done
-}
-
-"$bench/private_pg" shared_buffers=2GB max_wal_size=8GB checkpoint_timeout=30min >"$work/url" &
-pids+=($!)
-wait_for 30 test -s "$work/url"
-url=$(cat "$work/url")
-programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-in_database() { echo "${url/\/postgres?//$1?}"; }
-sql() { "$programs/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
+start_pg shared_buffers=2GB max_wal_size=8GB checkpoint_timeout=30min
 
 for ((copy = 1; copy <= copies; copy++)); do
     sed "s/\"external_id\": *\"/&$copy-/" "$data"
 done >"$work/conversations.jsonl"
-"$bench/write_load" keys "$work/keys"
-token=$("$bin/casework" token --account '*' --role service --keys "$work/keys")
+make_key
+token=$(service_token)
 
 fresh() { # fresh NAME: an empty database of the case service
     sql "$url" -c "DROP DATABASE IF EXISTS $1" -c "CREATE DATABASE $1" 2>/dev/null
-    DATABASE_URL=$(in_database "$1") MIGRATIONS_COMPONENT=case "$bin/casework" migrate >/dev/null 2>&1
+    migrate "$1" case 2>/dev/null
     sql "$url" -c CHECKPOINT
 }
 
@@ -65,17 +38,10 @@ seconds() { # seconds COMMAND…: how long it takes
 
 run_ours() {
     fresh ours
-    rm -f "$work/service.log"
-    DATABASE_URL=$(in_database ours) LISTEN_ADDRESS=127.0.0.1:0 METRICS_ADDRESS=127.0.0.1:0 \
-        AUTH_KEY_DIRECTORY=$work/keys "$bin/casework-case" 2>"$work/service.log" &
-    local service=$! port
-    pids+=("$service")
-    wait_for 30 grep -q '"msg":"listening"' "$work/service.log"
-    port=$(sed -n 's/.*"msg":"listening".*"server.port":\([0-9]*\).*/\1/p' "$work/service.log" | head -n 1)
+    start_service case DATABASE_URL="$(in_database ours)" AUTH_KEY_DIRECTORY="$work/keys"
     CASE_TARGET=127.0.0.1:$port CASEWORK_TOKEN=$token seconds "$bin/casework" import "$work/conversations.jsonl" \
         >>"$work/ours"
-    kill "$service"
-    wait "$service" || true
+    stop_service
 }
 
 # What the import has written, table by table, as files for COPY.

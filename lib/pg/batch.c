@@ -10,11 +10,6 @@
 /* What every row of a lock statement begins with. */
 enum { LOCK_PARTITION, LOCK_XID };
 
-unsigned pg_batch_partition(const pg_batch *batch)
-{
-    return batch->count ? batch->commands[0]->partition : 0;
-}
-
 size_t pg_batch_count(const pg_batch *batch)
 {
     return batch->count;

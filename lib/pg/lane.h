@@ -65,8 +65,6 @@ struct pg_command {
  */
 typedef struct pg_batch pg_batch;
 
-/* The partition of the first command: of all where the options say one a batch. */
-unsigned pg_batch_partition(const pg_batch *batch);
 size_t pg_batch_count(const pg_batch *batch);
 struct pg_command *pg_batch_command(const pg_batch *batch, size_t index);
 

@@ -102,27 +102,12 @@ static bool gather_attachments(struct overlay *overlay, struct transcript_line *
     return true;
 }
 
-/* Unless the case takes no changes anyway, which then is the reason. */
-static bool nothing_to_forward(struct overlay *overlay, const struct case_command *command,
-                               const struct case_entry *entry, error *err)
-{
-    const struct case_act act = {.kind = CASE_ACT_FORWARD,
-                                 .expected_version = command->forward.expected_version,
-                                 .forward = {.agent = ""}};
-    struct case_context context =
-        batch_case_context(overlay, command, overlay_account(overlay, command->account));
-    struct case_change change;
-    case_change_begin(&change, &entry->record);
-    if (!case_rules_apply(&context, &act, &change, err))
-        return false;
-    return error_set(err, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD",
-                     "there is no text that could be forwarded");
-}
-
-/* The message that the third party gets, and what it has been made of. */
+/* The message that the third party gets, and what it has been made of; NULL in *ret_text: there is nothing.
+ */
 static bool third_party_text(struct overlay *overlay, const struct case_command *command,
                              const struct case_entry *entry, struct message_record *message,
-                             struct transcript_line **ret_lines, size_t *ret_count, error *err)
+                             const struct message_record **ret_text, struct transcript_line **ret_lines,
+                             size_t *ret_count, error *err)
 {
     bool whole = command->forward.number == 0;
     struct transcript_entry *transcript =
@@ -136,7 +121,8 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
     }
     size_t count = transcript->count;
     if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
-        return nothing_to_forward(overlay, command, entry, err);
+        return true;
+    *ret_text = message;
     *ret_lines = lines;
     *ret_count = count;
     message->kind = MESSAGE_KIND_TO_THIRD_PARTY;
@@ -202,10 +188,9 @@ static bool forward_text(struct overlay *overlay, const struct case_command *com
         if (message->author == NULL)
             return batch_out_of_memory(err);
     }
-    if (is_to_third_party(command) &&
-        !third_party_text(overlay, command, entry, message, ret_lines, ret_count, err))
-        return false;
-    if (message->body[0] != '\0' || is_to_third_party(command))
+    if (is_to_third_party(command))
+        return third_party_text(overlay, command, entry, message, ret_text, ret_lines, ret_count, err);
+    if (message->body[0] != '\0')
         *ret_text = message;
     return true;
 }

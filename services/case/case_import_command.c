@@ -2,6 +2,7 @@
 
 #include "case/case_write.h"
 #include "case/contact_keys.h"
+#include "case/message_input.h"
 #include "rpc/wire.h"
 
 #include <inttypes.h>
@@ -67,11 +68,8 @@ static bool take_message(arena *memory, const Casework__Cases__V1__ConversationM
                                    .body = message->body};
     if (!message->send_time)
         return error_bad_field(err, "conversation.messages.send_time", "is required");
-    if (!wire_time_us(message->send_time, &out->send_time))
-        return error_bad_field(err, "conversation.messages.send_time", "is out of range");
-    if (out->send_time <= 0)
-        return error_bad_field(err, "conversation.messages.send_time", "must lie after 1970-01-01T00:00:00Z");
-    return check_text(out->author_name, CASE_NAME_MAX, "conversation.messages.author_name", err) &&
+    return time_input(message->send_time, "conversation.messages.send_time", &out->send_time, err) &&
+           check_text(out->author_name, CASE_NAME_MAX, "conversation.messages.author_name", err) &&
            check_text(out->body, CASE_BODY_MAX, "conversation.messages.body", err) &&
            take_author(memory, out, err);
 }
@@ -141,10 +139,7 @@ static bool take_status(const Casework__Cases__V1__Conversation *conversation,
     if (conversation->status > CASEWORK__CASES__V1__CASE_STATUS__CASE_STATUS_RESOLVED)
         return error_bad_field(err, "conversation.status", "must be new, open, pending or resolved");
     out->status = (enum case_status)conversation->status;
-    if (!wire_time_us(conversation->status_time, &out->status_time))
-        return error_bad_field(err, "conversation.status_time", "is out of range");
-    return conversation->status_time == NULL || out->status_time > 0 ||
-           error_bad_field(err, "conversation.status_time", "must lie after 1970-01-01T00:00:00Z");
+    return time_input(conversation->status_time, "conversation.status_time", &out->status_time, err);
 }
 
 bool import_conversation_take(arena *memory, const Casework__Cases__V1__Conversation *conversation,

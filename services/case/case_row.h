@@ -49,9 +49,6 @@
     " AND ft.case_id = CASE WHEN " m ".origin_case = 0 THEN " m ".case_id ELSE " m                  \
     ".origin_case END AND ft.number = CASE WHEN " m ".origin_case = 0 THEN " m ".number ELSE " m    \
     ".origin_number END OFFSET 0))"
-/* By the suite's clock, as of the transaction's begin: what request ids are kept by. */
-#define SUITE_TIME "(SELECT coalesce(manual_time, now()) FROM suite)"
-
 #define MESSAGE_IS_BEING_ERASED(m)                                                                    \
     "(" ANYTHING_IS_BEING_ERASED " AND EXISTS (SELECT 1 FROM erasures er WHERE er.partition = " m     \
     ".partition AND er.account = " m ".account AND (er.contact = '' OR " m ".author = " ERASED_AUTHOR \
@@ -98,6 +95,9 @@
     "m.account, m.case_id, m.number, m.kind, m.state, m.delivery, m.automatic, m.redacted, m.send_time," \
     " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
     " m.attachments, m.origin_case, m.origin_number, " MESSAGE_IS_BEING_ERASED("m")
+
+/* By the suite's clock, as of the transaction's begin: what request ids are kept by. */
+#define SUITE_TIME "(SELECT coalesce(manual_time, now()) FROM suite)"
 
 /* How many columns each list has: those that a statement adds come after. */
 enum {

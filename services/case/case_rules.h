@@ -89,7 +89,8 @@ struct case_act {
         struct {
             const struct message_record *message; /* that is forwarded; NULL: the case */
             const char *agent;                    /* who gets it; "": a third party */
-            const struct message_record *text; /* the note, or the message to the third party; NULL: none */
+            const struct message_record
+                *text; /* the note, or the message to the third party; NULL: there is none */
         } forward;
         struct {
             const struct message_record *message; /* as it is stored */

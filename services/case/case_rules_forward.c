@@ -46,6 +46,9 @@ bool case_rules_forward(const struct case_context *context, const struct case_ac
                         struct case_change *change, error *err)
 {
     const char *agent = act->forward.agent;
+    if (agent[0] == '\0' && act->forward.text == NULL)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD",
+                         "there is no text that could be forwarded");
     if (!case_step_open_first(context, change, err))
         return false;
     if (agent[0] != '\0' && !(act->forward.message == NULL ? hand_over(context, agent, change, err)

@@ -558,8 +558,6 @@ static bool may_begin(struct model_step *s)
     if (about_message &&
         (command->message > s->c->last || s->c->messages[command->message - 1].kind == MESSAGE_KIND_NONE))
         return model_step_refuse(s, STATUS_NOT_FOUND, "NOT_FOUND");
-    if (command->verb == MODEL_FORWARD_CASE && !model_step_has_text(s))
-        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD");
     if (command->verb != MODEL_OPEN && !model_step_may_write(s))
         return false;
     if (command->expected_version != 0 && command->expected_version != s->facts->version)

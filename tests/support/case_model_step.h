@@ -40,9 +40,6 @@ int64_t model_step_store(struct model_step *s, enum message_kind kind);
 /* The customer's own, that have a workflow state. */
 bool model_step_is_customers(const struct model_message *message);
 
-/* Whether there is anything that could be forwarded to a third party. */
-bool model_step_has_text(const struct model_step *s);
-
 /* The commands. */
 bool model_step_forward(struct model_step *s);
 bool model_step_open(struct model_step *s);

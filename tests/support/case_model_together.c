@@ -7,7 +7,8 @@
 /* --- forwarding --------------------------------------------------------------------------------------------
  */
 
-bool model_step_has_text(const struct model_step *s)
+/* Whether there is anything that could be forwarded to a third party. */
+static bool has_text(const struct model_step *s)
 {
     bool any = s->command->note != 0 || s->command->agent != 0;
     for (int i = 0; i < s->c->last && !any; i++)
@@ -54,6 +55,8 @@ bool model_step_forward(struct model_step *s)
     bool whole = command->verb == MODEL_FORWARD_CASE;
     if (s->facts->status == CASE_STATUS_DELETED)
         return model_step_refuse_standing(s);
+    if (whole && !has_text(s))
+        return model_step_refuse(s, STATUS_FAILED_PRECONDITION, "NOTHING_TO_FORWARD");
     model_step_open_first(s);
     s->answer->message = whole ? 0 : command->message;
     if (command->agent)

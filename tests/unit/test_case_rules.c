@@ -252,6 +252,7 @@ Test(case_rules, deleted_and_merged_cases_take_no_change)
          .set_state = {1, MESSAGE_KIND_CUSTOMER, MESSAGE_STATE_ASSIGNED, MESSAGE_STATE_CLOSED}},
         rules_message(MESSAGE_KIND_NOTE),
         rules_message(MESSAGE_KIND_FROM_THIRD_PARTY),
+        {.kind = CASE_ACT_FORWARD, .forward = {.agent = ""}},
     };
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
         struct case_record deleted = rules_case(DELETED);

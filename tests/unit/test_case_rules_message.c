@@ -106,6 +106,19 @@ Test(case_rules_message, who_got_something_stays_involved_when_the_owner_changes
     cr_assert_str_eq(change.after.involved.items[0], "bob");
 }
 
+Test(case_rules_message, third_parties_get_what_there_is)
+{
+    const struct message_record text = {.kind = MESSAGE_KIND_TO_THIRD_PARTY};
+    struct case_act forward = {.kind = CASE_ACT_FORWARD, .forward = {.agent = ""}};
+    struct case_record before = rules_case(OPEN);
+    cr_assert_str_eq(rules_refusal(&before, anna, &forward).reason, "NOTHING_TO_FORWARD");
+    forward.expected_version = before.version + 1;
+    cr_assert_str_eq(rules_refusal(&before, anna, &forward).reason, "ETAG_MISMATCH");
+    forward.expected_version = 0;
+    forward.forward.text = &text;
+    cr_assert_eq(rules_done(&before, anna, &forward).message_count, 1);
+}
+
 Test(case_rules_message, who_opens_a_case_as_its_owner_is_no_helper)
 {
     const char *items[] = {"anna"};

@@ -1,5 +1,6 @@
 #include "case/case_overlay.h"
 
+#include "base/clock.h"
 #include "case/case_overlay_session.h"
 
 #include <string.h>
@@ -51,6 +52,11 @@ void overlay_enter(struct overlay *overlay, int partition)
     overlay->partition = partition;
     overlay->feed = &overlay->feeds[partition];
     overlay->now = overlay->feed->now;
+}
+
+bool overlay_remembers(const struct overlay *overlay, const struct entry *request, int64_t time)
+{
+    return overlay->feeds[request->partition].now - time <= CLOCK_DAY;
 }
 
 static uint64_t hash_key(const struct entry_key *key)

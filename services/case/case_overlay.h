@@ -322,6 +322,9 @@ bool overlay_init(struct overlay *overlay, arena *memory) __attribute__((warn_un
 /* Goes to the partition of the command that is to run. */
 void overlay_enter(struct overlay *overlay, int partition);
 
+/* Does a request of that time count? Ids are kept for 24 hours of business time. After the lock. */
+bool overlay_remembers(const struct overlay *overlay, const struct entry *request, int64_t time);
+
 /* The entry of that key; NULL if nobody has asked for it. */
 void *overlay_find(const struct overlay *overlay, const struct entry_key *key);
 

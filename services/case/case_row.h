@@ -96,7 +96,7 @@
     " m.create_time, m.author, m.third_party, m.external_id, m.delivery_failure, m.merged_from, m.body," \
     " m.attachments, m.origin_case, m.origin_number, " MESSAGE_IS_BEING_ERASED("m")
 
-/* By the suite's clock, as of the transaction's begin: what request ids are kept by. */
+/* The suite's clock, as of the transaction's begin. */
 #define SUITE_TIME "(SELECT coalesce(manual_time, now()) FROM suite)"
 
 /* How many columns each list has: those that a statement adds come after. */

@@ -32,12 +32,12 @@ const struct pg_statement store_read_deletions = {
     .name = "case_deletions",
     .sql =
         "SELECT d.fingerprint, d.position, EXISTS (SELECT 1 FROM erasures x WHERE x.partition = k.partition"
-        " AND x.account = k.account AND x.contact = ''), k.ord"
+        " AND x.account = k.account AND x.contact = ''), d.time, k.ord"
         " FROM unnest($1::int2[], $2::text[], $3::text[]) WITH ORDINALITY"
         " AS k(partition, account, request_id, ord)"
         " LEFT JOIN LATERAL (SELECT * FROM account_deletions t WHERE t.partition = k.partition"
         " AND t.account = k.account AND t.request_id = k.request_id AND k.request_id <> ''"
-        " AND t.time >= " SUITE_TIME " - interval '24 hours' ORDER BY t.position DESC LIMIT 1) d ON true",
+        " ORDER BY t.position DESC LIMIT 1) d ON true",
 };
 
 bool store_load_family(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
@@ -64,11 +64,12 @@ bool store_load_family(struct overlay *overlay, void *entry, const pg_result *re
 
 bool store_load_deletion(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
 {
-    (void)overlay, (void)err;
+    (void)err;
     struct deletion_entry *deletion = entry;
     size_t length = 0;
     const void *fingerprint = pg_get_bytes(result, row, 0, &length);
-    deletion->entry.exists = fingerprint != NULL && length == sizeof deletion->fingerprint;
+    deletion->entry.exists = fingerprint != NULL && length == sizeof deletion->fingerprint &&
+                             overlay_remembers(overlay, entry, pg_get_time(result, row, 3));
     if (deletion->entry.exists)
         memcpy(deletion->fingerprint, fingerprint, length);
     deletion->position = pg_get_int(result, row, 1);
@@ -152,8 +153,8 @@ static const struct pg_statement insert_erasures = {
 
 static const struct pg_statement remove_deleted_accounts = {
     .name = "case_remove_deleted_accounts",
-    .sql = "DELETE FROM accounts a USING unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[])"
-           " AS u(partition, account, position, request_id, fingerprint)"
+    .sql = "DELETE FROM accounts a USING unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[],"
+           " $6::timestamptz[]) AS u(partition, account, position, request_id, fingerprint, time)"
            " WHERE a.partition = u.partition AND a.account = u.account",
 };
 
@@ -161,15 +162,16 @@ static const struct pg_statement remove_deleted_accounts = {
 static const struct pg_statement tell_hosts_of_deletion = {
     .name = "case_tell_hosts_of_deletion",
     .sql = "UPDATE session_hosts h SET losses = losses + 1 FROM (SELECT DISTINCT d.partition"
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[])"
-           " AS d(partition, account, position, request_id, fingerprint)) u WHERE h.partition = u.partition",
+           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[], $6::timestamptz[])"
+           " AS d(partition, account, position, request_id, fingerprint, time)) u WHERE h.partition = "
+           "u.partition",
 };
 
 static const struct pg_statement insert_deletions = {
     .name = "case_insert_deletions",
     .sql = "INSERT INTO account_deletions (partition, account, position, request_id, fingerprint, time)"
-           " SELECT u.*, " SUITE_TIME
-           " FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[]) AS u",
+           " SELECT * FROM unnest($1::int2[], $2::text[], $3::int8[], $4::text[], $5::bytea[],"
+           " $6::timestamptz[])",
 };
 
 static const struct pg_statement redact_messages = {
@@ -268,7 +270,7 @@ static bool write_erasure_rows(struct overlay *overlay, pg_batch *batch, error *
 static bool write_deletion_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_TEXT, PG_BYTEA);
+    ROWS_BEGIN(&rows, overlay, PG_INT8, PG_TEXT, PG_BYTEA, PG_TIME);
     for (size_t i = 0; i < overlay->erasures.count; i++) {
         const struct erasure *erasure = overlay->erasures.items[i];
         if (erasure->contact[0] != '\0')
@@ -277,6 +279,7 @@ static bool write_deletion_rows(struct overlay *overlay, pg_batch *batch, error 
         rows_put_int(&rows, erasure->position);
         rows_put_text(&rows, erasure->request_id);
         rows_put_bytes(&rows, erasure->fingerprint, CASE_FINGERPRINT_SIZE);
+        rows_put_now(&rows);
         rows_end_row(&rows);
     }
     return rows_write(&rows, &remove_deleted_accounts, batch, err) &&

@@ -244,10 +244,9 @@ static const struct pg_statement write_batch_results = {
     .name = "case_write_batch_results",
     .rows = true,
     .sql = "INSERT INTO batch_results (partition, account, request_id, refusals, time)"
-           " SELECT partition, account, request_id, refusals::text[], " SUITE_TIME
-           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[])) AS "
-           "u(partition, account, "
-           "request_id, refusals)"
+           " SELECT partition, account, request_id, refusals::text[], time"
+           " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),"
+           " unnest($5::timestamptz[])) AS u(partition, account, request_id, refusals, time)"
            " ON CONFLICT (partition, account, request_id) DO UPDATE SET refusals = excluded.refusals,"
            " time = excluded.time",
 };
@@ -325,7 +324,7 @@ static bool write_merge_rows(struct overlay *overlay, pg_batch *batch, error *er
 static bool write_result_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_TEXT, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_BATCH_RESULT].count; i++) {
         const struct batch_result_entry *result = overlay->entries[ENTRY_BATCH_RESULT].items[i];
         if (!result->entry.inserted)
@@ -333,6 +332,7 @@ static bool write_result_rows(struct overlay *overlay, pg_batch *batch, error *e
         rows_begin_row(&rows, result->entry.key.account);
         rows_put_text(&rows, result->entry.key.a);
         rows_put_list(&rows, &result->refusals);
+        rows_put_now(&rows);
         rows_end_row(&rows);
     }
     return rows_write(&rows, &write_batch_results, batch, err);

@@ -81,12 +81,12 @@ static const struct pg_statement read_messages = {
 static const struct pg_statement read_requests = {
     .name = "case_requests",
     .rows = true,
-    .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, k.ord"
+    .sql = "SELECT r.fingerprint, r.method, r.resource, r.case_id, r.number, r.position, r.time, k.ord"
            " FROM (SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), "
            "generate_subscripts($1::int2[], 1)) AS k(partition, account, "
            "request_id, ord),"
            " LATERAL (SELECT * FROM request_ids t WHERE t.partition = k.partition AND t.account = k.account"
-           " AND t.request_id = k.request_id AND t.time >= " SUITE_TIME " - interval '24 hours' LIMIT 1) r",
+           " AND t.request_id = k.request_id LIMIT 1) r",
 };
 
 /* Two look-ups by the whole key: an IN would be a filter over all ids of the channel. */
@@ -220,9 +220,11 @@ static bool load_message(struct overlay *overlay, void *entry, const pg_result *
 
 static bool load_request(struct overlay *overlay, void *entry, const pg_result *result, int row, error *err)
 {
-    (void)overlay, (void)err;
+    (void)err;
     struct request_entry *request = entry;
     size_t length = 0;
+    if (!overlay_remembers(overlay, entry, pg_get_time(result, row, 6)))
+        return true;
     const void *fingerprint = pg_get_bytes(result, row, 0, &length);
     if (fingerprint != NULL && length == sizeof request->fingerprint)
         memcpy(request->fingerprint, fingerprint, length);
@@ -330,7 +332,7 @@ static const struct reading readings[STORE_READS] = {
     {ENTRY_ADDRESS, &store_read_addresses, {PART_A, PART_B, PARTS_END}, 1, store_load_address},
     {ENTRY_CASE, &read_cases, {PART_N, PARTS_END}, CASE_COLUMN_COUNT + 2, load_case},
     {ENTRY_MESSAGE, &read_messages, {PART_N, PART_M, PARTS_END}, MESSAGE_COLUMN_COUNT, load_message},
-    {ENTRY_REQUEST, &read_requests, {PART_A, PARTS_END}, 6, load_request},
+    {ENTRY_REQUEST, &read_requests, {PART_A, PARTS_END}, 7, load_request},
     {ENTRY_EXTERNAL, &read_externals, {PART_A, PART_N, PART_B, PARTS_END}, 3, load_external},
     {ENTRY_ROUTE, &read_senders, {PART_A, PART_FOLDED, PART_PHONE, PARTS_END}, 2, load_sender},
     {ENTRY_ROUTE,
@@ -374,7 +376,7 @@ static const struct reading readings[STORE_READS] = {
      CASE_TABS_ORD,
      case_store_load_case_tab},
     {ENTRY_FAMILY, &store_read_families, {PART_N, PART_M, PARTS_END}, 2, store_load_family},
-    {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 3, store_load_deletion},
+    {ENTRY_DELETION, &store_read_deletions, {PART_A, PARTS_END}, 4, store_load_deletion},
     {ENTRY_HELPER, &store_read_helpers, {PART_N, PART_A, PARTS_END}, 0, store_load_helper},
     {ENTRY_TRACES, &store_read_traces, {PART_A, PARTS_END}, 1, store_load_trace},
     {ENTRY_FORWARDS, &store_read_forwards, {PART_N, PART_A, PARTS_END}, 1, store_load_trace},

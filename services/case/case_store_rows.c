@@ -26,11 +26,11 @@ static pg_array *next_column(struct rows *rows)
 
 void rows_begin_row(struct rows *rows, const char *account)
 {
-    int partition = feed_partition(account);
+    rows->partition = feed_partition(account);
     if (rows->row_count == 0)
         make_columns(rows);
-    rows->overlay->feeds[partition].written = true;
-    rows_put_int(rows, partition);
+    rows->overlay->feeds[rows->partition].written = true;
+    rows_put_int(rows, rows->partition);
     rows_put_text(rows, account);
 }
 
@@ -52,6 +52,11 @@ void rows_put_bool(struct rows *rows, bool value)
 void rows_put_time(struct rows *rows, int64_t time_us)
 {
     pg_put_time(next_column(rows), time_us);
+}
+
+void rows_put_now(struct rows *rows)
+{
+    rows_put_time(rows, rows->overlay->feeds[rows->partition].now);
 }
 
 void rows_put_list(struct rows *rows, const struct text_list *list)

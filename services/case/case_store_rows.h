@@ -22,6 +22,7 @@ struct rows {
     pg_array *columns[STORE_COLUMNS_MAX];
     size_t count, at;
     size_t row_count;
+    int partition; /* of the row */
 };
 
 /* `types` are those of the columns after the first two; they must live as long as rows are put in. */
@@ -37,6 +38,7 @@ void rows_put_text(struct rows *rows, const char *text);
 void rows_put_int(struct rows *rows, int64_t value);
 void rows_put_bool(struct rows *rows, bool value);
 void rows_put_time(struct rows *rows, int64_t time_us);
+void rows_put_now(struct rows *rows); /* business time of the row's partition */
 void rows_put_list(struct rows *rows, const struct text_list *list);
 void rows_put_bytes(struct rows *rows, const void *data, size_t length);
 void rows_end_row(struct rows *rows);

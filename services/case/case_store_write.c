@@ -82,11 +82,9 @@ static const struct pg_statement write_requests = {
     .sql = "INSERT INTO request_ids (partition, account, request_id, fingerprint, method, resource, case_id, "
            "number,"
            " position, time)"
-           " SELECT u.*, " SUITE_TIME " FROM (SELECT unnest($1::int2[]), "
-           "unnest($2::text[]), unnest($3::text[]), "
-           "unnest($4::bytea[]), "
-           "unnest($5::int2[]), unnest($6::text[]), unnest($7::int8[]), unnest($8::int4[]), "
-           "unnest($9::int8[])) AS u"
+           " SELECT unnest($1::int2[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bytea[]),"
+           " unnest($5::int2[]), unnest($6::text[]), unnest($7::int8[]), unnest($8::int4[]),"
+           " unnest($9::int8[]), unnest($10::timestamptz[])"
            " ON CONFLICT (partition, account, request_id) DO UPDATE SET fingerprint = excluded.fingerprint,"
            " method = excluded.method, resource = excluded.resource, case_id = excluded.case_id,"
            " number = excluded.number, position = excluded.position, time = excluded.time",
@@ -207,7 +205,7 @@ static bool write_external_rows(struct overlay *overlay, pg_batch *batch, error 
 static bool write_request_rows(struct overlay *overlay, pg_batch *batch, error *err)
 {
     struct rows rows;
-    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_BYTEA, PG_INT2, PG_TEXT, PG_INT8, PG_INT4, PG_INT8);
+    ROWS_BEGIN(&rows, overlay, PG_TEXT, PG_BYTEA, PG_INT2, PG_TEXT, PG_INT8, PG_INT4, PG_INT8, PG_TIME);
     for (size_t i = 0; i < overlay->entries[ENTRY_REQUEST].count; i++) {
         const struct request_entry *request = overlay->entries[ENTRY_REQUEST].items[i];
         if (!request->entry.inserted)
@@ -220,6 +218,7 @@ static bool write_request_rows(struct overlay *overlay, pg_batch *batch, error *
         rows_put_int(&rows, request->case_id);
         rows_put_int(&rows, request->number);
         rows_put_int(&rows, request->position);
+        rows_put_now(&rows);
         rows_end_row(&rows);
     }
     return rows_write(&rows, &write_requests, batch, err);

@@ -432,6 +432,12 @@ bool batch_not_found(error *err, const char *format, ...)
     return rpc_error_not_found(err, name);
 }
 
+bool batch_run_apart(struct overlay *overlay, error *err)
+{
+    overlay->apart = true;
+    return error_set(err, STATUS_INTERNAL, "", "what was read has changed in the same batch");
+}
+
 bool batch_out_of_memory(error *err)
 {
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",

@@ -238,6 +238,8 @@ static bool know_helper(struct overlay *overlay, struct case_entry *entry, const
 bool batch_know_helpers(struct overlay *overlay, struct case_entry *entry, error *err)
 {
     struct case_record *record = &entry->record;
+    if (overlay_copies_left(overlay, record)) /* perhaps one by which an agent had helped */
+        return batch_run_apart(overlay, err);
     for (size_t i = 0; i < record->involved.count; i++) {
         if (!know_helper(overlay, entry, record->involved.items[i], err))
             return false;

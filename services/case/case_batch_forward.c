@@ -73,12 +73,7 @@ static bool is_outdated(const struct overlay *overlay, const struct case_entry *
         if (m->entry.inserted && message_kind_is_visible(m->record.kind))
             return true;
     }
-    for (size_t i = 0; i < overlay->left.count; i++) {
-        const struct merge_left *left = overlay->left.items[i];
-        if (left->target == entry->record.id && strcmp(left->account, entry->record.account) == 0)
-            return true;
-    }
-    return !whole && transcript->count == 0;
+    return overlay_copies_left(overlay, &entry->record) || (!whole && transcript->count == 0);
 }
 
 /* The files of all messages, those of the latest first, as many as one message may have. */
@@ -115,10 +110,8 @@ static bool third_party_text(struct overlay *overlay, const struct case_command 
     struct transcript_line *lines;
     if (transcript == NULL || !lines_now(overlay, transcript, &lines))
         return batch_out_of_memory(err);
-    if (is_outdated(overlay, entry, transcript, whole)) {
-        overlay->apart = true;
-        return error_set(err, STATUS_INTERNAL, "", "what is forwarded has changed in the same batch");
-    }
+    if (is_outdated(overlay, entry, transcript, whole))
+        return batch_run_apart(overlay, err);
     size_t count = transcript->count;
     if ((count == 0 && command->forward.note[0] == '\0') || (!whole && lines[0].message.redacted))
         return true;

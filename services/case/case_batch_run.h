@@ -34,6 +34,10 @@ extern const struct method_ops account_create_ops, account_update_ops, agent_cre
 /* NOT_FOUND for the resource of that name. Always false. */
 bool batch_not_found(error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool batch_out_of_memory(error *err);
+
+/* What was read for the command is no longer so after the commands before it: each of the batch runs again,
+ * alone. */
+bool batch_run_apart(struct overlay *overlay, error *err);
 bool batch_etag_mismatch(error *err);
 bool batch_request_id_reused(error *err);
 

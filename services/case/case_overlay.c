@@ -59,6 +59,16 @@ bool overlay_remembers(const struct overlay *overlay, const struct entry *reques
     return overlay->feeds[request->partition].now - time <= CLOCK_DAY;
 }
 
+bool overlay_copies_left(const struct overlay *overlay, const struct case_record *target)
+{
+    for (size_t i = 0; i < overlay->left.count; i++) {
+        const struct merge_left *left = overlay->left.items[i];
+        if (left->target == target->id && strcmp(left->account, target->account) == 0)
+            return true;
+    }
+    return false;
+}
+
 static uint64_t hash_key(const struct entry_key *key)
 {
     uint64_t hash = XXH64(key->account, strlen(key->account), (uint64_t)key->kind);

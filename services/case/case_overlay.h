@@ -325,6 +325,9 @@ void overlay_enter(struct overlay *overlay, int partition);
 /* Does a request of that time count? Ids are kept for 24 hours of business time. After the lock. */
 bool overlay_remembers(const struct overlay *overlay, const struct entry *request, int64_t time);
 
+/* Has a command of the batch undone a merge into the case? */
+bool overlay_copies_left(const struct overlay *overlay, const struct case_record *target);
+
 /* The entry of that key; NULL if nobody has asked for it. */
 void *overlay_find(const struct overlay *overlay, const struct entry_key *key);
 

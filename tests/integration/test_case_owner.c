@@ -135,6 +135,30 @@ Test(case_owner, in_the_batch_of_a_merge)
     cr_expect_eq(merged->message_count, 4);
 }
 
+/* What the merge has brought is still stored when somebody else is assigned. */
+Test(case_owner, in_the_batch_that_undoes_a_merge)
+{
+    const char *target = new_case("e1"), *source = new_case("e2"), *ahead = new_case("e3");
+    desk_add(&server, "anna", source, 2, "an answer");
+    Casework__Cases__V1__MergeCasesRequest merge = CASEWORK__CASES__V1__MERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__UnmergeCasesRequest undo = CASEWORK__CASES__V1__UNMERGE_CASES_REQUEST__INIT;
+    Casework__Cases__V1__AssignCaseRequest request = CASEWORK__CASES__V1__ASSIGN_CASE_REQUEST__INIT;
+    merge.source = undo.name = desk_text(source);
+    merge.target = request.name = desk_text(target);
+    request.owner = desk_text("accounts/acme/agents/bob");
+    desk_call(&server, "", DESK_CASES, "MergeCases", &merge);
+    assign(target, "anna");
+    struct together calls;
+    together_begin(&calls, &server, ahead);
+    together_add(&calls, NULL, DESK_CASES, "UnmergeCases", &undo, NULL, NULL);
+    together_add(&calls, NULL, DESK_CASES, "AssignCase", &request, NULL, NULL);
+    together_run(&calls);
+    const Casework__Cases__V1__Case *left = desk_case(&server, target);
+    cr_expect_str_eq(left->owner, request.owner);
+    cr_expect_str_eq(involved(left), "", "anna has answered in the source only");
+    cr_expect_eq(left->message_count, 1);
+}
+
 /* The other way round: whom the source gets goes along into the target. */
 Test(case_owner, in_the_batch_before_a_merge)
 {

@@ -241,6 +241,56 @@ Test(security, a_service_acting_for_an_agent_has_that_agents_rights)
     suite_stop(s);
 }
 
+/* The stream has something, and of that account only. */
+static void expect_stream_of(rpc_channel *channel, const char *parent, const char *account, arena *memory)
+{
+    const struct rpc_client_options options = {.timeout_us = 20 * CLOCK_SECOND, .no_retry = true};
+    Casework__Cases__V1__StreamEventsRequest request = CASEWORK__CASES__V1__STREAM_EVENTS_REQUEST__INIT;
+    bool caught_up = false;
+    size_t count = 0;
+    rpc_stream *stream;
+    error err;
+    request.parent = (char *)parent;
+    cr_assert(rpc_stream_open(channel, &casework__cases__v1__event_service__descriptor, "StreamEvents",
+                              &options, &stream, &err));
+    cr_assert(rpc_stream_write(stream, &request.base));
+    rpc_stream_close_send(stream);
+    while (!caught_up) {
+        ProtobufCMessage *message;
+        cr_assert_eq(rpc_stream_read(stream, 20 * CLOCK_SECOND, memory, &message, &err), RPC_READ_MESSAGE);
+        const Casework__Cases__V1__StreamEventsResponse *response = (const void *)message;
+        for (size_t i = 0; i < response->n_events; i++, count++)
+            cr_expect_str_eq(response->events[i]->account, account);
+        caught_up = response->caught_up;
+    }
+    cr_expect_gt(count, 0);
+    rpc_stream_free(stream);
+}
+
+Test(security, a_service_of_one_account_hears_of_that_one)
+{
+    suite *s = suite_start(NULL);
+    arena *memory = arena_new(MEMORY);
+    const struct rpc_token_claims service = {
+        .account = "acme", .role = RPC_ROLE_SERVICE, .ttl_us = CLOCK_HOUR};
+    const char *account = suite_create_account(s, "acme", "UTC", memory);
+    const char *other = suite_create_account(s, "other", "UTC", memory);
+    Casework__Cases__V1__GetPositionRequest feed = CASEWORK__CASES__V1__GET_POSITION_REQUEST__INIT;
+    error err;
+    char *token = suite_token(s, &service);
+    rpc_channel *channel = suite_channel_as(s, SUITE_CASE, token);
+    expect_stream_of(channel, "", account, memory);
+    expect_stream_of(channel, "accounts/-", account, memory);
+    expect_stream_of(channel, account, account, memory);
+    feed.parent = (char *)other;
+    cr_expect_eq(call(channel, &casework__cases__v1__event_service__descriptor, "GetPosition", &feed, &err),
+                 STATUS_NOT_FOUND);
+    rpc_channel_free(channel);
+    free(token);
+    arena_free(memory);
+    suite_stop(s);
+}
+
 /* --- bad input --- */
 
 /* Any bytes as a request: what a message does not know is sent as it is. The first byte is the tag's. */

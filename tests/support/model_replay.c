@@ -5,11 +5,13 @@
 #include <string.h>
 
 static _Thread_local char complaint[1024];
+static _Thread_local int64_t complaint_number; /* of the case */
 
 const char *replay_complain(const struct model_record *record, const char *what)
 {
     char copy[512];
     FILE *file = fmemopen(complaint, sizeof complaint, "w");
+    complaint_number = record->command.number;
     snprintf(copy, sizeof copy, "%s", what);
     if (!file)
         return "no memory";
@@ -215,6 +217,7 @@ const char *replay_apply(struct replay *r, struct model_record *record)
         return difference;
     replay_place(r, record, &answer);
     account_model_apply(account, &record->command, &answer);
+    record->at = account->position;
     if (answer.of_case.code != STATUS_OK)
         return replay_complain(record, answer.of_case.reason);
     count_grants(r, record, &answer);
@@ -224,22 +227,6 @@ const char *replay_apply(struct replay *r, struct model_record *record)
     r->floating[r->floating_count++] = record;
     difference = answered_otherwise(record, &answer);
     return difference ? replay_complain(record, difference) : NULL;
-}
-
-/* For whoever has to find out. */
-static void print_next(struct replay *r, int64_t limit)
-{
-    int64_t now = r->ground->account->position;
-    fprintf(stderr, "at %" PRId64 " the feed goes on with\n", now);
-    for (int64_t at = now + 1; at <= limit && at <= r->feed.last && at < now + 8; at++) {
-        const Casework__Cases__V1__Event *event = r->feed.events[at - r->feed.start];
-        if (event)
-            fprintf(stderr, "  %" PRId64 ": kind %d of %s by %s, grant %" PRId64 " of session %s\n", at,
-                    (int)event->kind, event->case_, event->actor->id,
-                    event->lock_facts ? event->lock_facts->token : 0,
-                    event->lock_facts ? event->lock_facts->session : "");
-    }
-    replay_print_next(r);
 }
 
 /* What sessions did, until one of those that were told the position can have led there. */
@@ -255,10 +242,8 @@ static const char *reach(struct replay *r, size_t from, size_t to)
             difference = replay_apply(r, first);
         else if (!difference)
             difference = replay_advance(r, &moved);
-        if (!moved) {
-            print_next(r, position);
+        if (!moved)
             return replay_complain(r->by_position[from], "nothing leads there");
-        }
     }
     return difference;
 }
@@ -286,10 +271,8 @@ static const char *finish(struct replay *r)
         difference = replay_prefer(r, r->feed.last);
         if (!difference)
             difference = replay_advance(r, &moved);
-        if (!moved) {
-            print_next(r, r->feed.last);
+        if (!moved)
             return "the feed goes on with what nobody did";
-        }
     }
     for (size_t client = 0; client < r->log_count && !difference; client++)
         difference = replay_catch_up(r, (int)client, NULL);
@@ -384,7 +367,10 @@ const char *model_replay(const struct model_ground *ground, struct model_log *lo
     take_roster(ground->account, roster);
     qsort(r.by_position, r.count, sizeof(void *), by_position);
     model_feed_read(ground, ground->account->position, last, &r.feed);
+    complaint_number = 0;
     const char *difference = run(&r);
+    if (difference)
+        replay_print(&r, complaint_number);
     *ret_counts = r.counts;
     free(r.by_position);
     free(r.floating);

@@ -28,8 +28,9 @@ struct model_record {
     int64_t low, high; /* positions: committed before it was asked; not yet passed when it was answered */
     int client;
     bool repeat; /* of a command that the client knew to be done */
-    bool done;   /* by the replay */
-    bool rival;  /* another one may have led to its position as well */
+    bool done;   /* by the replay, at that position */
+    int64_t at;
+    bool rival; /* another one may have led to its position as well */
     /* What a session did: the moments of one count; the grant that stood when its tab was opened. */
     int64_t asked, answered, lock_token;
     bool vague;      /* it may have happened earlier than its position */

@@ -38,9 +38,15 @@ const char *replay_apply(struct replay *r, struct model_record *record);
 /* Whether the feed has what the answer would put there. */
 bool replay_did(struct replay *r, const struct model_record *record, const struct account_answer *answer);
 
+/* Where the replay stands, and all that befell the case of the feed's next event and that case (0: none). */
+void replay_print(const struct replay *r, int64_t number);
+
 /* --- sessions --- */
 
 bool replay_is_session(const struct model_record *record);
+
+/* 0: nobody's. */
+int replay_session_of(const struct replay *r, const char *id);
 
 /* Where the command that is about to be carried out will put whom in a queue. */
 void replay_place(struct replay *r, const struct model_record *record, const struct account_answer *answer);
@@ -52,7 +58,7 @@ const char *replay_prefer(struct replay *r, int64_t limit);
 const char *replay_advance(struct replay *r, bool *ret_moved);
 
 /* What sessions may do next, and the queues that they stand in. */
-void replay_print_next(const struct replay *r);
+void replay_print_sessions(const struct replay *r);
 
 /* What the client's sessions did before the record (NULL: at all) has happened by now. */
 const char *replay_catch_up(struct replay *r, int client, const struct model_record *before);

@@ -23,14 +23,20 @@ static bool is_loose(const struct model_record *record)
     return record->command.verb != MODEL_OPEN_TAB || record->vague || record->perhaps;
 }
 
+/* No event tells of it, if it happens now. */
+static bool changes_nothing(const struct replay *r, const struct model_record *record)
+{
+    struct account_answer answer;
+    account_model_peek(r->ground->account, &record->command, &answer);
+    return answer.position == r->ground->account->position;
+}
+
 /* It may have happened, or not, without a sign: what comes behind it may show first. */
 static bool is_passable(const struct replay *r, const struct model_record *record)
 {
-    struct account_answer answer;
     if (record->perhaps || record->command.verb == MODEL_OPEN_TAB)
         return record->perhaps;
-    account_model_peek(r->ground->account, &record->command, &answer);
-    return answer.position == r->ground->account->position;
+    return changes_nothing(r, record);
 }
 
 /* The nth thing that the client's sessions can have done next. NULL: there is none. */
@@ -70,6 +76,8 @@ const char *replay_catch_up(struct replay *r, int client, const struct model_rec
             continue;
         if (record->perhaps)
             record->done = true;
+        else if (!changes_nothing(r, record))
+            difference = replay_complain(record, "should have shown before");
         else
             difference = replay_apply(r, record);
     }
@@ -175,7 +183,7 @@ static struct model_record *can_join(struct replay *r, int64_t number, int sessi
         for (int nth = 0; (record = next_of(r, client, nth)) != NULL; nth++) {
             const struct model_command *command = &record->command;
             if (command->verb == MODEL_OPEN_TAB && command->number == number && command->session == session &&
-                !shows(r, record))
+                changes_nothing(r, record))
                 return record;
         }
     }
@@ -214,7 +222,7 @@ static const char *put_first(struct replay *r, int64_t number, int session)
     return difference;
 }
 
-static int session_of(const struct replay *r, const char *id)
+int replay_session_of(const struct replay *r, const char *id)
 {
     for (int i = 1; i <= r->roster->count; i++) {
         if (strcmp(r->roster->ids[i], id) == 0)
@@ -271,7 +279,7 @@ static bool passes_on(struct replay *r, const Casework__Cases__V1__Event *event,
     if (!is_grant(next, number) || event->actor->kind != next->actor->kind ||
         strcmp(event->actor->id, next->actor->id) != 0)
         return false;
-    int session = session_of(r, next->lock_facts->session);
+    int session = replay_session_of(r, next->lock_facts->session);
     return model_list_has(&case_of(r, number)->queue, session) || can_join(r, number, session);
 }
 
@@ -288,14 +296,15 @@ const char *replay_prefer(struct replay *r, int64_t limit)
         bool granted = is_grant(event, number), freed = frees(&case_of(r, number)->facts, event);
         seen[number - 1] = granted || freed;
         if (granted || (freed && passes_on(r, event, next, number)))
-            difference = put_first(r, number, session_of(r, (granted ? event : next)->lock_facts->session));
+            difference =
+                put_first(r, number, replay_session_of(r, (granted ? event : next)->lock_facts->session));
         else if (freed)
             difference = put_nobody(r, number);
     }
     return difference;
 }
 
-void replay_print_next(const struct replay *r)
+void replay_print_sessions(const struct replay *r)
 {
     const struct model_record *record;
     for (size_t client = 0; client < r->log_count; client++) {
@@ -307,10 +316,13 @@ void replay_print_next(const struct replay *r)
     }
     for (int64_t number = 1; number <= r->ground->account->case_count; number++) {
         const struct model_case *c = case_of(r, number);
+        if (c->queue.count && c->facts.lock_session)
+            fprintf(stderr, "  case %" PRId64 ", grant %" PRId64 " of session %d:", number,
+                    c->facts.lock_token, c->facts.lock_session);
+        else if (c->queue.count)
+            fprintf(stderr, "  case %" PRId64 ", free:", number);
         for (int i = 0; i < c->queue.count; i++) {
             const struct replay_place *place = &r->places[number - 1][c->queue.items[i]];
-            if (i == 0)
-                fprintf(stderr, "  case %" PRId64 " held by session %d:", number, c->facts.lock_session);
             fprintf(stderr, " %d (%" PRId64 " to %" PRId64 ")%s", c->queue.items[i], place->earliest,
                     place->latest, i + 1 < c->queue.count ? "," : "\n");
         }

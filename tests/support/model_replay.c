@@ -229,22 +229,30 @@ const char *replay_apply(struct replay *r, struct model_record *record)
     return difference ? replay_complain(record, difference) : NULL;
 }
 
+/* None of them was told exactly where it happened: the position may lie within what another command did. */
+static bool are_vague(const struct replay *r, size_t from, size_t to)
+{
+    while (from < to && r->by_position[from]->vague)
+        from++;
+    return from == to;
+}
+
 /* What sessions did, until one of those that were told the position can have led there. */
 static const char *reach(struct replay *r, size_t from, size_t to)
 {
     int64_t position = r->by_position[from]->reply.position;
     const char *difference = NULL;
-    while (r->ground->account->position != position && !difference) {
-        bool moved = true;
+    bool moved = true;
+    while (r->ground->account->position < position && moved && !difference) {
         difference = replay_prefer(r, position);
         struct model_record *first = difference ? NULL : leader(r, from, to);
         if (first)
             difference = replay_apply(r, first);
         else if (!difference)
             difference = replay_advance(r, &moved);
-        if (!moved)
-            return replay_complain(r->by_position[from], "nothing leads there");
     }
+    if (!difference && r->ground->account->position != position && !are_vague(r, from, to))
+        return replay_complain(r->by_position[from], "nothing leads there");
     return difference;
 }
 
@@ -254,6 +262,7 @@ static const char *apply_group(struct replay *r, size_t from, size_t to)
     const char *difference = reach(r, from, to);
     for (size_t i = from; i < to && !difference; i++) {
         struct model_record *record = r->by_position[i];
+        record->done = record->done || replay_was_open(r, record);
         if (!record->done)
             difference = replay_apply(r, record);
         if (!difference && replay_is_session(record))

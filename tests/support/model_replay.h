@@ -33,8 +33,8 @@ struct model_record {
     bool rival; /* another one may have led to its position as well */
     /* What a session did: the moments of one count; the grant that stood when its tab was opened. */
     int64_t asked, answered, lock_token;
-    bool vague;      /* it may have happened earlier than its position */
-    bool perhaps;    /* it may not have happened: the session is over */
+    bool vague;   /* it happened at its position or before, which may lie within what another command did */
+    bool perhaps; /* it may not have happened: the session is over */
     bool by_anybody; /* its session ended: on behalf of the agent, or of nobody */
 };
 

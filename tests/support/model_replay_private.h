@@ -51,7 +51,8 @@ int replay_session_of(const struct replay *r, const char *id);
 /* Where the command that is about to be carried out will put whom in a queue. */
 void replay_place(struct replay *r, const struct model_record *record, const struct account_answer *answer);
 
-/* The queues are put into such an order that the grants up to that position can follow, if they can. */
+/* The queues are put into such an order that the grants of the next command can follow, if they can; none
+ * ends beyond that position. */
 const char *replay_prefer(struct replay *r, int64_t limit);
 
 /* Carries out what some session did at this place by the feed; *ret_moved: there was something. */
@@ -59,6 +60,9 @@ const char *replay_advance(struct replay *r, bool *ret_moved);
 
 /* What sessions may do next, and the queues that they stand in. */
 void replay_print_sessions(const struct replay *r);
+
+/* The tab was open already, and was opened again before there was what it would see now. */
+bool replay_was_open(const struct replay *r, const struct model_record *record);
 
 /* What the client's sessions did before the record (NULL: at all) has happened by now. */
 const char *replay_catch_up(struct replay *r, int client, const struct model_record *before);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AHEAD = 64 }; /* no command has more events */
-
 bool replay_is_session(const struct model_record *record)
 {
     enum model_verb verb = record->command.verb;
@@ -55,6 +53,13 @@ static struct model_record *next_of(const struct replay *r, size_t client, int n
             return NULL;
     }
     return NULL;
+}
+
+bool replay_was_open(const struct replay *r, const struct model_record *record)
+{
+    const struct model_command *command = &record->command;
+    return record->vague && !changes_nothing(r, record) &&
+           model_list_has(&r->ground->account->sessions[command->session].tabs, (int)command->number);
 }
 
 /* By now whatever the client did perhaps, and did not, is passed over. */
@@ -272,12 +277,29 @@ static bool frees(const struct model_facts *facts, const Casework__Cases__V1__Ev
     }
 }
 
-/* The next event is a grant by the same command, not to somebody who opens the case just then. */
-static bool passes_on(struct replay *r, const Casework__Cases__V1__Event *event,
-                      const Casework__Cases__V1__Event *next, int64_t number)
+/* Somebody was told that a command of his ended there. */
+static bool ends_at(const struct replay *r, int64_t position)
 {
-    if (!is_grant(next, number) || event->actor->kind != next->actor->kind ||
-        strcmp(event->actor->id, next->actor->id) != 0)
+    for (size_t i = 0; i < r->count && r->by_position[i]->reply.position <= position; i++) {
+        if (r->by_position[i]->reply.position == position && !r->by_position[i]->vague)
+            return true;
+    }
+    return false;
+}
+
+/* The next event can be of the same command. */
+static bool goes_on(const struct replay *r, int64_t at)
+{
+    const Casework__Cases__V1__Event *event = event_at(r, at), *next = event_at(r, at + 1);
+    return event && next && event->actor->kind == next->actor->kind &&
+           strcmp(event->actor->id, next->actor->id) == 0 && !ends_at(r, at);
+}
+
+/* The next event is a grant by the same command, not to somebody who opens the case just then. */
+static bool passes_on(struct replay *r, int64_t at, int64_t number)
+{
+    const Casework__Cases__V1__Event *next = event_at(r, at + 1);
+    if (!is_grant(next, number) || !goes_on(r, at))
         return false;
     int session = replay_session_of(r, next->lock_facts->session);
     return model_list_has(&case_of(r, number)->queue, session) || can_join(r, number, session);
@@ -288,14 +310,14 @@ const char *replay_prefer(struct replay *r, int64_t limit)
     bool seen[ACCOUNT_CASES_MAX] = {0};
     int64_t now = r->ground->account->position;
     const char *difference = NULL;
-    for (int64_t at = now + 1; at <= limit && at <= now + AHEAD && !difference; at++) {
+    for (int64_t at = now + 1; at <= limit && (at == now + 1 || goes_on(r, at - 1)) && !difference; at++) {
         const Casework__Cases__V1__Event *event = event_at(r, at), *next = event_at(r, at + 1);
         int64_t number = event ? model_wire_number(event->case_) : 0;
         if (number < 1 || number > r->ground->account->case_count || seen[number - 1])
             continue;
         bool granted = is_grant(event, number), freed = frees(&case_of(r, number)->facts, event);
         seen[number - 1] = granted || freed;
-        if (granted || (freed && passes_on(r, event, next, number)))
+        if (granted || (freed && passes_on(r, at, number)))
             difference =
                 put_first(r, number, replay_session_of(r, (granted ? event : next)->lock_facts->session));
         else if (freed)

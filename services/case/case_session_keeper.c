@@ -131,8 +131,11 @@ static void compare(struct case_sessions *hub, int partition, const pg_result *t
         bool is_own = session && strcmp(host, hub->host) == 0 && stream == session->stream;
         if (!session || is_own || session->registered_us >= asked_us)
             continue;
-        if (pg_get_bool(there, row, 3))
-            lose(session, stream == 0);
+        bool has_account = pg_get_bool(there, row, 3), is_over = stream == 0;
+        if (has_account && is_over && session->giving_back == ALL_CASES)
+            continue; /* by its own client, who is about to hear so */
+        if (has_account)
+            lose(session, is_over);
         else
             session_end_with_account(session);
     }
